@@ -1,0 +1,265 @@
+"""What can go wrong, as one tree of exceptions.
+
+Catch `AgentKeysError` for all of it. An error that concerns a request says in `applied` whether
+the service may have acted on it; that is what a caller must know before doing it again.
+
+No error holds a header, a token, a body, or a foreign exception that does. Every one survives
+pickle and copy; only what a `DecodeError` salvaged stays behind, for it is a secret.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from agentkeys.secret import Secret
+
+__all__ = [
+    "APIError",
+    "AgentKeysError",
+    "Applied",
+    "AuthenticationError",
+    "BadRequestError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "DeadlineExceededError",
+    "DecodeError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "PaginationError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestError",
+    "ServerError",
+    "TransportError",
+    "UnprocessableError",
+]
+
+Applied: TypeAlias = Literal["no", "maybe", "yes"]
+"""Whether the service acted on a request: "no" (it was never sent, or was refused), "maybe" (no
+whole answer came, or one that does not tell), "yes" (it succeeded, but its answer is unusable)."""
+
+
+class AgentKeysError(Exception):
+    """The root of every error that agentkeys raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # BaseException's own way calls __init__ with `args` alone, and ours take keywords.
+        return _rebuilt, (type(self), self.args, self._kept())
+
+    def _kept(self) -> dict[str, object]:
+        return dict(vars(self))
+
+
+def _rebuilt(
+    kind: type[AgentKeysError], args: tuple[object, ...], state: dict[str, object]
+) -> AgentKeysError:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(state)
+    return error
+
+
+class ConfigurationError(AgentKeysError):
+    """A setting, an environment variable or an installed extra is missing or cannot be used."""
+
+
+class InvalidArgumentError(AgentKeysError, ValueError):
+    """An argument cannot be right. Nothing was sent."""
+
+
+class ClientClosedError(AgentKeysError):
+    """The client was closed. Nothing was sent."""
+
+
+class RequestError(AgentKeysError):
+    """A request failed: the base of every error that concerns one.
+
+    Attributes:
+        method: the HTTP method of the request that failed.
+        path: its path, with every secret that is known masked.
+        attempts: how many times it was sent, or tried to be.
+        applied: whether the service may have acted on the call: "no" (it never got the request,
+            or refused it), "maybe" (no whole answer came, or one that does not tell), "yes" (it
+            did, but its answer cannot be used). If the login that a call needed fails, `method`,
+            `path` and `attempts` are the login's and `applied` is the call's.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "maybe",
+    ) -> None:
+        super().__init__(text)
+        self.method = method
+        self.path = path
+        self.attempts = attempts
+        self.applied: Applied = applied
+
+
+class TransportError(RequestError):
+    """No whole answer came: refused, reset, unreachable, TLS, or an answer that was cut short."""
+
+
+class DeadlineExceededError(RequestError, TimeoutError):
+    """The call did not end within its `timeout`."""
+
+
+class DecodeError(RequestError):
+    """The service succeeded, but its answer is not what the contract says.
+
+    Attributes:
+        json_path: where in the answer, e.g. ``$.apiKeys[3].createdAt``; ``$`` is all of it.
+        expected: what should have stood there.
+        salvaged: on a create, the new key's secret if the answer held one, else None. Store it:
+            it cannot be had again. It is the one attribute that pickle and copy leave behind.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        json_path: str = "$",
+        expected: str = "",
+        salvaged: Secret | None = None,
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "yes",
+    ) -> None:
+        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.json_path = json_path
+        self.expected = expected
+        self.salvaged = salvaged
+
+    def _kept(self) -> dict[str, object]:
+        return {**vars(self), "salvaged": None}
+
+
+class PaginationError(RequestError):
+    """The service gave a page token that it had given before in this listing.
+
+    Attributes:
+        page_token: the token that came again.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        page_token: str = "",
+        method: str = "GET",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "yes",
+    ) -> None:
+        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.page_token = page_token
+
+
+class APIError(RequestError):
+    """The service answered with an error, or with a redirect, which is never followed.
+
+    Attributes:
+        status: the HTTP status.
+        code: the service's own name of the error, if it gave one.
+        message: the service's own sentence, or None. Secrets are masked, here and in `errors`.
+        errors: the service's list of details, as it came; empty if there was none.
+        request_id: what to quote to the service's support, if it gave one.
+        retry_after: seconds to wait before the next try, if the service said.
+    """
+
+    advice: ClassVar[str] = ""
+    """What a caller can do about it; part of the error's text."""
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int,
+        code: str | None = None,
+        message: str | None = None,
+        errors: tuple[object, ...] = (),
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "maybe",
+    ) -> None:
+        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.errors = errors
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    @staticmethod
+    def kind(status: int) -> type[APIError]:
+        """Return the class of error that stands for *status*."""
+        return ServerError if 500 <= status <= 599 else _BY_STATUS.get(status, APIError)
+
+
+class BadRequestError(APIError):
+    """400: the service did not understand the request."""
+
+    advice = "check the arguments"
+
+
+class AuthenticationError(APIError):
+    """401: the credentials are missing, wrong or expired, or the key belongs to somebody else."""
+
+    advice = "check the credentials, and that the key is one of this account's"
+
+
+class PermissionDeniedError(APIError):
+    """403: the credentials are good, but do not allow this."""
+
+    advice = "use credentials that are allowed to do this"
+
+
+class NotFoundError(APIError):
+    """404: there is no such thing, or these credentials may not see it."""
+
+    advice = "check the id, and that these credentials can see it"
+
+
+class ConflictError(APIError):
+    """409: it exists already."""
+
+    advice = "it exists already: choose another name"
+
+
+class UnprocessableError(APIError):
+    """422: the service understood the request and refuses its content."""
+
+    advice = "check the arguments"
+
+
+class RateLimitError(APIError):
+    """429: too many requests; `retry_after` says when to try again, if the service said."""
+
+    advice = "send fewer requests, or give the call a longer timeout"
+
+
+class ServerError(APIError):
+    """5xx: the service failed; it may have acted on the request."""
+
+    advice = "try again later"
+
+
+_BY_STATUS: Final[dict[int, type[APIError]]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableError,
+    429: RateLimitError,
+}
