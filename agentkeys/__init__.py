@@ -1,5 +1,97 @@
-"""Create, list, rotate and revoke the API keys of AI agents, without losing or leaking one."""
+"""Create, list, rotate and revoke the API keys of AI agents, without losing or leaking one.
+
+Every name here is imported when it is first used, so that ``import agentkeys`` costs next to
+nothing.
+"""
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from agentkeys.agentity import AgentityClient, PasswordLogin, TokenPair
+    from agentkeys.agentry import AgentryClient
+    from agentkeys.credentials import BearerToken, Credentials
+    from agentkeys.errors import (
+        AgentKeysError,
+        APIError,
+        AuthenticationError,
+        BadRequestError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictError,
+        DeadlineExceededError,
+        DecodeError,
+        InvalidArgumentError,
+        NotFoundError,
+        PaginationError,
+        PermissionDeniedError,
+        RateLimitError,
+        RequestError,
+        ServerError,
+        TransportError,
+        UnprocessableError,
+    )
+    from agentkeys.paging import Page, Pager
+    from agentkeys.secret import Secret
+    from agentkeys.transport.retry import RetryPolicy
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "APIError",
+    "AgentKeysError",
+    "AgentityClient",
+    "AgentryClient",
+    "AuthenticationError",
+    "BadRequestError",
+    "BearerToken",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictError",
+    "Credentials",
+    "DeadlineExceededError",
+    "DecodeError",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "Page",
+    "Pager",
+    "PaginationError",
+    "PasswordLogin",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestError",
+    "RetryPolicy",
+    "Secret",
+    "ServerError",
+    "TokenPair",
+    "TransportError",
+    "UnprocessableError",
+    "__version__",
+]
+
+_ELSEWHERE: Final = {
+    "AgentityClient": "agentkeys.agentity",
+    "AgentryClient": "agentkeys.agentry",
+    "BearerToken": "agentkeys.credentials",
+    "Credentials": "agentkeys.credentials",
+    "Page": "agentkeys.paging",
+    "Pager": "agentkeys.paging",
+    "PasswordLogin": "agentkeys.agentity",
+    "RetryPolicy": "agentkeys.transport.retry",
+    "Secret": "agentkeys.secret",
+    "TokenPair": "agentkeys.agentity",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_ELSEWHERE.get(name, "agentkeys.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Final, NoReturn, final
+from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _MASK: Final = "**********"
 
@@ -82,3 +85,33 @@ class Secret:
 
 def _closed_over(value: str) -> Callable[[], str]:
     return lambda: value
+
+
+# The prefixes of Agentity's and Agentry's keys, and the one documented way to put a key in a URL
+# (Agentity's documentation, MCP). A word that merely ends in "ag_", like "flag_", is none.
+_LIKE_A_KEY: Final = re.compile(
+    r"(?<![A-Za-z0-9])((?:agk_live|ag)_)[A-Za-z0-9_.-]+|(apiKey=)[^&\s\"'<>]+"
+)
+
+
+def mask(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """Return *text* without any of *secrets*, and without anything that looks like a key.
+
+    A secret is found as it is, percent-encoded, and as it stands in JSON.
+    """
+    for secret in secrets:
+        # Longest first, so that no form is cut into by a shorter one.
+        for form in sorted(_forms(secret), key=len, reverse=True):
+            text = text.replace(form, _MASK)
+    return _LIKE_A_KEY.sub(lambda found: f"{found[1] or found[2]}{_MASK}", text)
+
+
+def as_secret(value: str | Secret) -> Secret:
+    """Return *value* as a Secret; call it on the first line that sees *value*."""
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+def _forms(secret: Secret) -> set[str]:
+    value = secret.reveal()
+    forms = {value, quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]}
+    return forms - {""}

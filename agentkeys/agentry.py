@@ -1,0 +1,339 @@
+"""Agentry, whole: its records, its endpoints, its client.
+
+Agentry gives agents email inboxes. A key belongs to a scope: the whole tenant, a pod (a group of
+inboxes), or one inbox; and there are two surfaces, one for people and one for agents. Facts are
+from Agentry's documentation, the pages API Keys of both surfaces.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from agentkeys.credentials import BearerToken
+from agentkeys.errors import ConfigurationError
+from agentkeys.paging import Page, Pager
+from agentkeys.secret import Secret
+from agentkeys.transport import check
+from agentkeys.transport.client import Client, variable
+from agentkeys.transport.convert import Reader, as_spelt
+from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.settings import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentkeys.credentials import Credentials
+    from agentkeys.transport.session import Session
+
+__all__ = [
+    "AgentApiKeys",
+    "AgentScope",
+    "AgentSurface",
+    "AgentryClient",
+    "ApiKey",
+    "ApiKeys",
+    "Inbox",
+    "NewApiKey",
+    "TenantApiKeys",
+]
+
+
+@attrs.frozen
+class ApiKey:
+    """A key as Agentry lists it, without its secret.
+
+    Attributes:
+        api_key_id: what it is deleted by.
+        name: what a person calls it; it need not be unique.
+        prefix: how its secret begins, for display.
+        created_at: when it was made.
+        inbox_id: the inbox it is limited to, if it is.
+        pod_id: the pod it is limited to, if it is.
+        used_at: when it was last used, if it ever was.
+        permissions: what it may do, if the service says.
+    """
+
+    api_key_id: str
+    name: str
+    prefix: str
+    created_at: datetime
+    inbox_id: str | None = None
+    pod_id: str | None = None
+    used_at: datetime | None = None
+    permissions: dict[str, bool] | None = None
+
+    @property
+    def id(self) -> str:
+        """The api_key_id."""
+        return self.api_key_id
+
+
+@attrs.frozen
+class NewApiKey:
+    """A key as it is made. Agentry tells `api_key`, the secret, this once and never again."""
+
+    api_key_id: str
+    api_key: Secret
+    name: str
+    prefix: str
+    created_at: datetime
+    inbox_id: str | None = None
+    pod_id: str | None = None
+    permissions: dict[str, bool] | None = None
+
+    @property
+    def id(self) -> str:
+        """The api_key_id."""
+        return self.api_key_id
+
+    @property
+    def secret(self) -> Secret:
+        """The secret, `api_key`."""
+        return self.api_key
+
+
+@attrs.frozen
+class _Listing:
+    api_keys: tuple[ApiKey, ...]
+    next_page_token: str | None = None
+
+
+@attrs.frozen
+class _Collection:
+    """The three calls on the keys of one scope."""
+
+    create: Endpoint[NewApiKey]
+    list: Endpoint[_Listing]
+    delete: Endpoint[None]
+
+
+def _collection(path: str) -> _Collection:
+    return _Collection(
+        create=Endpoint("POST", path, returns=NewApiKey),
+        list=Endpoint("GET", path, returns=_Listing, idempotent=True),
+        delete=Endpoint("DELETE", f"{path}/{{api_key_id}}", returns=None, idempotent=True),
+    )
+
+
+_HUMAN_TENANT: Final = _collection("/human/v0/api-keys")
+_HUMAN_INBOX: Final = _collection("/human/v0/inboxes/{inbox_id}/api-keys")
+_AGENT_TENANT: Final = _collection("/agent/v0/api-keys")
+_AGENT_INBOX: Final = _collection("/agent/v0/inboxes/{inbox_id}/api-keys")
+_AGENT_POD: Final = _collection("/agent/v0/pods/{pod_id}/api-keys")
+
+
+class _Keys:
+    """The keys of one scope: what all scopes have in common."""
+
+    def __init__(
+        self, session: Session, collection: _Collection, scope: Mapping[str, str] | None = None
+    ) -> None:
+        self._session = session
+        self._collection = collection
+        self._scope = scope or {}
+
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        page_token: str | None = None,
+        timeout: float | None = None,
+    ) -> Pager[ApiKey]:
+        """List the scope's keys, newest first, across pages.
+
+        Args:
+            limit: keys on a page, at least 1; the service's default if None.
+            page_token: where to begin: the `next_page_token` of a page.
+            timeout: seconds for each page; the client's own if None.
+
+        """
+        return self._list(limit, page_token, timeout)
+
+    async def delete(self, api_key_id: str, *, timeout: float | None = None) -> None:
+        """Delete the key for good; whoever uses it is refused from then on.
+
+        Args:
+            api_key_id: the key's `api_key_id`.
+            timeout: seconds for the whole call; the client's own if None.
+
+        Raises:
+            NotFoundError: there is no such key in this scope.
+
+        """
+        path = {**self._scope, "api_key_id": check.segment("api_key_id", api_key_id)}
+        await self._session.call(self._collection.delete, path=path, timeout=timeout)
+
+    async def _create(self, body: dict[str, object], timeout: float | None) -> NewApiKey:
+        return await self._session.call(
+            self._collection.create, path=self._scope, json=body, timeout=timeout
+        )
+
+    def _list(
+        self,
+        limit: int | None,
+        page_token: str | None,
+        timeout: float | None,
+        inbox_id: str | None = None,
+    ) -> Pager[ApiKey]:
+        query = {
+            "limit": None if limit is None else check.whole_number("limit", limit, at_least=1),
+            "inbox_id": None if inbox_id is None else check.segment("inbox_id", inbox_id),
+        }
+        start = None if page_token is None else check.text("page_token", page_token)
+        seconds = None if timeout is None else check.timeout(timeout)
+
+        async def fetch(token: str | None) -> Page[ApiKey]:
+            listing = await self._session.call(
+                self._collection.list,
+                path=self._scope,
+                query={**query, "page_token": token},
+                timeout=seconds,
+            )
+            # Null, "" and no token at all mean the end; an empty page with a token does not.
+            return Page(listing.api_keys, listing.next_page_token or None)
+
+        return Pager(fetch, page_token=start)
+
+
+class ApiKeys(_Keys):
+    """The keys of one inbox, on the human surface."""
+
+    async def create(self, name: str, *, timeout: float | None = None) -> NewApiKey:
+        """Make a key; its secret, `api_key`, is told this once.
+
+        Args:
+            name: what a person calls it; it need not be unique.
+            timeout: seconds for the whole call; the client's own if None.
+
+        Raises:
+            NotFoundError: there is no such inbox.
+            RequestError: see its `applied` before doing it again; the key may exist.
+
+        """
+        return await self._create({"name": check.text("name", name)}, timeout)
+
+
+class TenantApiKeys(ApiKeys):
+    """The keys of the tenant, on the human surface."""
+
+    def list(
+        self,
+        *,
+        inbox_id: str | None = None,
+        limit: int | None = None,
+        page_token: str | None = None,
+        timeout: float | None = None,
+    ) -> Pager[ApiKey]:
+        """List the tenant's keys, newest first, across pages.
+
+        Args:
+            inbox_id: only the keys of this inbox.
+            limit: keys on a page, at least 1; the service's default if None.
+            page_token: where to begin: the `next_page_token` of a page.
+            timeout: seconds for each page; the client's own if None.
+
+        """
+        return self._list(limit, page_token, timeout, inbox_id)
+
+
+class AgentApiKeys(_Keys):
+    """The keys of a tenant, an inbox or a pod, on the agent surface."""
+
+    async def create(
+        self,
+        name: str,
+        *,
+        permissions: Mapping[str, bool] | None = None,
+        timeout: float | None = None,
+    ) -> NewApiKey:
+        """Make a key; its secret, `api_key`, is told this once.
+
+        Args:
+            name: what a person calls it; it need not be unique.
+            permissions: what it may do, like ``{"read_inbox": True}``; the service's default if
+                None. Agentry does not document all flags, so any is sent.
+            timeout: seconds for the whole call; the client's own if None.
+
+        Raises:
+            NotFoundError: there is no such inbox or pod.
+            RequestError: see its `applied` before doing it again; the key may exist.
+
+        """
+        body: dict[str, object] = {"name": check.text("name", name)}
+        if permissions is not None:
+            body["permissions"] = check.flags("permissions", permissions)
+        return await self._create(body, timeout)
+
+
+@attrs.frozen
+class Inbox:
+    """An inbox on the human surface."""
+
+    api_keys: ApiKeys
+
+
+@attrs.frozen
+class AgentScope:
+    """An inbox or a pod on the agent surface."""
+
+    api_keys: AgentApiKeys
+
+
+class AgentSurface:
+    """What agents call: the keys of the tenant, of its inboxes and of its pods."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def api_keys(self) -> AgentApiKeys:
+        """The tenant's keys."""
+        return AgentApiKeys(self._session, _AGENT_TENANT)
+
+    def inbox(self, inbox_id: str) -> AgentScope:
+        """Return one inbox; nothing is sent."""
+        scope = {"inbox_id": check.segment("inbox_id", inbox_id)}
+        return AgentScope(AgentApiKeys(self._session, _AGENT_INBOX, scope))
+
+    def pod(self, pod_id: str) -> AgentScope:
+        """Return one pod; nothing is sent."""
+        scope = {"pod_id": check.segment("pod_id", pod_id)}
+        return AgentScope(AgentApiKeys(self._session, _AGENT_POD, scope))
+
+
+class AgentryClient(Client):
+    """A client of Agentry, for the keys of a tenant, its inboxes and its pods."""
+
+    _service = Service("Agentry", "https://api.agentry.to", "AGENTRY_BASE_URL", Reader(as_spelt))
+
+    @property
+    def api_keys(self) -> TenantApiKeys:
+        """The tenant's keys, on the human surface."""
+        return TenantApiKeys(self._session, _HUMAN_TENANT)
+
+    @property
+    def agent(self) -> AgentSurface:
+        """The agent surface."""
+        return AgentSurface(self._session)
+
+    def inbox(self, inbox_id: str) -> Inbox:
+        """Return one inbox on the human surface; nothing is sent.
+
+        Raises:
+            InvalidArgumentError: the id would leave its segment of the path.
+
+        """
+        scope = {"inbox_id": check.segment("inbox_id", inbox_id)}
+        return Inbox(ApiKeys(self._session, _HUMAN_INBOX, scope))
+
+    @classmethod
+    def _from_environment(cls) -> Credentials:
+        token = variable("AGENTRY_API_KEY")
+        if token is None:
+            raise ConfigurationError(
+                "no credentials for Agentry: pass a key, or set AGENTRY_API_KEY"
+            )
+        return BearerToken(token)

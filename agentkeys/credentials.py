@@ -1,0 +1,201 @@
+"""Where a bearer token comes from: the protocol, a fixed one, and one that is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+import json
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+
+import attrs
+
+from agentkeys.errors import ConfigurationError, DeadlineExceededError, RequestError
+from agentkeys.secret import Secret, as_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "Token"]
+
+# A token is renewed this share of its lifetime before it ends, but no more than a minute, so that
+# it does not end on the way.
+_MARGIN: Final = 0.1
+_LONGEST_MARGIN: Final = 60.0
+
+
+class Caller(Protocol):
+    """What makes a call for credentials that must ask the service for a token: a session."""
+
+    async def call(
+        self,
+        endpoint: Any,  # an Endpoint[T], and the result is a T: the transport lies above us
+        *,
+        json: Mapping[str, object] | None = None,
+        authorization: Secret | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Make one call; see `agentkeys.transport.session.Session.call`."""
+
+
+@runtime_checkable
+class Credentials(Protocol):
+    """Where a bearer token comes from. Implement it to bring your own, e.g. from a vault."""
+
+    def current(self) -> Secret | None:
+        """Return the token to send now, or None if it must be renewed first."""
+
+    async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:
+        """Return a token other than *refused*, or *refused* itself if there is no other to have.
+
+        Args:
+            caller: makes the call that fetches a token.
+            refused: the token that the service answered with 401, or None if there was none.
+            timeout: seconds that the caller can wait for it; `math.inf` for ever.
+
+        """
+
+    def secrets(self) -> Iterable[Secret]:
+        """Return all that must show nowhere: tokens, a password."""
+
+
+class BearerToken:
+    """A token that is fixed: an Agentry key, or an access token from elsewhere."""
+
+    def __init__(self, token: str | Secret) -> None:
+        token = as_secret(token)
+        if not _fits_a_header(token):
+            raise ConfigurationError(
+                "the bearer token is empty or holds white space or characters that no token has:"
+                " set it to the token alone"
+            )
+        self._token = token
+
+    def current(self) -> Secret:
+        """Return the token."""
+        return self._token
+
+    async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:  # noqa: ARG002  # the protocol's
+        """Return the token: one that is fixed cannot be renewed."""
+        return self._token
+
+    def secrets(self) -> Iterable[Secret]:
+        """Return the token."""
+        return (self._token,)
+
+
+@attrs.frozen
+class Token:
+    """An access token and when it wants renewal, in seconds of `time.monotonic`."""
+
+    value: Secret
+    renew_at: float = math.inf
+
+    @classmethod
+    def of_jwt(cls, value: Secret) -> Token:
+        """Read the lifetime from a JWT, unverified; without one only a 401 tells that it ended.
+
+        The age is counted from now, on the monotonic clock, so that a wall clock that is off by
+        an hour does not matter (RFC 7519, sections 4.1.4 and 4.1.6).
+        """
+        lifetime = _lifetime(value)
+        if lifetime is None:
+            return cls(value)
+        margin = min(lifetime * _MARGIN, _LONGEST_MARGIN)
+        return cls(value, time.monotonic() + lifetime - margin)
+
+
+class Renewable(ABC):
+    """A token that is fetched when there is none, before it ends, and when it is refused.
+
+    However many calls wait for it, in however many event loops, one of them fetches it.
+    """
+
+    def __init__(self, token: Token | None = None) -> None:
+        self._token = token
+        self._flight: _Flight | None = None
+        # Held for a few instructions and never across an await, so that it may be shared by loops.
+        self._lock = threading.Lock()
+
+    @abstractmethod
+    async def fetch(self, caller: Caller, timeout: float) -> Token:
+        """Fetch a new token; never called twice at once."""
+
+    def secrets(self) -> Iterable[Secret]:
+        """Return the token; a subclass adds what else it holds."""
+        token = self._token
+        return () if token is None else (token.value,)
+
+    def current(self) -> Secret | None:
+        """Return the token, or None if there is none yet or it is about to end."""
+        token = self._token
+        return token.value if token is not None and time.monotonic() < token.renew_at else None
+
+    async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:
+        """Fetch a new token, or wait for the call that is fetching one."""
+        while True:
+            with self._lock:
+                current = self.current()
+                if current is not None and current is not refused:
+                    return current
+                flight, leads = self._join()
+            if leads:
+                flight.task = asyncio.create_task(self._fly(flight, caller, timeout))
+            landed = await asyncio.wrap_future(flight.future)
+            if isinstance(landed, Token):
+                return landed.value
+            if leads or not isinstance(landed, DeadlineExceededError):
+                # A copy: others raise it too, each with a traceback and an `applied` of its own.
+                raise copy.copy(landed) if isinstance(landed, RequestError) else landed
+            # The leader's patience or its loop ended, not ours: take over.
+
+    def _join(self) -> tuple[_Flight, bool]:
+        flight = self._flight
+        if flight is not None and not flight.loop.is_closed():
+            return flight, False
+        self._flight = flight = _Flight(asyncio.get_running_loop())
+        return flight, True
+
+    async def _fly(self, flight: _Flight, caller: Caller, timeout: float) -> None:
+        # A task of its own: if the call that began it is cancelled, the answer to a single-use
+        # refresh token must still arrive, or the session is lost.
+        landed: Token | Exception = DeadlineExceededError("the token's renewal was cancelled")
+        try:
+            landed = self._token = await self.fetch(caller, timeout)
+        except Exception as error:  # noqa: BLE001  # handed to everybody who waits for it
+            landed = error
+        finally:
+            with self._lock:
+                self._flight = None
+            flight.future.set_result(landed)
+
+
+class _Flight:
+    """A renewal under way, which calls in any loop can wait for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.task: asyncio.Task[None] | None = None
+        self.future: Future[Token | Exception] = Future()
+        # Else a waiting call that is cancelled would cancel it for all the others.
+        self.future.set_running_or_notify_cancel()
+
+
+def _fits_a_header(token: Secret) -> bool:
+    value = token.reveal()
+    return bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
+def _lifetime(jwt: Secret) -> float | None:
+    try:
+        payload = jwt.reveal().split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        lifetime = float(claims["exp"]) - float(claims["iat"])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
+        return None
+    return lifetime if 0 < lifetime < math.inf else None

@@ -1,0 +1,55 @@
+"""What every service's keys have in common, for code that serves several services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from agentkeys.paging import Pager
+    from agentkeys.secret import Secret
+
+__all__ = ["Key", "KeyCollection", "NewKey"]
+
+IdT_contra = TypeVar("IdT_contra", contravariant=True)
+KeyT_co = TypeVar("KeyT_co", bound="Key[Any]", covariant=True)
+NewKeyT_co = TypeVar("NewKeyT_co", bound="NewKey[Any]", covariant=True)
+IdT_co = TypeVar("IdT_co", covariant=True)
+
+
+class Key(Protocol[IdT_co]):
+    """A key as a service lists it: without its secret."""
+
+    @property
+    def id(self) -> IdT_co:
+        """What the key is deleted by."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made; the time is aware."""
+
+
+class NewKey(Key[IdT_co], Protocol[IdT_co]):
+    """A key as it is made: the only time that its secret is told."""
+
+    @property
+    def secret(self) -> Secret:
+        """What the key's bearer presents."""
+
+
+class KeyCollection(Protocol[IdT_contra, KeyT_co, NewKeyT_co]):
+    """The keys of an account, an inbox, a pod or a tenant."""
+
+    async def create(self, name: str, /, *, timeout: float | None = None) -> NewKeyT_co:
+        """Make a key."""
+
+    def list(self, *, timeout: float | None = None) -> Pager[KeyT_co]:
+        """List the keys."""
+
+    async def delete(self, key_id: IdT_contra, /, *, timeout: float | None = None) -> None:
+        """Delete a key for good."""

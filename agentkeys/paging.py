@@ -1,0 +1,113 @@
+"""Async iteration over pages, with one page of read-ahead."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+import attrs
+
+from agentkeys.errors import PaginationError
+from agentkeys.secret import mask
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import Set as AbstractSet
+
+__all__ = ["Page", "Pager"]
+
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+@attrs.frozen
+class Page(Generic[Item_co]):
+    """One page of a listing.
+
+    Attributes:
+        items: what is on this page, in the service's order.
+        next_page_token: where the next page begins, or None if this is the last one.
+    """
+
+    items: tuple[Item_co, ...]
+    next_page_token: str | None = None
+
+    @property
+    def count(self) -> int:
+        """How many items are on this page. It is no total: the services give none."""
+        return len(self.items)
+
+
+FetchPage: TypeAlias = "Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]"
+"""Fetches the page that a token names; None names the first one."""
+
+
+class Pager(Generic[Item_co]):
+    """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
+
+    Each iteration starts the listing anew. Any of them raises what a call raises, and
+    `PaginationError` if the service gives a page token for the second time.
+    """
+
+    def __init__(self, fetch: FetchPage[Item_co], *, page_token: str | None = None) -> None:
+        self._fetch = fetch
+        self._page_token = page_token
+
+    def __aiter__(self) -> AsyncGenerator[Item_co, None]:  # noqa: PYI058  # it has aclose(), which a caller may want
+        return self._items()
+
+    async def pages(self) -> AsyncGenerator[Page[Item_co], None]:
+        """Iterate over the pages.
+
+        From the second page on, the next one is asked for while the caller works on this one:
+        whoever takes a few items pays for one request, whoever takes all seldom waits.
+        """
+        page = await self.first()
+        yield page
+        seen = {self._page_token}
+        ahead: asyncio.Task[Page[Item_co]] | None = None
+        try:
+            while (token := page.next_page_token) is not None:
+                if token in seen:
+                    raise _repeated(token)
+                seen.add(token)
+                page = await (ahead or self._fetch(token))
+                ahead = self._ask_ahead(page.next_page_token, seen)
+                yield page
+        finally:
+            if ahead is not None:
+                await _abandon(ahead)
+
+    async def first(self) -> Page[Item_co]:
+        """Fetch one page; its `next_page_token` resumes the listing from there."""
+        return await self._fetch(self._page_token)
+
+    async def collect(self) -> list[Item_co]:
+        """Fetch all of it, as a list."""
+        return [item async for item in self]
+
+    async def _items(self) -> AsyncGenerator[Item_co, None]:
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                for item in page.items:
+                    yield item
+
+    def _ask_ahead(
+        self, token: str | None, seen: AbstractSet[str | None]
+    ) -> asyncio.Task[Page[Item_co]] | None:
+        return None if token is None or token in seen else asyncio.create_task(self._fetch(token))
+
+
+def _repeated(token: str) -> PaginationError:
+    return PaginationError(
+        f"the service gave the page token {mask(token)!r} for the second time, so this listing"
+        " would never end: list again, and tell the service's support if it goes on",
+        page_token=token,
+    )
+
+
+async def _abandon(page: asyncio.Task[Page[Item_co]]) -> None:
+    page.cancel()
+    await asyncio.wait([page])
+    if not page.cancelled():
+        page.exception()  # nobody is left to hear it

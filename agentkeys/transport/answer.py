@@ -1,0 +1,235 @@
+"""Reading what came back: pure functions from an answer to a record or to an error.
+
+The errors are returned, not raised: a traceback from here would show the body, which may hold a
+secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+
+from agentkeys.errors import APIError, DecodeError
+from agentkeys.secret import Secret, mask
+from agentkeys.transport.convert import BadValue
+from agentkeys.transport.json import loads
+
+if TYPE_CHECKING:
+    from agentkeys.errors import Applied
+    from agentkeys.transport.convert import Reader
+    from agentkeys.transport.endpoint import Endpoint, Request
+
+__all__ = ["MAX_ANSWER", "MAX_ERROR", "Answer", "read", "refused"]
+
+T = TypeVar("T")
+
+MAX_ANSWER: Final = 10 * 1024 * 1024
+"""Bytes of an answer that are read."""
+MAX_ERROR: Final = 64 * 1024
+"""Bytes of an error's body that are read."""
+
+# The service says itself that it did not act on these (RFC 9110, 15.5; RFC 6585, 4).
+_REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
+_LONGEST_TEXT: Final = 1000
+_DEEPEST: Final = 20
+_LIKE_A_NEW_KEY: Final = re.compile(rb'"((?:agk_live|ag)_[A-Za-z0-9]+)"')
+
+
+@attrs.frozen
+class Answer:
+    """What came back: a status, some headers, and a body, which may hold a secret.
+
+    Attributes:
+        whole: whether the body was read to its end, within the bounds.
+    """
+
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+    whole: bool = True
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the status is a 2xx."""
+        return 200 <= self.status < 300
+
+
+def read(request: Request, answer: Answer, reader: Reader) -> Any:
+    """Return the record that a 2xx answer holds, or the `DecodeError` that says why it does not."""
+    wanted = request.endpoint.returns
+    if not answer.whole:
+        return _unreadable(request, BadValue("$", f"no more than {MAX_ANSWER} bytes"))
+    if wanted is None:
+        return None
+    try:
+        document = loads(answer.body)
+    except ValueError:
+        fault = BadValue("$", "JSON")
+    else:
+        record = reader.read(wanted, document)
+        if not isinstance(record, BadValue):
+            return record
+        fault = record
+    return _unreadable(request, fault, _salvaged(answer.body, reader.secret_field(wanted)))
+
+
+def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> APIError:
+    """Return the error that an answer other than 2xx stands for, without any of *secrets*."""
+    code, message, errors = _details(answer.body, secrets)
+    status = answer.status
+    kind = APIError.kind(status)
+    applied: Applied = "no" if status in _REFUSALS else "maybe"
+    said = ": ".join(part for part in (code, message) if part).rstrip(".")
+    text = f"{named(request.endpoint)}: the service answered {_phrase(status)}"
+    for part in (said, _advice(kind, status)):
+        text += f": {part}" if part else ""
+    return kind(
+        text,
+        status=status,
+        code=code,
+        message=message,
+        errors=errors,
+        request_id=request_id(answer, secrets),
+        retry_after=_retry_after(answer.headers),
+        method=request.endpoint.method,
+        path=mask(request.target, secrets),
+        applied=applied,
+    )
+
+
+def named(endpoint: Endpoint[Any]) -> str:
+    """Name an endpoint in a sentence: ``DELETE /auth/api-keys/{id}``."""
+    return f"{endpoint.method} {endpoint.path}"
+
+
+def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
+    """Return the id that the service gave the request, if it gave one."""
+    given = answer.headers.get("X-Request-Id")
+    return _plain(given, secrets) if given else None
+
+
+def _unreadable(request: Request, fault: BadValue, salvaged: Secret | None = None) -> DecodeError:
+    advice = (
+        "the new key's secret is in this error's `salvaged`: store it"
+        if salvaged
+        else "check the base URL, or look for a newer agentkeys"
+    )
+    return DecodeError(
+        f"{named(request.endpoint)}: the service did it, but its answer cannot be read: expected"
+        f" {fault.expected} at {fault.json_path}: {advice}",
+        json_path=fault.json_path,
+        expected=fault.expected,
+        salvaged=salvaged,
+        method=request.endpoint.method,
+        path=mask(request.target),
+    )
+
+
+def _salvaged(body: bytes, field: str | None) -> Secret | None:
+    """Find the secret of a new key in an answer that cannot be read as a whole."""
+    if field is None:
+        return None
+    literal = re.search(rb'"%s"\s*:\s*("(?:[^"\\]|\\.)+")' % re.escape(field).encode(), body)
+    try:
+        if literal:
+            return Secret(loads(literal[1]))
+    except ValueError:
+        pass
+    bare = _LIKE_A_NEW_KEY.search(body)
+    return Secret(bare[1].decode()) if bare else None
+
+
+def _details(
+    body: bytes, secrets: tuple[Secret, ...]
+) -> tuple[str | None, str | None, tuple[object, ...]]:
+    """Read code, message and details of an error: no service documents all of its shapes."""
+    try:
+        document = loads(body)
+    except ValueError:
+        return None, _plain(body.decode(errors="replace"), secrets) or None, ()
+    if not isinstance(document, Mapping):
+        return None, _plain(document, secrets) if isinstance(document, str) else None, ()
+    error = document.get("error")
+    inner = error if isinstance(error, Mapping) else {}
+    message = _first_text(
+        document.get("message"), inner.get("message"), error, document.get("detail")
+    )
+    code = _first_text(document.get("code"), document.get("name"), inner.get("code"), error)
+    if code == message:
+        code = None
+    details = document.get("errors")
+    return (
+        _plain(code, secrets) if code else None,
+        _plain(message, secrets) if message else None,
+        tuple(
+            _masked(each, secrets) for each in (details if isinstance(details, list) else [details])
+        )
+        if details
+        else (),
+    )
+
+
+def _first_text(*candidates: object) -> str | None:
+    return next((each for each in candidates if isinstance(each, str) and each.strip()), None)
+
+
+def _plain(text: str, secrets: tuple[Secret, ...]) -> str:
+    """Mask, then fold into one line that no terminal obeys, then shorten: in this order."""
+    masked = mask(text, secrets)
+    line = " ".join("".join(c if c.isprintable() else " " for c in masked).split())
+    return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}..."
+
+
+def _masked(value: object, secrets: tuple[Secret, ...], depth: int = 0) -> object:
+    if isinstance(value, str):
+        return mask(value, secrets)
+    if depth == _DEEPEST:
+        return None
+    if isinstance(value, Mapping):
+        return {mask(str(k), secrets): _masked(v, secrets, depth + 1) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(each, secrets, depth + 1) for each in value]
+    return value
+
+
+def _phrase(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _advice(kind: type[APIError], status: int) -> str:
+    if 300 <= status < 400:
+        return "redirects are not followed, so that no token goes astray: check the base URL"
+    return kind.advice
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds to wait (RFC 9110, 10.2.3), or None."""
+    value = headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _seconds_until(value, headers.get("Date", ""))
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str, now: str) -> float | None:
+    """Return the seconds from one HTTP-date to another; without *now*, our own clock must do."""
+    try:
+        until = parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    try:
+        since = parsedate_to_datetime(now).timestamp()
+    except (ValueError, OverflowError):
+        since = time.time()
+    return max(until - since, 0.0)

@@ -1,0 +1,96 @@
+"""Bad arguments are refused with a sentence, before anything is sent.
+
+Each function returns the argument that it checked, or raises `InvalidArgumentError`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from agentkeys.errors import InvalidArgumentError
+
+
+def text(name: str, value: object) -> str:
+    """Check a str that goes into a request: not empty, and Unicode that can be sent."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a str, not {_kind(value)}")
+    if not value:
+        raise InvalidArgumentError(f"{name} is empty: give it at least one character")
+    return sendable(name, value)
+
+
+def sendable(name: str, value: str) -> str:
+    """Check that a str can be sent as UTF-8, which a lone surrogate cannot."""
+    if not _is_unicode(value):
+        raise InvalidArgumentError(
+            f"{name} holds a lone surrogate, which is no character and cannot be sent"
+        )
+    return value
+
+
+def segment(name: str, value: object) -> str:
+    """Check an id that becomes one segment of a path, and cannot leave it."""
+    value = text(name, value)
+    if value in {".", ".."}:
+        raise InvalidArgumentError(f"{name} is {value!r}, which would name another resource")
+    if "\0" in value:
+        raise InvalidArgumentError(f"{name} holds a NUL character, which no id has")
+    return value
+
+
+def whole_number(name: str, value: object, *, at_least: int | None = None) -> int:
+    """Check an int; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentError(f"{name} must be an int, not {_kind(value)}")
+    if at_least is not None and value < at_least:
+        raise InvalidArgumentError(f"{name} must be {at_least} or more")
+    return value
+
+
+def number(name: str, value: object, *, unit: str) -> float:
+    """Check a finite number that is not negative."""
+    seconds = _float(name, value, unit)
+    if not 0 <= seconds < math.inf:
+        raise InvalidArgumentError(f"{name} must be 0 {unit} or more, not {seconds!r}")
+    return seconds
+
+
+def timeout(value: object) -> float:
+    """Check a number of seconds above 0; `math.inf` waits for ever."""
+    seconds = _float("timeout", value, "seconds")
+    if not seconds > 0:
+        raise InvalidArgumentError(
+            f"timeout must be more than 0 seconds, not {seconds!r}; math.inf waits for ever"
+        )
+    return seconds
+
+
+def flags(name: str, value: object) -> dict[str, bool]:
+    """Check a map of str to bool."""
+    if not isinstance(value, dict) or not all(isinstance(flag, bool) for flag in value.values()):
+        raise InvalidArgumentError(
+            f"{name} must be a dict of str to bool, like {{'read_inbox': True}}"
+        )
+    return {text(f"a flag of {name}", flag): on for flag, on in value.items()}
+
+
+def _float(name: str, value: object, unit: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgumentError(f"{name} must be a number of {unit}, not {_kind(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    # The type and not the value: a secret may have been passed in the wrong place.
+    return "None" if value is None else type(value).__name__

@@ -1,0 +1,63 @@
+"""JSON by orjson if it is installed, else by the standard library, with one meaning.
+
+What orjson refuses (NaN, lone surrogates, UTF-16, nesting without end), the other refuses too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from agentkeys.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["dumps", "loads"]
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _stdlib_loads(body: bytes) -> Any:
+    try:
+        document = json.loads(body.decode(), parse_constant=_no_constant)
+        if _SURROGATE.search(body):
+            json.dumps(document, ensure_ascii=False).encode()
+    except RecursionError:
+        pass
+    else:
+        return document
+    raise ValueError("nested too deeply")
+
+
+def _stdlib_dumps(document: object) -> bytes:
+    text = json.dumps(document, default=_revealed, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+loads: Callable[[bytes], Any]
+"""Read JSON; raise ValueError if it is none."""
+dumps: Callable[[object], bytes]
+"""Write JSON, with every Secret revealed: what it returns goes to the service and nowhere else."""
+
+try:
+    import orjson
+except ImportError:  # the extra "speedups" is not installed
+    loads, dumps = _stdlib_loads, _stdlib_dumps
+else:
+
+    def _orjson_dumps(document: object) -> bytes:
+        return orjson.dumps(document, default=_revealed)
+
+    loads, dumps = orjson.loads, _orjson_dumps

@@ -1,0 +1,69 @@
+"""A resource for each event loop, closed by its own loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PerLoop"]
+
+R = TypeVar("R")
+# Seconds that closing waits for a loop in another thread, which may be busy or about to stop.
+_PATIENCE: Final = 2.0
+
+
+@attrs.frozen
+class _Held(Generic[R]):
+    resource: R
+    holder: AsyncGenerator[R, None]
+
+
+class PerLoop(Generic[R]):
+    """Opens a resource once for each event loop that asks for it.
+
+    Args:
+        opening: an async generator that opens the resource, yields it once, and closes it. It is
+            started and then left parked at its yield: a loop that ends in order
+            (`loop.shutdown_asyncgens`, which `asyncio.run` and its like call) finalises it, and so
+            closes the resource while it still can. It must not refer to who holds this object, or
+            a client that is dropped would not be closed.
+
+    """
+
+    def __init__(self, opening: Callable[[], AsyncGenerator[R, None]]) -> None:
+        self._opening = opening
+        self._held: dict[asyncio.AbstractEventLoop, _Held[R]] = {}
+
+    async def get(self) -> R:
+        """Return the running loop's resource; it never suspends once that is open."""
+        loop = asyncio.get_running_loop()
+        held = self._held.get(loop)
+        if held is None:
+            self._forget_closed_loops()
+            holder = self._opening()
+            held = self._held[loop] = _Held(await anext(holder), holder)
+        return held.resource
+
+    async def close(self) -> None:
+        """Close every resource: here at once, in the loops of other threads with some patience."""
+        running = asyncio.get_running_loop()
+        others = []
+        while self._held:
+            loop, held = self._held.popitem()
+            if loop is running:
+                await held.holder.aclose()
+            elif not loop.is_closed():
+                others.append((loop, asyncio.run_coroutine_threadsafe(held.holder.aclose(), loop)))
+        waiting = [asyncio.wrap_future(done) for loop, done in others if loop.is_running()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_PATIENCE)
+
+    def _forget_closed_loops(self) -> None:
+        for loop in [loop for loop in self._held if loop.is_closed()]:
+            del self._held[loop]
