@@ -1,0 +1,26 @@
+"""Both services, for real, on this machine: no account, no network.
+
+An independent reading of the services' documentation: strict where the client is tolerant.
+It needs the extra ``server``: ``pip install 'agentkeys-sdk[server]'``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agentkeys.errors import ConfigurationError
+
+_EXTRA: Final = frozenset({"argon2", "jwt", "sqlalchemy"})
+
+try:
+    from agentkeys.server.key_format import has_valid_checksum
+    from agentkeys.server.running import serve
+    from agentkeys.server.service import LocalService
+except ModuleNotFoundError as missing:
+    if (missing.name or "").partition(".")[0] not in _EXTRA:
+        raise
+    raise ConfigurationError(
+        f"the local service needs {missing.name}: pip install 'agentkeys-sdk[server]'"
+    ) from None
+
+__all__ = ["LocalService", "has_valid_checksum", "serve"]

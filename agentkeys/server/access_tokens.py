@@ -1,0 +1,66 @@
+"""Agentity's access tokens: short-lived JWTs, signed with HS256 (Agentity's documentation)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+import jwt
+
+if TYPE_CHECKING:
+    from agentkeys.server.clock import Clock
+
+_ALGORITHM: Final = "HS256"
+_ISSUER: Final = "agentkeys.server"
+_CLAIMS: Final = ("exp", "iat", "iss", "sub")
+# Below this a whole second is too coarse: a token of half a second would be born dead.
+_SHORT_LIFETIME: Final = 60.0
+
+
+class AccessTokens:
+    """Issues access tokens and tells whose they are.
+
+    Args:
+        key: signs them.
+        lifetime: seconds until a token expires. From a minute on `iat` and `exp` are whole
+            seconds, as most services give them; below it they have fractions.
+        clock: tells the time.
+    """
+
+    def __init__(self, key: bytes, lifetime: float, clock: Clock) -> None:
+        self._key = key
+        self._lifetime = lifetime
+        self._clock = clock
+
+    def issue(self, account_id: str) -> str:
+        """Return a new access token for the account."""
+        issued, expires = _validity(self._clock(), self._lifetime)
+        claims = {
+            "iss": _ISSUER,
+            "sub": account_id,
+            "iat": issued,
+            "exp": expires,
+            "jti": secrets.token_hex(8),
+        }
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+
+    def account(self, token: str) -> str | None:
+        """Return the id of the account that *token* was issued to, or None if it is no good."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                # PyJWT would cut exp to a whole second, and read the clock of the machine.
+                options={"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.PyJWTError:
+            return None
+        return str(claims["sub"]) if self._clock() < float(claims["exp"]) else None
+
+
+def _validity(now: float, lifetime: float) -> tuple[float, float]:
+    if lifetime < _SHORT_LIFETIME:
+        return now, now + lifetime
+    return int(now), int(now) + int(lifetime)

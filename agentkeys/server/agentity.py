@@ -1,0 +1,185 @@
+"""Agentity's routes: accounts, tokens, and the keys of an account (Agentity's documentation)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from agentkeys.server import accounts
+from agentkeys.server.answers import json_response
+from agentkeys.server.authorization import (
+    Credentials,
+    basic_credentials,
+    bearer_token,
+    challenge,
+    refused_token,
+    wrong_credentials,
+)
+from agentkeys.server.clock import Clock, iso
+from agentkeys.server.inputs import (
+    is_storable,
+    json_object,
+    path_segment,
+    text_field,
+    whole_number,
+)
+from agentkeys.server.key_format import digest_of
+from agentkeys.server.refusals import Refusal, invalid
+
+if TYPE_CHECKING:
+    from agentkeys.server.access_tokens import AccessTokens
+    from agentkeys.server.database import Database
+    from agentkeys.server.passwords import Passwords
+
+_REALM: Final = "agentity"
+_MAX_EMAIL_LENGTH: Final = 254
+_MAX_REFRESH_TOKEN_LENGTH: Final = 4096
+_MAX_KEY_ID: Final = 2**63 - 1
+_KEY_ID_SEGMENT: Final = 3
+
+
+class Agentity:
+    """Agentity's endpoints on a database.
+
+    Args:
+        database: where the accounts and keys are.
+        passwords: hashes and verifies passwords.
+        access_tokens: issues and reads access tokens.
+        refresh_token_lifetime: seconds until a refresh token expires.
+        clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        access_tokens: AccessTokens,
+        refresh_token_lifetime: float,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._access_tokens = access_tokens
+        self._refresh_token_lifetime = refresh_token_lifetime
+        self._clock = clock
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return every route of the service."""
+        return [
+            web.post("/auth/register", self.register),
+            web.post("/auth/token", self.login),
+            web.post("/auth/token/refresh", self.refresh),
+            web.post("/auth/api-keys", self.create_key),
+            web.get("/auth/api-keys", self.list_keys, allow_head=False),
+            web.delete("/auth/api-keys/{id:[^/]+}", self.delete_key),
+        ]
+
+    async def register(self, request: web.Request) -> web.Response:
+        """Open an account; 409 if the email has one."""
+        credentials = basic_credentials(request, _REALM)
+        name = text_field(json_object(await request.read()), "name")
+        return json_response(await self.add_account(credentials, name), 201)
+
+    async def add_account(self, credentials: Credentials, name: str) -> dict[str, object]:
+        """Open an account and return it.
+
+        Raises:
+            Refusal: 400, if the email or the password cannot be right; 409, if the email has one.
+        """
+        check_credentials(credentials)
+        password_hash = await self._passwords.hash(credentials.password)
+        return await self._database.write(
+            accounts.add_account, credentials.email, name, password_hash, iso(self._clock())
+        )
+
+    async def knows(self, credentials: Credentials) -> bool:
+        """Tell whether there is an account with this email and this password."""
+        return await self._account_id(credentials) is not None
+
+    async def login(self, request: web.Request) -> web.Response:
+        """Give a pair of tokens for an email and a password."""
+        account_id = await self._account_id(basic_credentials(request, _REALM))
+        if account_id is None:
+            raise wrong_credentials(_REALM, "The email or the password is wrong.")
+        refresh_token, stored = self._new_refresh_token()
+        await self._database.write(accounts.add_refresh_token, account_id, stored, self._clock())
+        return self._token_pair(account_id, refresh_token)
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        """Give a new pair of tokens for a refresh token, which is dead from then on."""
+        used = text_field(
+            json_object(await request.read()), "refreshToken", _MAX_REFRESH_TOKEN_LENGTH
+        )
+        refresh_token, stored = self._new_refresh_token()
+        account_id = await self._database.write(
+            accounts.exchange_refresh_token, digest_of(used), stored, self._clock()
+        )
+        if account_id is None:
+            message = "The refresh token is invalid, used or expired."
+            raise Refusal(401, message, headers=challenge(_REALM))
+        return self._token_pair(account_id, refresh_token)
+
+    async def create_key(self, request: web.Request) -> web.Response:
+        """Create a key of the account; its nickname is unique there."""
+        account_id = self._authenticated(request)
+        nickname = text_field(json_object(await request.read()), "nickname")
+        key = await self._database.write(accounts.add_key, account_id, nickname, iso(self._clock()))
+        return json_response(key, 201)
+
+    async def list_keys(self, request: web.Request) -> web.Response:
+        """List the account's keys."""
+        account_id = self._authenticated(request)
+        return json_response({"apiKeys": await self._database.read(accounts.list_keys, account_id)})
+
+    async def delete_key(self, request: web.Request) -> web.Response:
+        """Delete a key of the account."""
+        account_id = self._authenticated(request)
+        key_id = whole_number(path_segment(request, _KEY_ID_SEGMENT) or "", _MAX_KEY_ID)
+        if key_id is None:
+            raise Refusal(404, "There is no API key with this id.")
+        if not await self._database.write(accounts.delete_key, account_id, key_id):
+            # Documented as 401. The token is good, so the challenge names no error.
+            message = "The API key belongs to another account."
+            raise Refusal(401, message, headers=challenge(_REALM))
+        return json_response({"message": "API key deleted successfully"})
+
+    def _authenticated(self, request: web.Request) -> str:
+        account_id = self._access_tokens.account(bearer_token(request, _REALM))
+        if account_id is None:
+            raise refused_token(_REALM)
+        return account_id
+
+    async def _account_id(self, credentials: Credentials) -> str | None:
+        account = await self._database.read(accounts.find_account, credentials.email)
+        stored = None if account is None else account.password_hash
+        right = await self._passwords.verify(stored, credentials.password)
+        return account.id if account and right else None
+
+    def _new_refresh_token(self) -> tuple[str, accounts.RefreshToken]:
+        token = secrets.token_urlsafe(32)
+        expires_at = self._clock() + self._refresh_token_lifetime
+        return token, accounts.RefreshToken(digest_of(token), expires_at)
+
+    def _token_pair(self, account_id: str, refresh_token: str) -> web.Response:
+        access_token = self._access_tokens.issue(account_id)
+        return json_response({"accessToken": access_token, "refreshToken": refresh_token})
+
+
+def check_credentials(credentials: Credentials) -> None:
+    """See that an account may have these credentials.
+
+    Raises:
+        Refusal: 400, if not.
+    """
+    email = credentials.email
+    if not email:
+        raise invalid("email is missing.", "email", code="required")
+    well_formed = "@" in email.strip("@") and email.isprintable() and " " not in email
+    if not well_formed or len(email) > _MAX_EMAIL_LENGTH or ":" in email:
+        raise invalid("email is not an e-mail address.", "email")
+    if not credentials.password:
+        raise invalid("password is missing.", "password", code="required")
+    if not is_storable(credentials.password):
+        raise invalid("password holds a character that no text may hold.", "password")

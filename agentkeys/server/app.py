@@ -1,0 +1,69 @@
+"""Both services as one aiohttp application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from sqlalchemy.exc import DBAPIError
+
+from agentkeys.server.inputs import read_body
+from agentkeys.server.protocol import from_http_exception, logger, request_id
+from agentkeys.server.refusals import Refusal, refusal_response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp.typedefs import Handler, Middleware
+
+BODY_LIMIT: Final = 64 * 1024
+BODY_SECONDS: Final = 30.0
+
+
+def create_app(
+    routes: Iterable[web.AbstractRouteDef],
+    *,
+    middlewares: Iterable[Middleware] = (),
+    body_limit: int = BODY_LIMIT,
+    body_seconds: float = BODY_SECONDS,
+) -> web.Application:
+    """Return an application that answers *routes*.
+
+    Args:
+        routes: the routes of the services.
+        middlewares: go around everything else, the first outermost. When one of them gets an
+            answer from its handler, what the request changed is committed.
+        body_limit: the longest body that is read, in bytes; above it the answer is 413.
+        body_seconds: how long a body may take to arrive; after that the answer is 408.
+    """
+
+    @web.middleware
+    async def answer_or_refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if request.body_exists:
+                await read_body(request, body_limit, body_seconds)
+            return await handler(request)
+        # Every refusal ends here, and so does every mistake: nothing may escape as a bare 500.
+        except Exception as error:  # noqa: BLE001
+            refusal = _refusal(request, error)
+        return refusal_response(request.path, refusal)
+
+    app = web.Application(
+        middlewares=[*middlewares, answer_or_refuse], client_max_size=body_limit, logger=logger
+    )
+    app.add_routes(routes)
+    return app
+
+
+def _refusal(request: web.Request, error: Exception) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, web.HTTPException):
+        return from_http_exception(error)
+    if isinstance(error, ConnectionError):
+        return Refusal(400, "The connection ended within the request.", closes=True)
+    if isinstance(error, DBAPIError):
+        logger.error("%s: the database failed: %s", request_id(request), error.orig)
+        return Refusal(503, "The database cannot be used now.", headers={"Retry-After": "1"})
+    logger.error("%s: the service failed", request_id(request), exc_info=error)
+    return Refusal(500, "The service failed.")

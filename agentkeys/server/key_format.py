@@ -1,0 +1,70 @@
+"""The format of an API key: a prefix, 32 random base62 characters, and their checksum.
+
+The checksum lets a secret scanner tell a real key from a lookalike without asking the service.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import string
+import zlib
+from typing import Final
+
+AGENTITY_PREFIX: Final = "agk_live_"
+AGENTRY_PREFIX: Final = "ag_"
+
+_ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_BODY_LENGTH: Final = 32
+_CHECKSUM_LENGTH: Final = 6
+_SHOWN_LENGTH: Final = 8
+_BODIES: Final = len(_ALPHABET) ** _BODY_LENGTH
+_KEY: Final = re.compile(r"(?:agk_live_|ag_)([0-9A-Za-z]{32})([0-9A-Za-z]{6})")
+
+
+def new_key(prefix: str) -> str:
+    """Return a new random API key (190 bits of it random) that starts with *prefix*."""
+    return key_of(prefix, secrets.randbelow(_BODIES))
+
+
+def key_of(prefix: str, number: int) -> str:
+    """Return the API key with *prefix* whose body stands for *number*."""
+    body = base62(number % _BODIES, _BODY_LENGTH)
+    return prefix + body + _checksum(body)
+
+
+def has_valid_checksum(key: str) -> bool:
+    """Tell offline whether *key* has the form of an API key and its checksum is right.
+
+    The last six characters are the CRC32 of the 32 characters before them, in base62 (digits,
+    capitals, small letters). It says nothing about whether the key exists.
+    """
+    match = _KEY.fullmatch(key)
+    return match is not None and match[2] == _checksum(match[1])
+
+
+def digest_of(secret: str) -> bytes:
+    """Return the SHA-256 of *secret*: what is stored instead of it.
+
+    A plain hash is enough: 190 random bits cannot be guessed, however fast each guess is.
+    """
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def shown_part(key: str, prefix: str) -> str:
+    """Return the part of *key* that may be shown: its *prefix* and eight characters more."""
+    return key[: len(prefix) + _SHOWN_LENGTH]
+
+
+def base62(number: int, length: int) -> str:
+    """Return *number* in base62 in *length* characters, zeros in front."""
+    characters = []
+    for _ in range(length):
+        number, index = divmod(number, len(_ALPHABET))
+        characters.append(_ALPHABET[index])
+    return "".join(reversed(characters))
+
+
+def _checksum(body: str) -> str:
+    return base62(zlib.crc32(body.encode()), _CHECKSUM_LENGTH)

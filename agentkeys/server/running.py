@@ -1,0 +1,54 @@
+"""Serving in the foreground until the user, or the system, says stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agentkeys.server.service import LocalService
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+async def serve(service: LocalService, *, ready: Callable[[LocalService], None]) -> None:
+    """Start *service*, call *ready* with it, and serve until SIGINT or SIGTERM comes.
+
+    The requests under way are answered before it returns. A second signal does what it would
+    have done without us. It must run in the main thread.
+
+    Raises:
+        ConfigurationError: the service cannot start; see `LocalService.start`.
+    """
+    stop = asyncio.Event()
+    with _calling(stop.set):
+        async with service:
+            ready(service)
+            await stop.wait()
+
+
+@contextlib.contextmanager
+def _calling(stop: Callable[[], object]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop_once(number: int, frame: object) -> None:
+        del number, frame
+        restore()
+        loop.call_soon_threadsafe(stop)
+
+    # Not loop.add_signal_handler, which Windows lacks.
+    for number in _SIGNALS:
+        signal.signal(number, stop_once)
+    try:
+        yield
+    finally:
+        restore()

@@ -1,0 +1,54 @@
+"""When each Agentry key was used last: kept in memory, shown at once, written now and then.
+
+A durable write for each request that a key authenticates would cost most of the throughput.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import bindparam, or_, update
+
+from agentkeys.server.schema import agentry_keys
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+# Another process on the same database may have written a later use.
+_WRITE: Final = (
+    update(agentry_keys)
+    .where(
+        agentry_keys.c.sequence == bindparam("key"),
+        or_(agentry_keys.c.used_at.is_(None), agentry_keys.c.used_at < bindparam("moment")),
+    )
+    .values(used_at=bindparam("moment"))
+)
+
+
+class UsedTimes:
+    """The uses that are not written yet. It belongs to the database's thread."""
+
+    def __init__(self) -> None:
+        self._unwritten: dict[int, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._unwritten)
+
+    def note(self, key: int, moment: str) -> None:
+        """Note that the key with the sequence number *key* was used at *moment*."""
+        self._unwritten[key] = moment
+
+    def latest(self, key: int, written: str | None) -> str | None:
+        """Return when *key* was used last, given what the database says."""
+        noted = self._unwritten.get(key)
+        return written if noted is None else max(noted, written or "")
+
+    def write(self, connection: Connection) -> None:
+        """Write them all; call `written` after the commit."""
+        if self._unwritten:
+            uses = [{"key": key, "moment": moment} for key, moment in self._unwritten.items()]
+            connection.execute(_WRITE, uses)
+
+    def written(self) -> None:
+        """Forget them: they are durable now."""
+        self._unwritten.clear()
