@@ -6,9 +6,8 @@ nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
-
+# Not `from typing import ...`, which would be most of the time that this import takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient, PasswordLogin, TokenPair
     from agentkeys.agentry import AgentryClient
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
     from agentkeys.transport.retry import RetryPolicy
 
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
 
 __all__ = [
     "APIError",
@@ -71,7 +70,7 @@ __all__ = [
     "__version__",
 ]
 
-_ELSEWHERE: Final = {
+_ELSEWHERE = {
     "AgentityClient": "agentkeys.agentity",
     "AgentryClient": "agentkeys.agentry",
     "BearerToken": "agentkeys.credentials",
@@ -88,6 +87,8 @@ _ELSEWHERE: Final = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(_ELSEWHERE.get(name, "agentkeys.errors")), name)
     globals()[name] = value
     return value

@@ -142,9 +142,10 @@ class ApiKeys:
             timeout: seconds for the page; the client's own if None.
 
         """
+        seconds = None if timeout is None else check.timeout(timeout)
 
         async def fetch(_: str | None) -> Page[ApiKey]:
-            listing = await self._session.call(_LIST, timeout=timeout)
+            listing = await self._session.call(_LIST, timeout=seconds)
             return Page(listing.api_keys)
 
         return Pager(fetch)

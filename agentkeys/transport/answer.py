@@ -10,6 +10,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -88,7 +89,8 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
     applied: Applied = "no" if status in _REFUSALS else "maybe"
     said = ": ".join(part for part in (code, message) if part).rstrip(".")
     text = f"{named(request.endpoint)}: the service answered {_phrase(status)}"
-    for part in (said, _advice(kind, status)):
+    wait = _retry_after(answer.headers)
+    for part in (said, _advice(kind, status), wait and f"it asks to wait {wait:g} s"):
         text += f": {part}" if part else ""
     return kind(
         text,
@@ -97,7 +99,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
         message=message,
         errors=errors,
         request_id=request_id(answer, secrets),
-        retry_after=_retry_after(answer.headers),
+        retry_after=wait,
         method=request.endpoint.method,
         path=mask(request.target, secrets),
         applied=applied,
@@ -224,12 +226,15 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _seconds_until(date: str, now: str) -> float | None:
     """Return the seconds from one HTTP-date to another; without *now*, our own clock must do."""
+    until, since = _timestamp(date), _timestamp(now)
+    if until is None:
+        return None
+    return max(until - (time.time() if since is None else since), 0.0)
+
+
+def _timestamp(date: str) -> float | None:
+    """Read an HTTP-date, in any of its three forms (RFC 9110, 5.6.7); all of them are GMT."""
     try:
-        until = parsedate_to_datetime(date).timestamp()
+        return parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):
         return None
-    try:
-        since = parsedate_to_datetime(now).timestamp()
-    except (ValueError, OverflowError):
-        since = time.time()
-    return max(until - since, 0.0)
