@@ -1,31 +1,33 @@
-"""The database: one held connection, worked by one thread, one transaction for each job."""
+"""The database: plain functions of a held connection, run in one thread.
+
+Jobs that come at the same time share a transaction, and so one commit; each writes behind a
+savepoint of its own, so that one that is refused takes nothing of the others back.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import sqlite3
-import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar
+import itertools
+import operator
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from agentkeys.errors import ConfigurationError
-from agentkeys.server.database_file import BUSY_SECONDS, prepare
+from agentkeys.server.connection import Held, connect
+from agentkeys.server.worker import Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
     from agentkeys.server.used_times import UsedTimes
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_MILLISECONDS: Final = 1000
-_LOCK_PAUSE: Final = 0.01
 
 
 class Database:
@@ -39,30 +41,34 @@ class Database:
     def __init__(self, file: Path | None, used: UsedTimes) -> None:
         self._file = file
         self._used = used
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="agentkeys-database")
-        self._engine: Engine | None = None
-        self._reader: Connection | None = None
-        self._writer: Connection | None = None
+        self._held: Held | None = None
+        self._worker: Worker | None = None
 
     async def open(self, initialise: Callable[[Connection], T]) -> T:
-        """Open the database and return what the job *initialise* returns.
+        """Open the database and return what *initialise*, which may write, returns.
 
         Raises:
             ConfigurationError: the file cannot be used; it is left as it is.
         """
-        return await self._in_thread(functools.partial(self._open, initialise))
+        try:
+            self._held = await asyncio.to_thread(connect, self._file)
+            self._worker = Worker(functools.partial(_do, self._held, self._used))
+            return await self.write(initialise)
+        except DBAPIError as error:
+            reason = error.orig
+        raise ConfigurationError(f"cannot open the database {self._file}: {reason}")
 
     async def read(
         self, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Return what *job* returns, which only reads."""
-        return await self._in_thread(functools.partial(self._read, job, *args, **kwargs))
+        return await self._run(_bound(job, *args, **kwargs), writes=False)
 
     async def write(
         self, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Return what *job* returns, once what it wrote is durable."""
-        return await self._in_thread(functools.partial(self._write, job, *args, **kwargs))
+        return await self._run(_bound(job, *args, **kwargs), writes=True)
 
     async def flush(self) -> None:
         """Write the uses of keys that no commit took along."""
@@ -70,107 +76,54 @@ class Database:
             await self.write(_nothing)
 
     async def close(self) -> None:
-        """Close the database; what is not written yet is written first."""
-        try:
-            await self._in_thread(self._close)
-        finally:
-            self._thread.shutdown(wait=False)
+        """Close the database. What `flush` would write is lost if it was not called."""
+        if self._worker is not None:
+            await self._worker.stop()
+        if self._held is not None:
+            await asyncio.to_thread(self._held.close)
+        self._worker = self._held = None
 
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+    async def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        if self._worker is None:
+            raise ConfigurationError("the local service is closed")
+        return await self._worker.run(work, writes=writes)
 
-    def _open(self, initialise: Callable[[Connection], T]) -> T:
-        if self._file is not None:
-            prepare(self._file)
-        try:
-            self._engine = _engine(self._file)
-            self._reader = self._engine.connect()
-            self._writer = self._engine.connect().execution_options(begin="BEGIN IMMEDIATE")
-            return self._write(initialise)
-        except DBAPIError as error:
-            reason = error.orig
-        self._dispose()
-        raise ConfigurationError(f"cannot open the database {self._file}: {reason}")
 
-    def _read(
-        self, job: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        connection = _opened(self._reader)
-        with connection.begin():
-            return job(connection, *args, **kwargs)
-
-    def _write(
-        self, job: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        connection = _opened(self._writer)
-        with connection.begin():
-            result = job(connection, *args, **kwargs)
-            self._used.write(connection)
-        self._used.written()
-        return result
-
-    def _close(self) -> None:
-        try:
-            if self._writer is not None and self._used:
-                self._write(_nothing)
-        finally:
-            self._dispose()
-
-    def _dispose(self) -> None:
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        if self._engine is not None:
-            self._engine.dispose()
-        self._engine = self._reader = self._writer = None
+def _bound(
+    job: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Callable[[Connection], T]:
+    return lambda connection: job(connection, *args, **kwargs)
 
 
 def _nothing(connection: Connection) -> None:
     del connection
 
 
-def _opened(connection: Connection | None) -> Connection:
-    if connection is None:
-        raise ConfigurationError("the local service is closed")
-    return connection
-
-
-def _engine(file: Path | None) -> Engine:
-    # One connection of SQLite serves both of SQLAlchemy's, and so sees a database in memory too.
-    engine = create_engine(
-        URL.create("sqlite", database=None if file is None else str(file)),
-        poolclass=StaticPool,
-        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": True},
-        hide_parameters=True,
-    )
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _configure(connection: sqlite3.Connection, record: object) -> None:
-    del record
-    _use_write_ahead_log(connection)
-    # Without FULL, a power cut could take back a key whose creation was answered.
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
+def _do(held: Held, used: UsedTimes, batch: Sequence[Job[Any]]) -> None:
+    for writes, group in itertools.groupby(batch, key=operator.attrgetter("writes")):
+        jobs = list(group)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        # Changing the mode does not wait for another process that is doing the same.
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(_LOCK_PAUSE)
-        else:
-            return
+            if writes:
+                _write(held.writer, used, jobs)
+            else:
+                _read(held.reader, jobs)
+        # What failed is the transaction, and with it all that was done in it.
+        except Exception as error:  # noqa: BLE001
+            for job in jobs:
+                job.fail(error)
 
 
-def _begin(connection: Connection) -> None:
-    # A plain BEGIN that reads and then writes fails at once if somebody else wrote in between;
-    # BEGIN IMMEDIATE waits its turn.
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+def _read(connection: Connection, jobs: Sequence[Job[Any]]) -> None:
+    with connection.begin():
+        for job in jobs:
+            job.attempt(connection)
+
+
+def _write(connection: Connection, used: UsedTimes, jobs: Sequence[Job[Any]]) -> None:
+    with connection.begin():
+        for job in jobs:
+            with connection.begin_nested() as savepoint:
+                if not job.attempt(connection):
+                    savepoint.rollback()
+        used.write(connection)
+    used.written()

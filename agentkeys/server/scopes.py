@@ -41,9 +41,14 @@ class Scope:
         return "tenant" if self.pod_id is None else "pod"
 
     @property
+    def id(self) -> str | None:
+        """Its id; None for the tenant."""
+        return self.pod_id if self.inbox_id is None else self.inbox_id
+
+    @property
     def collection(self) -> str:
         """A text that no other scope has."""
-        return f"{self.kind} {self.inbox_id or self.pod_id or ''}"
+        return f"{self.kind} {self.id or ''}"
 
     def reaches(self, other: Scope) -> bool:
         """Tell whether a key of this scope may see and change the keys of *other*."""
@@ -59,6 +64,9 @@ def find_scope(connection: Connection, kind: Kind, scope_id: str | None, caller:
     Raises:
         Refusal: 404, if there is none, or it is out of the caller's reach.
     """
+    # The most common case needs no look: a key's own scope exists as long as the key does.
+    if (caller.kind, caller.id) == (kind, scope_id):
+        return caller
     scope = _existing(connection, kind, scope_id)
     if scope is None or not caller.reaches(scope):
         raise Refusal(404, f"There is no such {kind}.")

@@ -217,6 +217,7 @@ class LocalService:
         used = UsedTimes()
         database = Database(file, used)
         exits.push_async_callback(database.close)
+        exits.push_async_callback(database.flush)
         master = await database.open(functools.partial(initialise, file=file))
         passwords = Passwords()
         exits.callback(passwords.close)

@@ -1,0 +1,89 @@
+"""The connection to SQLite: how it is opened, and what it promises."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
+
+from agentkeys.server.database_file import BUSY_SECONDS, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LOCK_PAUSE: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One connection of SQLite, held open, for transactions that read and that write."""
+
+    engine: Engine
+    reader: Connection
+    writer: Connection
+
+    def close(self) -> None:
+        """Close it."""
+        self.reader.close()
+        self.writer.close()
+        self.engine.dispose()
+
+
+def connect(file: Path | None) -> Held:
+    """Open *file*, which is created if it is missing; None is a database in memory.
+
+    Raises:
+        ConfigurationError: it cannot be used; it is left as it is.
+    """
+    if file is not None:
+        prepare(file)
+    engine = _engine(file)
+    return Held(
+        engine,
+        reader=engine.connect(),
+        writer=engine.connect().execution_options(begin="BEGIN IMMEDIATE"),
+    )
+
+
+def _engine(file: Path | None) -> Engine:
+    # One connection of SQLite serves both of SQLAlchemy's, and so sees a database in memory too.
+    engine = create_engine(
+        URL.create("sqlite", database=None if file is None else str(file)),
+        poolclass=StaticPool,
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _configure(connection: sqlite3.Connection, record: object) -> None:
+    del record
+    _use_write_ahead_log(connection)
+    # Without FULL, a power cut could take back a key whose creation was answered.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        # Changing the mode does not wait for another process that is doing the same.
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return
+
+
+def _begin(connection: Connection) -> None:
+    # A plain BEGIN that reads and then writes fails at once if somebody else wrote in between;
+    # BEGIN IMMEDIATE waits its turn.
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
