@@ -22,6 +22,7 @@ from agentkeys.server.inputs import (
     is_storable,
     json_object,
     path_segment,
+    segment_pattern,
     text_field,
     whole_number,
 )
@@ -73,7 +74,7 @@ class Agentity:
             web.post("/auth/token/refresh", self.refresh),
             web.post("/auth/api-keys", self.create_key),
             web.get("/auth/api-keys", self.list_keys, allow_head=False),
-            web.delete("/auth/api-keys/{id:[^/]+}", self.delete_key),
+            web.delete(segment_pattern("/auth/api-keys/{id}"), self.delete_key),
         ]
 
     async def register(self, request: web.Request) -> web.Response:

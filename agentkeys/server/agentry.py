@@ -17,6 +17,7 @@ from agentkeys.server.inputs import (
     is_storable,
     json_object,
     path_segment,
+    segment_pattern,
     text_field,
     whole_number,
 )
@@ -63,8 +64,8 @@ class Collection:
         return self.path.count("/") + 1
 
 
-_INBOX: Final = "/inboxes/{inbox_id:[^/]+}/api-keys"
-_POD: Final = "/pods/{pod_id:[^/]+}/api-keys"
+_INBOX: Final = "/inboxes/{inbox_id}/api-keys"
+_POD: Final = "/pods/{pod_id}/api-keys"
 COLLECTIONS: Final = (
     Collection(f"/human/v0{_INBOX}", "inbox", 201, 204),
     Collection("/human/v0/api-keys", "tenant", 201, 204, takes_inbox_id=True),
@@ -105,7 +106,8 @@ class Agentry:
         return [route for collection in COLLECTIONS for route in self._routes_of(collection)]
 
     def _routes_of(self, collection: Collection) -> list[web.RouteDef]:
-        path, key_path = collection.path, collection.path + "/{api_key_id:[^/]+}"
+        path = segment_pattern(collection.path)
+        key_path = segment_pattern(collection.path + "/{api_key_id}")
         return [
             web.get(path, partial(self.list_keys, collection), allow_head=False),
             web.post(path, partial(self.create_key, collection)),

@@ -81,6 +81,11 @@ def is_storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def segment_pattern(template: str) -> str:
+    """Return the framework's pattern for a path *template*: any id, ``{`` and ``}`` included."""
+    return template.replace("}", ":[^/]+}")
+
+
 def path_segment(request: web.Request, index: int) -> str | None:
     """Return segment *index* of the request's path, byte for byte, or None if it is no text.
 
