@@ -1,0 +1,46 @@
+"""The command line: thin commands around the client.
+
+Each service is one file of commands, which holds all that is particular to it. Importing this
+package imports click and nothing else that is slow; a command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+from agentkeys import __version__
+from agentkeys.cli import agentity, agentry, serve
+from agentkeys.cli.ending import CommandLine
+from agentkeys.cli.options import keep
+
+__all__ = ["commands"]
+
+# A new file of commands is registered here.
+_MODULES: Final = (agentity, agentry, serve)
+
+
+@click.group(
+    "agentkeys",
+    cls=CommandLine,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
+    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
+    interrupted.""",
+)
+@click.option(
+    "--local",
+    is_flag=True,
+    expose_value=False,
+    callback=keep,
+    help="Use Agentity and Agentry on this machine, with no account and no server to start; their"
+    " data is kept in your data directory, or in AGENTKEYS_HOME.",
+)
+@click.version_option(__version__, message="agentkeys %(version)s")
+def commands() -> None:
+    """Create, list and delete the API keys of AI agents."""
+
+
+for _module in _MODULES:
+    commands.add_command(_module.commands)

@@ -1,0 +1,123 @@
+"""``agentkeys agentity``: the keys of an account."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+import click
+
+from agentkeys.cli import verbs
+from agentkeys.cli.options import common
+from agentkeys.cli.services import Service, Target
+from agentkeys.secret import Secret
+
+if TYPE_CHECKING:
+    from agentkeys.agentity import AgentityClient, ApiKeys
+    from agentkeys.cli.options import Options
+    from agentkeys.credentials import Credentials
+    from agentkeys.server import LocalService
+    from agentkeys.transport.client import ClientSettings
+
+__all__ = ["commands"]
+
+_MOST_DIGITS: Final = 19  # of a number of 64 bits
+
+
+class _Agentity(Service["AgentityClient"]):
+    name = "Agentity"
+    variables = (("AGENTITY_EMAIL", "AGENTITY_PASSWORD"), ("AGENTITY_ACCESS_TOKEN",))
+    columns = {  # noqa: RUF012  # nobody changes it
+        "ID": "id",
+        "NICKNAME": "nickname",
+        "CREATED": "created_at",
+        "UPDATED": "updated_at",
+    }
+    secret_field = "key"  # noqa: S105  # a field's name
+
+    def client(
+        self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
+    ) -> AgentityClient:
+        from agentkeys import AgentityClient
+
+        return AgentityClient(credentials, **settings)
+
+    def credentials(self) -> Credentials | None:
+        email = os.environ.get("AGENTITY_EMAIL")
+        if not email or os.environ.get("AGENTITY_PASSWORD") or not _can_be_asked():
+            return super().credentials()
+        if os.environ.get("AGENTITY_ACCESS_TOKEN"):
+            return super().credentials()
+        from agentkeys import PasswordLogin
+
+        password = Secret(click.prompt(f"Password of {email}", hide_input=True, err=True))
+        return PasswordLogin(email, password)
+
+    async def local_credentials(self, local: LocalService) -> Credentials:
+        from agentkeys import PasswordLogin
+
+        return PasswordLogin(local.email, local.password)
+
+
+_KEYS: Final = Target(_Agentity(), lambda client: client.api_keys)
+
+
+def _key_id(value: str) -> int:
+    # int() alone takes "1_0" for 10, which may be another key.
+    if not value.isascii() or not value.isdecimal() or len(value) > _MOST_DIGITS:
+        raise click.BadParameter(f"{value!r} is no id of a key: ids are whole numbers")
+    return int(value)
+
+
+def _can_be_asked() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+@click.group("agentity")
+def commands() -> None:
+    """Keys of an Agentity account.
+
+    The account is that of AGENTITY_EMAIL and AGENTITY_PASSWORD, or of AGENTITY_ACCESS_TOKEN. If
+    the password alone is missing, it is asked for on a terminal.
+    """
+
+
+@commands.command()
+@click.argument("nickname")
+@common
+def create(options: Options, nickname: str) -> None:
+    """Make a key, and print its secret.
+
+    NICKNAME is unique among the account's keys. The secret is shown only this once, alone on
+    stdout. --json prints {"id", "nickname", "created_at", "updated_at", "key"}, of which "key" is
+    the secret.
+    """
+
+    async def make(keys: ApiKeys) -> Any:
+        return await keys.create(nickname)
+
+    verbs.create(options, _KEYS, make)
+
+
+@commands.command("list")
+@common
+def list_(options: Options) -> None:
+    """List the account's keys, without their secrets.
+
+    --json prints an array of {"id", "nickname", "created_at", "updated_at"}.
+    """
+    verbs.show(options, _KEYS, lambda keys: keys.list())
+
+
+@commands.command()
+@click.argument("ids", metavar="ID...", type=_key_id, nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@common
+def delete(options: Options, ids: tuple[int, ...], yes: bool) -> None:
+    """Delete keys for good; whoever uses one is refused from then on.
+
+    On a terminal it asks first. --json prints an array of {"id", "deleted"}, and "error" if it
+    was not.
+    """
+    verbs.delete(options, _KEYS, ids, ask=not yes)

@@ -1,0 +1,223 @@
+"""``agentkeys agentry``: the keys of a tenant, its inboxes and its pods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+
+import click
+
+from agentkeys.cli import verbs
+from agentkeys.cli.options import common
+from agentkeys.cli.services import Service, Target
+from agentkeys.transport import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentkeys.agentry import AgentApiKeys, AgentryClient, ApiKeys
+    from agentkeys.cli.options import Options
+    from agentkeys.credentials import Credentials
+    from agentkeys.server import LocalService
+    from agentkeys.transport.client import ClientSettings
+
+    Keys: TypeAlias = ApiKeys | AgentApiKeys
+
+__all__ = ["commands"]
+
+_LOCAL_POD: Final = "demo"
+
+
+class _Agentry(Service["AgentryClient"]):
+    name = "Agentry"
+    variables = (("AGENTRY_API_KEY",),)
+    columns = {  # noqa: RUF012  # nobody changes it
+        "ID": "id",
+        "NAME": "name",
+        "PREFIX": "prefix",
+        "CREATED": "created_at",
+        "USED": "used_at",
+        "INBOX": "inbox_id",
+        "POD": "pod_id",
+        "PERMISSIONS": "permissions",
+    }
+    secret_field = "api_key"  # noqa: S105  # a field's name
+
+    def client(
+        self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
+    ) -> AgentryClient:
+        from agentkeys import AgentryClient
+
+        return AgentryClient(credentials, **settings)
+
+    async def local_credentials(self, local: LocalService) -> Credentials:
+        from agentkeys import BearerToken
+
+        # No documented endpoint makes a pod, and --pod is to work here too.
+        await local.add_pod(_LOCAL_POD)
+        return BearerToken(local.agentry_token)
+
+
+_AGENTRY: Final = _Agentry()
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Whose keys: the tenant's if there is neither an inbox nor a pod."""
+
+    inbox: str | None
+    pod: str | None
+    agent: bool
+
+    def target(self) -> Target[AgentryClient, Keys]:
+        return Target(_AGENTRY, self._keys)
+
+    def _keys(self, client: AgentryClient) -> Keys:
+        if self.pod is not None:
+            return client.agent.pod(self.pod).api_keys
+        if self.agent:
+            agent = client.agent
+            return agent.api_keys if self.inbox is None else agent.inbox(self.inbox).api_keys
+        return client.api_keys if self.inbox is None else client.inbox(self.inbox).api_keys
+
+
+_SCOPE_OPTIONS: Final = (
+    click.option("--tenant", is_flag=True, help="The tenant's keys, instead of an inbox's."),
+    click.option(
+        "--pod", metavar="POD", help="A pod's keys, instead of an inbox's; implies --agent."
+    ),
+    click.option("--agent", is_flag=True, help="Use the agent surface."),
+)
+
+
+def _scoped(*arguments: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Take *arguments* behind INBOX, or alone if --tenant or --pod stands for it."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        metavar = " ".join(("[INBOX]", *arguments))
+        for option in reversed(_SCOPE_OPTIONS):
+            command = option(command)
+        return click.argument("words", metavar=metavar, nargs=-1)(command)
+
+    return decorated
+
+
+def _taken(
+    words: tuple[str, ...], tenant: bool, pod: str | None, agent: bool
+) -> tuple[_Scope, tuple[str, ...]]:
+    """Return the scope, and the words that do not name it."""
+    if tenant and pod is not None:
+        raise click.UsageError("--tenant and --pod exclude each other")
+    if tenant or pod is not None:
+        return _Scope(None, pod, agent), words
+    if not words:
+        raise click.UsageError("Missing argument 'INBOX', or --tenant, or --pod")
+    return _Scope(words[0], None, agent), words[1:]
+
+
+def _only(words: tuple[str, ...], *names: str) -> tuple[str, ...]:
+    if len(words) < len(names):
+        raise click.UsageError(f"Missing argument '{names[len(words)]}'")
+    if len(words) > len(names):
+        raise click.UsageError(f"Got an unexpected extra argument ({words[len(names)]})")
+    return words
+
+
+def _permission(value: str) -> tuple[str, bool]:
+    flag, equals, on = value.partition("=")
+    if not flag or on not in ({"true", "false"} if equals else {""}):
+        raise click.BadParameter(f"{value!r} is neither FLAG nor FLAG=true nor FLAG=false")
+    return flag, on != "false"
+
+
+@click.group("agentry")
+def commands() -> None:
+    """Keys of an Agentry tenant, its inboxes and its pods.
+
+    AGENTRY_API_KEY holds the key to do it with. Name an inbox, or give --tenant or --pod instead.
+    With --local there are the inbox demo@agentkeys.local and the pod demo.
+    """
+
+
+@commands.command()
+@_scoped("NAME")
+@click.option(
+    "--permission",
+    "permissions",
+    metavar="FLAG[=false]",
+    type=_permission,
+    multiple=True,
+    help="What the key may do, or with =false may not; repeatable; on the agent surface only.",
+)
+@common
+def create(
+    options: Options,
+    words: tuple[str, ...],
+    permissions: tuple[tuple[str, bool], ...],
+    **scope_options: Any,
+) -> None:
+    """Make a key, and print its secret.
+
+    The secret is shown only this once, alone on stdout. --json prints {"api_key_id", "api_key",
+    "name", "prefix", "created_at", "inbox_id", "pod_id", "permissions"}, of which "api_key" is the
+    secret.
+    """
+    scope, words = _taken(words, **scope_options)
+    (name,) = _only(words, "NAME")
+    if permissions and not (scope.agent or scope.pod):
+        raise click.UsageError("--permission needs --agent, or --pod")
+
+    async def make(keys: Keys) -> Any:
+        from agentkeys.agentry import AgentApiKeys
+
+        if isinstance(keys, AgentApiKeys):
+            return await keys.create(name, permissions=dict(permissions) or None)
+        return await keys.create(name)
+
+    verbs.create(options, scope.target(), make)
+
+
+@commands.command("list")
+@_scoped()
+@click.option("--limit", type=click.IntRange(min=1), help="Keys to a page; all pages are listed.")
+@click.option("--inbox", metavar="INBOX", help="With --tenant: the keys of this inbox only.")
+@common
+def list_(
+    options: Options,
+    words: tuple[str, ...],
+    limit: int | None,
+    inbox: str | None,
+    **scope_options: Any,
+) -> None:
+    """List keys, newest first, without their secrets.
+
+    --json prints an array of {"api_key_id", "name", "prefix", "created_at", "inbox_id", "pod_id",
+    "used_at", "permissions"}.
+    """
+    scope, words = _taken(words, **scope_options)
+    _only(words)
+    if inbox is None:
+        return verbs.show(options, scope.target(), lambda keys: keys.list(limit=limit))
+    if scope != _Scope(None, None, agent=False):
+        raise click.UsageError("--inbox needs --tenant, without --agent")
+    target = Target(_AGENTRY, lambda client: client.api_keys)
+    return verbs.show(options, target, lambda keys: keys.list(limit=limit, inbox_id=inbox))
+
+
+@commands.command()
+@_scoped("ID...")
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@common
+def delete(options: Options, words: tuple[str, ...], yes: bool, **scope_options: Any) -> None:
+    """Delete keys for good; whoever uses one is refused from then on.
+
+    On a terminal it asks first. --json prints an array of {"id", "deleted"}, and "error" if it
+    was not.
+    """
+    scope, ids = _taken(words, **scope_options)
+    if not ids:
+        raise click.UsageError("Missing argument 'ID...'")
+    # All of them before the first is sent.
+    for key_id in ids:
+        check.segment("ID", key_id)
+    verbs.delete(options, scope.target(), ids, ask=not yes)

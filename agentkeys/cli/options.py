@@ -1,0 +1,90 @@
+"""The options that every command has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agentkeys.transport.client import ClientSettings
+
+__all__ = ["Options", "common", "keep", "with_json"]
+
+
+@dataclass
+class Options:
+    """What was asked for, wherever on the command line it stands."""
+
+    local: bool = False
+    json: bool = False
+    verbose: bool = False
+    timeout: float = 30.0
+    base_url: str | None = None
+    allow_http: bool = False
+
+    def client_settings(self) -> ClientSettings:
+        """Return what of it a client wants to know."""
+        return {
+            "base_url": self.base_url,
+            "timeout": self.timeout,
+            "allow_http": self.allow_http,
+        }
+
+
+def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep an option's value in the `Options`."""
+    if value is not None:
+        setattr(context.find_object(Options), str(parameter.name), value)
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise click.BadParameter(f"{value!r} is not a number of seconds above 0, or inf")
+    return seconds
+
+
+def _kept(*names: str, **attributes: Any) -> Callable[[Any], Any]:
+    return click.option(*names, expose_value=False, callback=keep, **attributes)
+
+
+_JSON: Final = (
+    _kept("--json", is_flag=True, help="Print JSON, on one line; errors stay text on stderr."),
+    _kept("-v", "--verbose", is_flag=True, help="Log each request on stderr; show tracebacks."),
+)
+_CONNECTION: Final = (
+    _kept(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="How long a whole call may take; inf is for ever.  [default: 30]",
+    ),
+    _kept("--base-url", metavar="URL", help="Where the service is."),
+    _kept("--allow-http", is_flag=True, help="Permit an http URL of another host."),
+)
+
+
+def with_json(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --json and --verbose to *command*, and hand it the `Options` first."""
+    return _decorated(click.pass_obj(command), _JSON)
+
+
+def common(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a command that calls a service, and hand it the `Options` first."""
+    return _decorated(click.pass_obj(command), (*_JSON, *_CONNECTION))
+
+
+def _decorated(
+    command: Callable[..., None], options: tuple[Callable[[Any], Any], ...]
+) -> Callable[..., None]:
+    for option in reversed(options):
+        command = option(command)
+    return command

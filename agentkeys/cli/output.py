@@ -1,0 +1,163 @@
+"""What a command prints: JSON, a table, or plain columns.
+
+Text from a service is shown as text: it cannot style a table, move a terminal's cursor, or begin a
+line of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from agentkeys.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = [
+    "OutputError",
+    "abandon",
+    "as_json",
+    "fields_of",
+    "note",
+    "print_table",
+    "printable",
+    "write",
+]
+
+_NOTHING: Final = "-"
+
+
+class OutputError(Exception):
+    """Standard output cannot be written."""
+
+
+def write(text: str) -> None:
+    """Print *text* and a newline, and see that it left this process.
+
+    Raises:
+        OutputError: it did not; but BrokenPipeError if nobody reads any more.
+
+    """
+    if sys.stdout is None:  # as it is if the process was started with it closed
+        raise OutputError("standard output is closed: open it, or send it to a file")
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"standard output cannot be written: {reason}") from error
+
+
+def abandon() -> None:
+    """Give up on standard output: what it still buffers is not written when the process ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def note(text: str) -> None:
+    """Print a line on stderr; that nobody can read it is no failure."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """Return *text* as one line that no terminal obeys: what is not printable is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
+    """Return the fields of a record as JSON has them, its secret only if it is to be *revealed*."""
+    import attrs
+
+    values = {field.name: getattr(record, field.name) for field in attrs.fields(type(record))}
+    return {
+        name: _plain(value)
+        for name, value in values.items()
+        if revealed or not isinstance(value, Secret)
+    }
+
+
+def as_json(value: object) -> str:
+    """Return *value* as JSON on one line, in ASCII, which no terminal and no pipe misreads."""
+    return json.dumps(value)
+
+
+def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
+    """Print records one a line: a table for a terminal, else plain columns.
+
+    Args:
+        records: what to print.
+        columns: the name of the attribute below each title. The first is what a record is
+            addressed by, and is never shortened.
+
+    """
+    rows = [[_cell(getattr(record, name)) for name in columns.values()] for record in records]
+    if sys.stdout is not None and sys.stdout.isatty():
+        _print_rich(list(columns), rows)
+    else:
+        write("\n".join(_aligned([list(columns), *rows])))
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Secret():
+            return value.reveal()
+        case datetime():
+            utc = value.astimezone(UTC)
+            return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | "":
+            return _NOTHING
+        case datetime():
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        case dict():
+            flags = (f"{flag}={json.dumps(on)}" for flag, on in value.items())
+            return printable(" ".join(flags)) or _NOTHING
+    return printable(str(value))
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _print_rich(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    used = [any(row[n] != _NOTHING for row in rows) for n in range(len(titles))]
+    for title in (title for title, wanted in zip(titles, used, strict=True) if wanted):
+        table.add_column(title, no_wrap=title == titles[0], overflow="fold")
+    for row in rows:
+        # Text and not str, which rich would read as markup.
+        table.add_row(*(Text(cell) for cell, wanted in zip(row, used, strict=True) if wanted))
+    console = Console()
+    unbounded = console.options.update(max_width=sys.maxsize)
+    # Rather too wide for the terminal than an id cut off.
+    table.width = max(console.width, Measurement.get(console, unbounded, table).minimum)
+    with console.capture() as capture:
+        console.print(table, crop=False)
+    write(capture.get().rstrip("\n"))

@@ -1,0 +1,125 @@
+"""What a file of commands says about its service, and how a command is run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, Unpack
+
+import click
+
+from agentkeys.cli.logs import logged
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from agentkeys.cli.options import Options
+    from agentkeys.credentials import Credentials
+    from agentkeys.server import LocalService
+    from agentkeys.transport.client import Client, ClientSettings
+
+__all__ = ["Service", "Target", "run"]
+
+ClientT = TypeVar("ClientT", bound="Client")
+KeysT = TypeVar("KeysT")
+T = TypeVar("T")
+
+
+class Service(ABC, Generic[ClientT]):
+    """A service, as its file of commands describes it.
+
+    Attributes:
+        name: as it calls itself.
+        variables: the environment variables with its credentials: any one of these groups will do.
+        columns: what a listing shows: the attribute of a key below each title, its id first.
+        secret_field: the field of a new key that holds its secret.
+    """
+
+    name: ClassVar[str]
+    variables: ClassVar[tuple[tuple[str, ...], ...]]
+    columns: ClassVar[Mapping[str, str]]
+    secret_field: ClassVar[str]
+
+    @abstractmethod
+    def client(
+        self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
+    ) -> ClientT:
+        """Return a client; None stands for the credentials that the environment holds."""
+
+    @abstractmethod
+    async def local_credentials(self, local: LocalService) -> Credentials:
+        """Return the credentials for the service on this machine."""
+
+    def credentials(self) -> Credentials | None:
+        """Return the credentials, None for those that the environment holds; it may ask for them.
+
+        Raises:
+            ConfigurationError: there are none.
+
+        """
+        if any(all(map(os.environ.get, group)) for group in self.variables):
+            return None
+        raise ConfigurationError(
+            f"no credentials for {self.name}: set"
+            f" {', or '.join(' and '.join(group) for group in self.variables)};"
+            f" or try it on this machine, without an account: agentkeys --local ..."
+        )
+
+
+@dataclass(frozen=True)
+class Target(Generic[ClientT, KeysT]):
+    """What a command works on: some of the keys of a service.
+
+    Attributes:
+        service: the service.
+        keys: finds the keys in a client of it.
+    """
+
+    service: Service[ClientT]
+    keys: Callable[[ClientT], KeysT]
+
+
+def run(
+    options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
+) -> T:
+    """Run *work* on the target's keys, with a client that is open for so long."""
+    if options.local and options.base_url is not None:
+        raise click.UsageError("--local and --base-url exclude each other")
+    # Not in the event loop, where Ctrl-C would not end a prompt.
+    credentials = None if options.local else target.service.credentials()
+    with logged(verbose=options.verbose):
+        return asyncio.run(_run(options, target, credentials, work))
+
+
+async def _run(
+    options: Options,
+    target: Target[ClientT, KeysT],
+    credentials: Credentials | None,
+    work: Callable[[KeysT], Awaitable[T]],
+) -> T:
+    settings = options.client_settings()
+    async with AsyncExitStack() as exits:
+        if options.local:
+            from agentkeys.cli.local import local_service
+
+            local = await exits.enter_async_context(local_service())
+            credentials = await target.service.local_credentials(local)
+            settings["base_url"] = local.url
+        client = _client(target.service, credentials, settings)
+        await exits.enter_async_context(client)
+        return await work(target.keys(client))
+
+
+def _client(
+    service: Service[ClientT], credentials: Credentials | None, settings: ClientSettings
+) -> ClientT:
+    try:
+        return service.client(credentials, **settings)
+    except InvalidArgumentError as error:
+        # Not the command's arguments are wrong, but what the environment holds.
+        sentence = str(error)
+    raise ConfigurationError(f"the credentials of {service.name} cannot be used: {sentence}")
