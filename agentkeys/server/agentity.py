@@ -19,6 +19,7 @@ from agentkeys.server.authorization import (
 )
 from agentkeys.server.clock import Clock, iso
 from agentkeys.server.inputs import (
+    body_of,
     is_storable,
     json_object,
     path_segment,
@@ -80,7 +81,7 @@ class Agentity:
     async def register(self, request: web.Request) -> web.Response:
         """Open an account; 409 if the email has one."""
         credentials = basic_credentials(request, _REALM)
-        name = text_field(json_object(await request.read()), "name")
+        name = text_field(json_object(body_of(request)), "name")
         return json_response(await self.add_account(credentials, name), 201)
 
     async def add_account(self, credentials: Credentials, name: str) -> dict[str, object]:
@@ -110,9 +111,7 @@ class Agentity:
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Give a new pair of tokens for a refresh token, which is dead from then on."""
-        used = text_field(
-            json_object(await request.read()), "refreshToken", _MAX_REFRESH_TOKEN_LENGTH
-        )
+        used = text_field(json_object(body_of(request)), "refreshToken", _MAX_REFRESH_TOKEN_LENGTH)
         refresh_token, stored = self._new_refresh_token()
         account_id = await self._database.write(
             accounts.exchange_refresh_token, digest_of(used), stored, self._clock()
@@ -125,7 +124,7 @@ class Agentity:
     async def create_key(self, request: web.Request) -> web.Response:
         """Create a key of the account; its nickname is unique there."""
         account_id = self._authenticated(request)
-        nickname = text_field(json_object(await request.read()), "nickname")
+        nickname = text_field(json_object(body_of(request)), "nickname")
         key = await self._database.write(accounts.add_key, account_id, nickname, iso(self._clock()))
         return json_response(key, 201)
 

@@ -14,6 +14,7 @@ from agentkeys.server.authorization import bearer_token, refused_token
 from agentkeys.server.clock import Clock, iso
 from agentkeys.server.cursors import START, Cursors, Position
 from agentkeys.server.inputs import (
+    body_of,
     is_storable,
     json_object,
     path_segment,
@@ -123,7 +124,7 @@ class Agentry:
     async def create_key(self, collection: Collection, request: web.Request) -> web.Response:
         """Create a key."""
         token = bearer_token(request, _REALM)
-        raw = await request.read()
+        raw = body_of(request)
         key = await self._database.write(self._created, collection, request, token, raw)
         return json_response(key, collection.created)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 logger: Final = logging.getLogger("agentkeys.server")
 
+_LINGERING_SECONDS: Final = 2.0
 _ID: Final = web.RequestKey("request_id", str)
 
 
@@ -50,6 +51,9 @@ class Protocol(web.RequestHandler):
             # An access log shows addresses, and a key may stand in one (Agentity's ?apiKey=).
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp turns it off
             logger=logger,
+            auto_decompress=False,
+            # What still comes after a refusal is read for so long, or the refusal would be lost.
+            lingering_time=_LINGERING_SECONDS,
         )
 
     def handle_error(

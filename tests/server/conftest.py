@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest_asyncio
+from multidict import CIMultiDict
 from yarl import URL
 
 from agentkeys.server import LocalService
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 INBOX = "/human/v0/inboxes/demo%40agentkeys.local/api-keys"
+TENANT = "/human/v0/api-keys"
+ACCOUNT = "/auth/api-keys"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,15 @@ class Api:
     service: LocalService
     session: aiohttp.ClientSession
 
+    inbox = INBOX
+    tenant = TENANT
+    account = ACCOUNT
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = URL(self.service.url)
+        return str(url.host), int(url.port or 0)
+
     async def send(self, method, path, *, token=None, headers=None, **how) -> Answer:
         """Send a request; *path* goes out as it is."""
         headers = dict(headers or {})
@@ -47,6 +61,24 @@ class Api:
         url = URL(self.service.url + path, encoded=True)
         async with self.session.request(method, url, headers=headers, **how) as response:
             return Answer(response.status, response.headers.copy(), await response.read())
+
+    async def raw(self, *parts: bytes) -> Answer:
+        """Send bytes as they are, one part after the other, and read one answer."""
+        async with self.connection() as (reader, writer):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+            return await _read_answer(reader)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection(*self.address)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def login(self, email=None, password=None) -> Answer:
         email = self.service.email if email is None else email
@@ -67,6 +99,13 @@ class Api:
         answer = await self.send("GET", path, token=token or self.service.agentry_token)
         assert answer.status == 200, answer
         return [key["api_key_id"] for key in answer.json["api_keys"]]
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> Answer:
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    headers = CIMultiDict(line.split(": ", 1) for line in lines)
+    body = await reader.readexactly(int(headers["Content-Length"]))
+    return Answer(int(status.split()[1]), headers, body)
 
 
 def basic(email: str, password: str) -> dict[str, str]:
