@@ -21,10 +21,10 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestEr
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport import check
-from agentkeys.transport.client import Client, ClientSettings, variable
+from agentkeys.transport.client import Client, ClientSettings
 from agentkeys.transport.convert import Reader, camel_case
 from agentkeys.transport.endpoint import Endpoint
-from agentkeys.transport.settings import Service
+from agentkeys.transport.settings import Service, variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,10 +17,10 @@ from agentkeys.errors import ConfigurationError
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
-from agentkeys.transport.client import Client, variable
+from agentkeys.transport.client import Client
 from agentkeys.transport.convert import Reader, as_spelt
 from agentkeys.transport.endpoint import Endpoint
-from agentkeys.transport.settings import Service
+from agentkeys.transport.settings import Service, variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

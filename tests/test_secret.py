@@ -51,7 +51,7 @@ def test_a_secret_cannot_be_pickled(protocol):
 
 
 def test_a_secret_is_no_json():
-    """json refuses a Secret."""
+    """The json module refuses a Secret."""
     with pytest.raises(TypeError):
         json.dumps({"key": Secret(VALUE)})
 
@@ -97,7 +97,7 @@ def test_a_secret_shows_in_no_log_and_no_traceback(caplog):
     try:
         fail(VALUE)
     except RuntimeError as error:
-        logging.getLogger("any").exception("failed with %s", error)
+        logging.getLogger("any").exception("failed with %s", Secret(VALUE))
         trace = traceback.TracebackException.from_exception(error, capture_locals=True)
         text = "".join(line for line in trace.format() if "fail(VALUE)" not in line)
     assert VALUE not in caplog.text

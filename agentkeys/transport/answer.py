@@ -151,35 +151,39 @@ def _salvaged(body: bytes, field: str | None) -> Secret | None:
 def _details(
     body: bytes, secrets: tuple[Secret, ...]
 ) -> tuple[str | None, str | None, tuple[object, ...]]:
-    """Read code, message and details of an error: no service documents all of its shapes."""
+    """Read code, message and details of an error; the shape of its body is not documented."""
     try:
         document = loads(body)
     except ValueError:
-        return None, _plain(body.decode(errors="replace"), secrets) or None, ()
-    if not isinstance(document, Mapping):
-        return None, _plain(document, secrets) if isinstance(document, str) else None, ()
+        document = body.decode(errors="replace")
+    if not isinstance(document, dict):
+        return None, _first([document], secrets), ()
     error = document.get("error")
-    inner = error if isinstance(error, Mapping) else {}
-    message = _first_text(
-        document.get("message"), inner.get("message"), error, document.get("detail")
+    inner = error if isinstance(error, dict) else {}
+    message = _first(
+        [document.get("message"), inner.get("message"), error, document.get("detail")], secrets
     )
-    code = _first_text(document.get("code"), document.get("name"), inner.get("code"), error)
-    if code == message:
-        code = None
-    details = document.get("errors")
+    code = _first([document.get("code"), document.get("name"), inner.get("code"), error], secrets)
+    details = document.get("errors") or []
+    listed = details if isinstance(details, list) else [details]
     return (
-        _plain(code, secrets) if code else None,
-        _plain(message, secrets) if message else None,
-        tuple(
-            _masked(each, secrets) for each in (details if isinstance(details, list) else [details])
-        )
-        if details
-        else (),
+        None if code == message else code,
+        message,
+        tuple(_masked(each, secrets) for each in listed),
     )
 
 
-def _first_text(*candidates: object) -> str | None:
-    return next((each for each in candidates if isinstance(each, str) and each.strip()), None)
+def _first(candidates: list[object], secrets: tuple[Secret, ...]) -> str | None:
+    """Return the first of *candidates* that has words, as one line without secrets."""
+    return next((words for each in candidates if (words := _words(each, secrets))), None)
+
+
+def _words(value: object, secrets: tuple[Secret, ...]) -> str:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        value = "; ".join(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    return _plain(value, secrets) if isinstance(value, str) else ""
 
 
 def _plain(text: str, secrets: tuple[Secret, ...]) -> str:

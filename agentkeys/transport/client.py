@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
 
 from agentkeys.credentials import BearerToken, Credentials
@@ -17,13 +16,13 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["Client", "ClientSettings", "variable"]
+__all__ = ["Client", "ClientSettings"]
 
 
 class ClientSettings(TypedDict, total=False):
     """The keyword arguments of every client, for functions that pass them on."""
 
-    base_url: str | None
+    base_url: str | Secret | None
     timeout: float
     retry: RetryPolicy
     ssl: SSLContext | None
@@ -62,7 +61,7 @@ class Client:
         self,
         credentials: str | Secret | Credentials | None = None,
         *,
-        base_url: str | None = None,
+        base_url: str | Secret | None = None,
         timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # it is frozen
         ssl: SSLContext | None = None,
@@ -70,8 +69,9 @@ class Client:
         allow_http: bool = False,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        # First of all, so that no traceback from here shows a token or a proxy's password.
+        # First of all, so that no traceback from here shows a token or the password in an address.
         credentials = Secret(credentials) if isinstance(credentials, str) else credentials
+        base_url = Secret(base_url) if isinstance(base_url, str) else base_url
         proxy = Secret(proxy) if isinstance(proxy, str) else proxy
         self._settings = settings(
             self._service,
@@ -101,13 +101,9 @@ class Client:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._settings.base_url}>"
-
-
-def variable(name: str) -> Secret | None:
-    """Return what an environment variable holds, or None if it is not set or empty."""
-    value = os.environ.get(name)
-    return Secret(value) if value else None
+        # A traceback with locals asks for it even if `__init__` failed half-way.
+        made = getattr(self, "_settings", None)
+        return f"<{type(self).__name__} of {made.base_url if made else 'nothing yet'}>"
 
 
 def _as_credentials(given: object) -> Credentials:

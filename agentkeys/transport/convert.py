@@ -6,9 +6,7 @@ absent or null, and a missing or mistyped one is refused: an int is never turned
 
 from __future__ import annotations
 
-import operator
 from datetime import UTC, datetime
-from functools import partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
 
@@ -27,6 +25,7 @@ T = TypeVar("T")
 # The 64 bits that every JSON reader agrees on; beyond them some give a float, others an int.
 _SMALLEST: Final = -(2**63)
 _LARGEST: Final = 2**64 - 1
+_FLAGS: Final = dict[str, bool]
 
 
 @attrs.frozen
@@ -113,8 +112,9 @@ def camel_case(field: str) -> str:
 def _converter(spell: Callable[[str], str]) -> Converter:
     converter = Converter(detailed_validation=False)
     for kind, read in _SCALARS.items():
-        # By predicate, for dict[str, bool] is no class, which the other way wants.
-        converter.register_structure_hook_func(partial(operator.eq, kind), read)
+        converter.register_structure_hook(kind, read)
+    # By predicate: dict[str, bool] is no class, which the other way wants.
+    converter.register_structure_hook_func(lambda kind: kind == _FLAGS, _flags)
 
     @converter.register_structure_hook_factory(attrs.has)
     def _record(record: Any) -> Callable[[Any, Any], Any]:
@@ -198,12 +198,11 @@ _SCALARS: Final[dict[Any, Callable[[object, object], object]]] = {
     int: _int,
     datetime: _datetime,
     Secret: _secret,
-    dict[str, bool]: _flags,
 }
 _NAMES: Final[dict[Any, str]] = {
     str: "a string",
     int: "an integer",
     datetime: "an ISO 8601 time",
     Secret: "a string that is not empty",
-    dict[str, bool]: "an object of booleans",
+    _FLAGS: "an object of booleans",
 }

@@ -56,7 +56,7 @@ class RetryPolicy:
             return None
         if isinstance(error, APIError) and error.retry_after is not None:
             return error.retry_after
-        return min(self.cap, self.base * 2.0 ** min(tried - 1, 64)) * chance
+        return min(self.cap, self.base * 2.0 ** min(tried - 1, 1000)) * chance
 
 
 def _may_try_again(error: RequestError, *, idempotent: bool) -> bool:

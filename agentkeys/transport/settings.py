@@ -11,12 +11,12 @@ from urllib.request import getproxies, proxy_bypass
 import attrs
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
-from agentkeys.secret import Secret, as_secret
+from agentkeys.secret import Secret
 from agentkeys.transport import check
 from agentkeys.transport.convert import Reader
 from agentkeys.transport.retry import RetryPolicy
 
-__all__ = ["Service", "Settings", "settings"]
+__all__ = ["Service", "Settings", "proxy_from_environment", "settings", "variable"]
 
 
 @attrs.frozen
@@ -59,30 +59,38 @@ class Settings:
 def settings(
     service: Service,
     *,
-    base_url: str | None,
+    base_url: Secret | None,
     timeout: float,
     retry: RetryPolicy,
     ssl: SSLContext | None,
-    proxy: str | Secret | None,
+    proxy: Secret | None,
     allow_http: bool,
 ) -> Settings:
-    """Return the settings, or raise `ConfigurationError` or `InvalidArgumentError`."""
-    proxy = None if proxy is None else as_secret(proxy)
-    address = base_url or os.environ.get(service.base_url_variable) or service.base_url
+    """Return the settings, or raise `ConfigurationError` or `InvalidArgumentError`.
+
+    The addresses are Secrets until they are checked: they may hold a password, or what was pasted
+    by mistake.
+    """
     if not isinstance(retry, RetryPolicy):
         raise InvalidArgumentError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
     if ssl is not None and not isinstance(ssl, SSLContext):
         raise InvalidArgumentError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
-    if proxy is not None:
-        _check_proxy(proxy)
+    if proxy is not None and _proxy_is_wrong(proxy):
+        raise ConfigurationError("the proxy is not an http or https address: set proxy to one")
     return Settings(
         service=service,
-        base_url=_checked_base_url(as_secret(address), service, allow_http=allow_http),
+        base_url=_checked_base_url(base_url, service, allow_http=allow_http),
         timeout=check.timeout(timeout),
         retry=retry,
         ssl=ssl,
         proxy=proxy,
     )
+
+
+def variable(name: str) -> Secret | None:
+    """Return what an environment variable holds, or None if it is not set or empty."""
+    value = os.environ.get(name)
+    return Secret(value) if value else None
 
 
 def proxy_from_environment(base_url: str) -> Secret | None:
@@ -99,26 +107,25 @@ def proxy_from_environment(base_url: str) -> Secret | None:
     return Secret(proxy) if proxy else None
 
 
-def _checked_base_url(address: Secret, service: Service, *, allow_http: bool) -> str:
-    """Check a base URL without showing it: it may hold what was pasted by mistake."""
-    parts = _split(address)
-    fault = _base_url_fault(parts, allow_http=allow_http)
-    if fault or parts is None:
+def _checked_base_url(given: Secret | None, service: Service, *, allow_http: bool) -> str:
+    address = given or variable(service.base_url_variable) or Secret(service.base_url)
+    fault = _base_url_fault(_split(address), allow_http=allow_http)
+    if fault:
         raise ConfigurationError(
             f"the base URL of {service.name} {fault}: set base_url or {service.base_url_variable}"
             f" to something like {service.base_url}"
         )
-    return parts.geturl().rstrip("/")
+    return address.reveal().rstrip("/")
 
 
 def _base_url_fault(parts: SplitResult | None, *, allow_http: bool) -> str | None:
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts is None:
         return "is not an http or https address"
     if parts.username is not None or parts.password is not None:
         return "holds a user name or password, which do not belong there"
     if parts.query or parts.fragment:
         return "holds a query or a fragment, which do not belong there"
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
         return (
             "is http to another host, which would send the token in the clear"
             " (allow_http=True permits it, for a network that is your own)"
@@ -126,21 +133,20 @@ def _base_url_fault(parts: SplitResult | None, *, allow_http: bool) -> str | Non
     return None
 
 
-def _check_proxy(proxy: Secret) -> None:
-    parts = _split(proxy)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError("the proxy is not an http or https address: set proxy to one")
+def _proxy_is_wrong(proxy: Secret) -> bool:
+    return _split(proxy) is None
 
 
 def _split(address: Secret) -> SplitResult | None:
+    """Take an http or https address apart; None if it is none."""
     value = address.reveal()
     try:
         parts = urlsplit(value)
         _ = parts.port  # reading it is what checks it
-        value.encode("ascii")
     except ValueError:
         return None
-    return parts if value.isprintable() and " " not in value else None
+    clean = value.isascii() and value.isprintable() and " " not in value
+    return parts if clean and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -113,7 +113,9 @@ def test_jitter_is_full(tried, chance, base, cap):
 def test_the_defaults():
     """Four tries, at most 0.5, 1 and 2 seconds apart."""
     policy = RetryPolicy()
-    waits = [policy.wait(error(ServerError), tried=n, idempotent=True, chance=1.0) for n in range(1, 5)]
+    waits = [
+        policy.wait(error(ServerError), tried=n, idempotent=True, chance=1.0) for n in range(1, 5)
+    ]
     assert waits == [0.5, 1.0, 2.0, None]
 
 

@@ -60,7 +60,9 @@ async def test_a_login_that_hangs_ends_with_the_calls_timeout():
 async def test_a_refresh_that_hangs_leaves_time_for_the_login():
     """A refresh that is never answered costs half of the time, not all of it."""
     listing = answer(200, {"apiKeys": []})
-    async with Wire(answer(200, PAIR), listing, answer(401), hang, answer(200, PAIR), listing) as wire:
+    async with Wire(
+        answer(200, PAIR), listing, answer(401), hang, answer(200, PAIR), listing
+    ) as wire:
         async with agentity(wire.url, PasswordLogin("me@example.com", "pw"), timeout=1) as client:
             await client.api_keys.list().collect()
             await client.api_keys.list().collect()

@@ -62,9 +62,7 @@ class Wire:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
 
-    async def _connected(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -74,6 +72,8 @@ class Wire:
                 await self._answer(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             self.disconnected.set()
+        except asyncio.CancelledError:
+            pass  # the test is over; asyncio.streams would log it
         finally:
             self._tasks.discard(task)
             writer.close()
