@@ -48,6 +48,11 @@ class Api:
     tenant = TENANT
     account = ACCOUNT
 
+    @staticmethod
+    def basic(email: str, password: str) -> dict[str, str]:
+        encoded = base64.b64encode(f"{email}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {encoded}"}
+
     @property
     def address(self) -> tuple[str, int]:
         url = URL(self.service.url)
@@ -83,7 +88,7 @@ class Api:
     async def login(self, email=None, password=None) -> Answer:
         email = self.service.email if email is None else email
         password = self.service.password if password is None else password
-        return await self.send("POST", "/auth/token", headers=basic(email, password))
+        return await self.send("POST", "/auth/token", headers=self.basic(email, password))
 
     async def access_token(self, email=None, password=None) -> str:
         return (await self.login(email, password)).json["accessToken"]
@@ -106,11 +111,6 @@ async def _read_answer(reader: asyncio.StreamReader) -> Answer:
     headers = CIMultiDict(line.split(": ", 1) for line in lines)
     body = await reader.readexactly(int(headers["Content-Length"]))
     return Answer(int(status.split()[1]), headers, body)
-
-
-def basic(email: str, password: str) -> dict[str, str]:
-    encoded = base64.b64encode(f"{email}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {encoded}"}
 
 
 @pytest_asyncio.fixture

@@ -343,9 +343,7 @@ def filled(value, words):
 def headers_of(auth, world):
     if auth is None or not auth.startswith("basic "):
         return {} if auth is None else world.headers[auth]
-    import base64
-
-    return {"Authorization": f"Basic {base64.b64encode(auth[6:].encode()).decode()}"}
+    return world.api.basic(*auth[6:].split(":", 1))
 
 
 def shape_errors(answer, shape):
