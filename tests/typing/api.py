@@ -1,0 +1,146 @@
+"""The public surface, for mypy --strict and pyright. It is checked and never run."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, assert_type
+
+from agentkeys import (
+    AgentityClient,
+    AgentryClient,
+    APIError,
+    BearerToken,
+    Credentials,
+    DecodeError,
+    Page,
+    Pager,
+    PasswordLogin,
+    RequestError,
+    RetryPolicy,
+    Secret,
+    TokenPair,
+    agentity,
+    agentry,
+)
+from agentkeys.errors import Applied
+from agentkeys.keys import Key, KeyCollection, NewKey
+from agentkeys.server import LocalService
+
+if TYPE_CHECKING:
+    from agentkeys.credentials import Caller
+
+
+async def agentity_keys() -> None:
+    async with AgentityClient(PasswordLogin("me@example.com", "pw"), timeout=10) as client:
+        assert_type(client, AgentityClient)
+        new = await client.api_keys.create("ci", timeout=1)
+        assert_type(new, agentity.NewApiKey)
+        assert_type(new.id, int)
+        assert_type(new.key, Secret)
+        assert_type(new.secret.reveal(), str)
+        assert_type(new.created_at, datetime)
+        async for key in client.api_keys.list():
+            assert_type(key, agentity.ApiKey)
+        async for page in client.api_keys.list().pages():
+            assert_type(page, Page[agentity.ApiKey])
+        assert_type(await client.api_keys.list().collect(), list[agentity.ApiKey])
+        await client.api_keys.delete(new.id)
+        await client.api_keys.delete("42")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await client.api_keys.create(nick="ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    account = await agentity.register("me@example.com", "pw", name="Me", base_url="https://x")
+    assert_type(account, agentity.Account)
+    await agentity.register("me@example.com", "pw", name="Me", tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def agentry_keys() -> None:
+    async with AgentryClient("ag_...", retry=RetryPolicy(tries=1)) as client:
+        keys = client.inbox("support@acme.to").api_keys
+        new = await keys.create("ci")
+        assert_type(new, agentry.NewApiKey)
+        assert_type(new.api_key, Secret)
+        assert_type(new.inbox_id, str | None)
+        listing = keys.list(limit=50, page_token="t", timeout=1)
+        assert_type(listing, Pager[agentry.ApiKey])
+        page = await listing.first()
+        assert_type(page.items, tuple[agentry.ApiKey, ...])
+        assert_type(page.next_page_token, str | None)
+        assert_type(page.count, int)
+        await keys.delete(new.api_key_id)
+        client.api_keys.list(inbox_id="i", limit=1)
+        keys.list(inbox_id="i")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        agent = client.agent
+        for scope in (agent.api_keys, agent.inbox("i").api_keys, agent.pod("p").api_keys):
+            await scope.create("ci", permissions={"read_inbox": True})
+        await keys.create("ci", permissions={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+kept: list[agentity.Tokens] = []
+
+
+def settings(context: ssl.SSLContext) -> None:
+    AgentityClient()
+    AgentityClient("token", ssl=context, proxy="http://p", allow_http=True, session=None)
+    AgentryClient(Secret("ag_x"), base_url="https://x")
+    AgentityClient(TokenPair("a", "r", on_renewal=lambda pair: kept.append(pair)))
+    AgentityClient(TokenPair("a", Secret("r"), on_renewal=keep))
+    AgentityClient(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AgentityClient(tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def keep(pair: agentity.Tokens) -> None:
+    assert_type(pair.refresh_token, Secret)
+
+
+class Vault:
+    """Credentials of one's own."""
+
+    def current(self) -> Secret | None:
+        return None
+
+    async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:
+        return Secret("token")
+
+    def secrets(self) -> Iterable[Secret]:
+        return ()
+
+
+vault: Credentials = Vault()
+fixed: Credentials = BearerToken("token")
+AgentityClient(Vault())
+
+
+async def both(keys: KeyCollection[int, Key[int], NewKey[int]]) -> AsyncIterator[str]:
+    """Code for every service is written against the protocols."""
+    new = await keys.create("ci")
+    assert_type(new.secret, Secret)
+    async for key in keys.list():
+        yield key.name
+    await keys.delete(new.id)
+
+
+async def protocols(one: AgentityClient, two: AgentryClient) -> None:
+    both(one.api_keys)
+    generic: KeyCollection[str, agentry.ApiKey, agentry.NewApiKey] = two.api_keys
+    assert_type(await generic.create("ci"), agentry.NewApiKey)
+    agent: KeyCollection[str, agentry.ApiKey, agentry.NewApiKey] = two.agent.api_keys
+    await agent.delete("key_1")
+
+
+def errors(error: APIError, request: RequestError, decode: DecodeError) -> None:
+    assert_type(error.status, int)
+    assert_type(error.retry_after, float | None)
+    assert_type(request.attempts, int)
+    assert_type(request.applied, Applied)
+    assert_type(decode.salvaged, Secret | None)
+
+
+async def local() -> None:
+    async with LocalService() as service:
+        assert_type(service.url, str)
+        assert_type(service.password, str)
+        assert_type(service.inbox_id, str)
+        await service.add_account("me@example.com", "pw")
+        await service.add_inbox("i", pod_id=None)
+        await service.add_pod("p")
