@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK_PAUSE: Final = 0.01
+_LOGGING_NAME: Final = "agentkeys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,10 @@ def _engine(file: Path | None) -> Engine:
         poolclass=StaticPool,
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
         hide_parameters=True,
+        logging_name=_LOGGING_NAME,
     )
+    # At DEBUG SQLAlchemy logs the rows it reads: password hashes, and the secret of all secrets.
+    logging.getLogger(f"sqlalchemy.engine.Engine.{_LOGGING_NAME}").setLevel(logging.WARNING)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     return engine

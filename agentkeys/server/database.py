@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agentkeys.errors import ConfigurationError
 from agentkeys.server.connection import Held, connect
+from agentkeys.server.database_file import cannot
 from agentkeys.server.worker import Job, Worker
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Database:
             return await self.write(initialise)
         except DBAPIError as error:
             reason = error.orig
-        raise ConfigurationError(f"cannot open the database {self._file}: {reason}")
+        raise ConfigurationError(cannot("open", self._file, reason))
 
     async def read(
         self, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs

@@ -70,7 +70,7 @@ def prepare(file: Path) -> None:
     except FileExistsError:
         _examine(file)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(_cannot("create", file, error)) from None
+        raise ConfigurationError(cannot("create", file, error)) from None
 
 
 def marks_of(scalar: Callable[[str], int]) -> Marks:
@@ -103,18 +103,18 @@ def _examine(file: Path) -> None:
         if file.stat().st_size:
             _examine_content(file)
     except sqlite3.OperationalError as error:
-        raise ConfigurationError(_cannot("open", file, error)) from None
+        raise ConfigurationError(cannot("open", file, error)) from None
     except sqlite3.DatabaseError:
         raise ConfigurationError(_damaged(file)) from None
     except OSError as error:
-        raise ConfigurationError(_cannot("open", file, error)) from None
+        raise ConfigurationError(cannot("open", file, error)) from None
 
 
 def _examine_header(file: Path) -> None:
     if not stat.S_ISREG(file.stat().st_mode):
         raise ConfigurationError(f"the database {file} is not a file: choose another name")
-    _see_writable(file)
-    with file.open("rb") as opened:
+    # For writing too: SQLite itself would quietly open it for reading only.
+    with file.open("r+b") as opened:
         header = opened.read(_HEADER.size)
     if not header:
         return
@@ -123,14 +123,6 @@ def _examine_header(file: Path) -> None:
         raise ConfigurationError(_damaged(file))
     _, version, application_id = _HEADER.unpack(header)
     judge(file, Marks(application_id, version, tables=0))
-
-
-def _see_writable(file: Path) -> None:
-    # SQLite itself would quietly open it for reading only.
-    if not os.access(file, os.R_OK | os.W_OK):
-        raise ConfigurationError(f"the database {file} is not writable: change its mode or owner")
-    if not os.access(file.parent, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"the folder of the database {file} is not writable")
 
 
 def _examine_content(file: Path) -> None:
@@ -148,6 +140,10 @@ def _damaged(file: Path) -> str:
     return f"{file} is damaged, or is no database: restore it, or choose another file"
 
 
-def _cannot(verb: str, file: Path, error: Exception) -> str:
+def cannot(verb: str, file: Path | None, error: BaseException | None) -> str:
+    """Return a sentence that says that the database cannot be created or opened, and why."""
     reason = getattr(error, "strerror", None) or error
-    return f"cannot {verb} the database {file}: {reason}"
+    return (
+        f"cannot {verb} the database {file}: {reason}"
+        " (the file and its folder must be readable and writable)"
+    )
