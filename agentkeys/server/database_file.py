@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from agentkeys.errors import ConfigurationError
 from agentkeys.server import schema
 
@@ -23,6 +20,8 @@ if TYPE_CHECKING:
 BUSY_SECONDS: Final = 30.0
 """How long to wait for another process that is writing."""
 
+_SCHEME: Final = "sqlite:///"
+_IN_MEMORY: Final = ("sqlite://", _SCHEME, "sqlite:///:memory:")
 _EXAMPLE: Final = "give it as sqlite:///PATH, for instance sqlite:///keys.db"
 _HEADER: Final = struct.Struct(">16s44xI4xI28x")
 _MAGIC: Final = b"SQLite format 3\0"
@@ -37,24 +36,19 @@ class Marks:
     tables: int
 
 
-def file_of(database: str | None) -> Path | None:
+def file_of(database: object) -> Path | None:
     """Return the file that *database* names, or None if it is to live in memory.
 
     Raises:
-        ConfigurationError: *database* is neither None nor ``sqlite:///PATH``.
+        ConfigurationError: *database* is neither None nor ``sqlite:///PATH``, or PATH has a ``?``.
     """
-    if database is None:
+    if database is None or database in _IN_MEMORY:
         return None
-    try:
-        url = make_url(database)
-    except ArgumentError:
-        url = None
     # The text itself is not repeated: the address of another database may hold a password.
-    if url is None or url.drivername != "sqlite" or url.host or url.query:
+    if not isinstance(database, str) or not database.startswith(_SCHEME) or "?" in database:
         raise ConfigurationError(f"the local service keeps its data in SQLite: {_EXAMPLE}")
-    if url.database in {None, "", ":memory:"}:
-        return None
-    return Path(str(url.database)).absolute()
+    # Taken as it stands: SQLAlchemy decodes percent signs in some versions.
+    return Path(database.removeprefix(_SCHEME)).absolute()
 
 
 def prepare(file: Path) -> None:
