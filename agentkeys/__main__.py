@@ -17,15 +17,20 @@ def main() -> None:
         sys.exit("Error: the command line needs click: pip install 'agentkeys-sdk[cli]'")
     except KeyboardInterrupt:
         sys.exit(130)
-    _show_what_cannot_be_encoded()
+    _prepare_streams()
     commands.main()
 
 
-def _show_what_cannot_be_encoded() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # A stream is None if the process was started with it closed.
-        if stream is not None:
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # it is the interpreter's own
+def _prepare_streams() -> None:
+    """Escape what the streams' encoding lacks, and let no byte of a secret get lost unnoticed.
+
+    With PYTHONUNBUFFERED, what standard output did not take of a write is dropped without an error.
+    """
+    if sys.stdout is not None:  # as it is if the process was started with it closed
+        encoding, descriptor = sys.stdout.encoding, sys.stdout.fileno()
+        sys.stdout = open(  # noqa: SIM115  # a descriptor, for the life of the process
+            descriptor, "w", encoding=encoding, errors="backslashreplace", closefd=False
+        )
 
 
 if __name__ == "__main__":

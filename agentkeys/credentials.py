@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import attrs
 
+from agentkeys import forks
 from agentkeys.errors import ConfigurationError, DeadlineExceededError, RequestError
 from agentkeys.secret import Secret, as_secret
 
@@ -121,6 +122,7 @@ class Renewable(ABC):
         self._flight: _Flight | None = None
         # Held for a few instructions and never across an await, so that it may be shared by loops.
         self._lock = threading.Lock()
+        forks.watch(self)
 
     @abstractmethod
     async def fetch(self, caller: Caller, timeout: float) -> Token:
@@ -153,6 +155,12 @@ class Renewable(ABC):
                 # A copy: others raise it too, each with a traceback and an `applied` of its own.
                 raise copy.copy(landed) if isinstance(landed, RequestError) else landed
             # The leader's patience or its loop ended, not ours: take over.
+
+    def begin_afresh(self) -> object:
+        """Forget, in a forked child, a renewal that is under way in the parent."""
+        inherited = (self._lock, self._flight)
+        self._lock, self._flight = threading.Lock(), None
+        return inherited
 
     def _join(self) -> tuple[_Flight, bool]:
         flight = self._flight

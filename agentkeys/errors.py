@@ -70,7 +70,15 @@ class InvalidArgumentError(AgentKeysError, ValueError):
 
 
 class ClientClosedError(AgentKeysError):
-    """The client was closed. Nothing was sent."""
+    """The client was closed before the call, or, if it is a blocking one, during it.
+
+    Attributes:
+        applied: "no" before the call: nothing was sent. "maybe" during it.
+    """
+
+    def __init__(self, text: str, *, applied: Applied = "no") -> None:
+        super().__init__(text)
+        self.applied: Applied = applied
 
 
 class RequestError(AgentKeysError):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import attrs
 
+from agentkeys import forks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,6 +41,7 @@ class PerLoop(Generic[R]):
     def __init__(self, opening: Callable[[], AsyncGenerator[R, None]]) -> None:
         self._opening = opening
         self._held: dict[asyncio.AbstractEventLoop, _Held[R]] = {}
+        forks.watch(self)
 
     async def get(self) -> R:
         """Return the running loop's resource; it never suspends once that is open."""
@@ -63,6 +66,11 @@ class PerLoop(Generic[R]):
         waiting = [asyncio.wrap_future(done) for loop, done in others if loop.is_running()]
         if waiting:
             await asyncio.wait(waiting, timeout=_PATIENCE)
+
+    def begin_afresh(self) -> object:
+        """Leave all of it to the parent of a forked child."""
+        inherited, self._held = self._held, {}
+        return inherited
 
     def _forget_closed_loops(self) -> None:
         for loop in [loop for loop in self._held if loop.is_closed()]:

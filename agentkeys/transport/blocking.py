@@ -1,0 +1,100 @@
+"""Descriptors that turn a coroutine method into a blocking one of the same signature."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+
+    from agentkeys.paging import Page, Pager
+    from agentkeys.transport.portal import Portal
+
+__all__ = ["BlockingPager", "Facade", "blocking", "paging"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Item_co = TypeVar("Item_co", covariant=True)
+
+
+class Facade(Generic[T]):
+    """The blocking twin of an async object: the same methods, run on a portal."""
+
+    def __init__(self, twin: T, portal: Portal) -> None:
+        self._twin = twin
+        self._portal = portal
+
+
+class BlockingPager(Generic[Item_co]):
+    """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
+
+    Each iteration starts the listing anew, crosses to the client's thread once a page, and has the
+    next page read ahead, as with `agentkeys.Pager`.
+    """
+
+    # It holds the portal, so that a listing goes on when nobody holds its client any more.
+    def __init__(self, pager: Pager[Item_co], portal: Portal) -> None:
+        self._pager = pager
+        self._portal = portal
+
+    def __iter__(self) -> Iterator[Item_co]:
+        for page in self.pages():
+            yield from page.items
+
+    def pages(self) -> Iterator[Page[Item_co]]:
+        """Iterate over the pages."""
+        pages = self._pager.pages()
+        try:
+            while (page := self._portal.run(_next(pages))) is not None:
+                yield page
+        finally:
+            # Perhaps in the garbage collector, on any thread: it must not wait.
+            self._portal.discard(_close(pages))
+
+    def first(self) -> Page[Item_co]:
+        """Fetch one page; its `next_page_token` resumes the listing from there."""
+        return self._portal.run(self._pager.first())
+
+    def collect(self) -> list[Item_co]:
+        """Fetch all of it, as a list."""
+        return self._portal.run(self._pager.collect())
+
+
+def blocking(
+    method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Facade[T], P], R]:
+    """Return *method* as one that waits."""
+
+    @functools.wraps(method)
+    def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._portal.run(method(self._twin, *args, **kwargs))
+
+    call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # for help()
+    return call
+
+
+def paging(
+    method: Callable[Concatenate[T, P], Pager[Item_co]],
+) -> Callable[Concatenate[Facade[T], P], BlockingPager[Item_co]]:
+    """Return *method*, which gives a `Pager`, as one that gives a `BlockingPager`."""
+
+    @functools.wraps(method)
+    def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> BlockingPager[Item_co]:
+        return BlockingPager(method(self._twin, *args, **kwargs), self._portal)
+
+    signature = inspect.signature(method)
+    returns = str(signature.return_annotation).replace("Pager", "BlockingPager")
+    call.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]  # for help()
+    return call
+
+
+async def _next(pages: AsyncGenerator[Page[Item_co], None]) -> Page[Item_co] | None:
+    # A sentinel, for StopAsyncIteration would not leave a coroutine as itself (PEP 479).
+    return await anext(pages, None)
+
+
+async def _close(pages: AsyncGenerator[Page[Item_co], None]) -> None:
+    await pages.aclose()
