@@ -60,9 +60,11 @@ def write(text: str) -> None:
 
 def abandon() -> None:
     """Give up on standard output: what it still buffers is not written when the process ends."""
-    with contextlib.suppress(OSError, ValueError):
+    # It has no descriptor if it is closed, or is none of the system's.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        descriptor = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, descriptor)
         os.close(nowhere)
 
 
@@ -156,8 +158,9 @@ def _print_rich(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_row(*(Text(cell) for cell, wanted in zip(row, used, strict=True) if wanted))
     console = Console()
     unbounded = console.options.update(max_width=sys.maxsize)
-    # Rather too wide for the terminal than an id cut off.
-    table.width = max(console.width, Measurement.get(console, unbounded, table).minimum)
+    narrowest = Measurement.get(console, unbounded, table).minimum
+    if narrowest > console.width:  # rather too wide for the terminal than an id cut off
+        table.width = narrowest
     with console.capture() as capture:
         console.print(table, crop=False)
     write(capture.get().rstrip("\n"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,8 @@ def commands(options: Options, host: str, port: int, database: str | None) -> No
     this local service. --json prints one line {"url", "email", "password", "agentry_token",
     "inbox_id"} when the service is ready.
     """
+    import asyncio
+
     from agentkeys.server import LocalService, serve
 
     def ready(service: LocalService) -> None:

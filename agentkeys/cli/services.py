@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from abc import ABC, abstractmethod
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, Unpack
 
@@ -15,7 +14,7 @@ from agentkeys.cli.logs import logged
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from agentkeys.cli.options import Options
     from agentkeys.credentials import Credentials
@@ -89,8 +88,11 @@ def run(
     """Run *work* on the target's keys, with a client that is open for so long."""
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url exclude each other")
+    import asyncio
+
     # Not in the event loop, where Ctrl-C would not end a prompt.
-    credentials = None if options.local else target.service.credentials()
+    with _credentials_of(target.service):
+        credentials = None if options.local else target.service.credentials()
     with logged(verbose=options.verbose):
         return asyncio.run(_run(options, target, credentials, work))
 
@@ -109,17 +111,19 @@ async def _run(
             local = await exits.enter_async_context(local_service())
             credentials = await target.service.local_credentials(local)
             settings["base_url"] = local.url
-        client = _client(target.service, credentials, settings)
+        with _credentials_of(target.service):
+            client = target.service.client(credentials, **settings)
         await exits.enter_async_context(client)
         return await work(target.keys(client))
 
 
-def _client(
-    service: Service[ClientT], credentials: Credentials | None, settings: ClientSettings
-) -> ClientT:
+@contextmanager
+def _credentials_of(service: Service[ClientT]) -> Iterator[None]:
+    """Tell credentials that cannot be right from arguments of the command: exit code 1, not 2."""
     try:
-        return service.client(credentials, **settings)
+        yield
     except InvalidArgumentError as error:
-        # Not the command's arguments are wrong, but what the environment holds.
         sentence = str(error)
+    else:
+        return
     raise ConfigurationError(f"the credentials of {service.name} cannot be used: {sentence}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -75,6 +74,8 @@ async def _create(
     keys: KeysT,
     make: Callable[[KeysT], Awaitable[NewKey[Any]]],
 ) -> None:
+    import asyncio
+
     try:
         new = await make(keys)
     except DecodeError as error:
@@ -158,5 +159,15 @@ async def _delete_one(options: Options, keys: Keys, key_id: Any) -> dict[str, ob
         output.note(f"Error: the key {key_id} was not deleted: {sentence}")
         return {"id": key_id, "deleted": False, "error": sentence}
     if not options.json:
-        output.write(output.printable(f"deleted {key_id}"))
+        _report_deleted(key_id)
     return {"id": key_id, "deleted": True}
+
+
+def _report_deleted(key_id: Any) -> None:
+    sentence = f"deleted {output.printable(str(key_id))}"
+    try:
+        output.write(sentence)
+    except (output.OutputError, OSError):
+        # The other keys are to be deleted all the same.
+        output.abandon()
+        output.note(sentence)

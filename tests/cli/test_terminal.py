@@ -1,0 +1,82 @@
+"""What a person is asked on a terminal."""
+
+from __future__ import annotations
+
+import pytest
+from wire import answer
+
+DELETED = {"message": "API key deleted successfully"}
+
+
+@pytest.mark.parametrize(("reply", "sent", "code"), [("y", 2, 0), ("n", 0, 1), ("", 0, 1)])
+def test_delete_asks_first(terminal, wire, reply, sent, code):
+    """On a terminal `delete` names the keys and asks; only yes deletes."""
+    server = wire(answer(200, DELETED))
+    asked = terminal("agentity", "delete", "7", "8")
+    asked.read_until("[y/N]")
+    assert "2 keys (7, 8)" in asked.shown
+    assert server.connections == 0
+    asked.type(f"{reply}\n")
+    ended, shown = asked.end()
+    assert (ended, len(server.requests)) == (code, sent)
+    assert ("deleted 7" in shown) == bool(sent)
+    assert ("Nothing was deleted" in shown) == (not sent)
+
+
+def test_the_end_of_the_input_is_no(terminal, wire):
+    """Ctrl-D is no yes."""
+    server = wire(answer(200, DELETED))
+    asked = terminal("agentity", "delete", "7")
+    asked.read_until("[y/N]")
+    asked.type("\x04")
+    assert asked.end()[0] == 1
+    assert server.connections == 0
+
+
+def test_ctrl_c_at_the_question(terminal, wire):
+    """Ctrl-C at the question ends with 130, without a traceback, and deletes nothing."""
+    server = wire(answer(200, DELETED))
+    asked = terminal("agentity", "delete", "7")
+    asked.read_until("[y/N]")
+    asked.interrupt()
+    code, shown = asked.end()
+    assert code == 130
+    assert "Traceback" not in shown
+    assert server.connections == 0
+
+
+def test_yes_is_not_asked(terminal, wire):
+    """--yes deletes without a question."""
+    server = wire(answer(200, DELETED))
+    code, shown = terminal("agentity", "delete", "--yes", "7").end()
+    assert (code, shown) == (0, "deleted 7\n")
+    assert len(server.requests) == 1
+
+
+def test_an_id_in_the_question_is_escaped(terminal, wire):
+    """An id from who knows where does not move the cursor of the one who is asked."""
+    wire(answer(204))
+    asked = terminal("agentry", "delete", "--tenant", "a\x1b[2Jb")
+    asked.read_until("[y/N]")
+    assert r"the key a\x1b[2Jb" in asked.shown
+
+
+def test_the_secret_on_a_terminal(terminal):
+    """On a terminal the secret stands alone on a line, after the word that it is shown once."""
+    code, shown = terminal("--local", "agentity", "create", "production-agent").end()
+    note, secret = shown.splitlines()
+    assert code == 0
+    assert "only once" in note
+    assert secret.startswith("agk_live_")
+
+
+def test_the_password_is_asked_for(terminal, served, monkeypatch):
+    """With AGENTITY_EMAIL alone, a person is asked for the password, which is not shown."""
+    password = served.password
+    monkeypatch.delenv("AGENTITY_PASSWORD")
+    asked = terminal("agentity", "list", "--json")
+    asked.read_until(f"Password of {served.email}: ")
+    asked.type(f"{password}\n")
+    code, shown = asked.end()
+    assert (code, shown.splitlines()[-1]) == (0, "[]")
+    assert password not in shown
