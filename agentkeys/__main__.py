@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 __all__ = ["main"]
@@ -26,7 +27,8 @@ def _prepare_streams() -> None:
 
     With PYTHONUNBUFFERED, what standard output did not take of a write is dropped without an error.
     """
-    if sys.stdout is not None:  # as it is if the process was started with it closed
+    # It has no descriptor if the process was started with it closed, or if somebody captures it.
+    with contextlib.suppress(AttributeError, OSError):
         encoding, descriptor = sys.stdout.encoding, sys.stdout.fileno()
         sys.stdout = open(  # noqa: SIM115  # a descriptor, for the life of the process
             descriptor, "w", encoding=encoding, errors="backslashreplace", closefd=False

@@ -44,10 +44,9 @@ class _Agentity(Service["AgentityClient"]):
         return AgentityClient(credentials, **settings)
 
     def credentials(self) -> Credentials | None:
-        email = os.environ.get("AGENTITY_EMAIL")
-        if not email or os.environ.get("AGENTITY_PASSWORD") or not _can_be_asked():
-            return super().credentials()
-        if os.environ.get("AGENTITY_ACCESS_TOKEN"):
+        names = ("AGENTITY_EMAIL", "AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN")
+        email, *others = map(os.environ.get, names)
+        if not email or any(others) or not _can_be_asked():
             return super().credentials()
         from agentkeys import PasswordLogin
 

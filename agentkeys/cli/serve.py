@@ -54,6 +54,8 @@ def commands(options: Options, host: str, port: int, database: str | None) -> No
 
 
 def _database(options: Options, given: str | None) -> str | None:
+    if given is not None and options.local:
+        raise click.UsageError("--local and --database exclude each other")
     if given is not None:
         return given if "://" in given else f"sqlite:///{given}"
     if not options.local:

@@ -293,7 +293,6 @@ main()
     [
         ("click", ["--help"], "cli"),
         ("sqlalchemy", ["--local", "agentity", "list"], "server"),
-        ("jwt", ["--local", "agentry", "list", "--tenant"], "server"),
         ("argon2", ["serve"], "server"),
         ("platformdirs", ["--local", "agentity", "list"], "cli"),
     ],

@@ -64,6 +64,7 @@ WRONG = [
     ["agentry", "delete", "--tenant"],
     ["agentry", "delete", "--tenant", "good", ".."],
     ["serve", "x"],
+    ["--local", "serve", "--database", "keys.db"],
     ["serve", "--port", "70000"],
     ["serve", "--port", "http"],
 ]
