@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -73,10 +74,15 @@ def build(
 
 
 def _segment(name: str, value: str | int) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if value.bit_length() > _ID_BITS:
-            raise InvalidArgumentError(f"{name} is too large: ids are of {_ID_BITS} bits")
-        return str(value)
+    if isinstance(value, str):
+        return _quoted_segment(name, value)
+    if check.whole_number(name, value).bit_length() > _ID_BITS:
+        raise InvalidArgumentError(f"{name} is too large: ids are of {_ID_BITS} bits")
+    return str(value)
+
+
+@lru_cache(maxsize=256)  # the same few inboxes, over and over
+def _quoted_segment(name: str, value: str) -> str:
     return quote(check.segment(name, value), safe="")
 
 

@@ -24,8 +24,6 @@ from agentkeys.errors import (
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
-    DeadlineExceededError,
-    NotFoundError,
     RequestError,
     TransportError,
 )
@@ -43,6 +41,7 @@ from agentkeys.transport.answer import (
 from agentkeys.transport.endpoint import Endpoint, Request, build
 from agentkeys.transport.json import dumps
 from agentkeys.transport.loops import PerLoop
+from agentkeys.transport.progress import Progress, is_gone_as_wanted, late, uncertainty
 from agentkeys.transport.settings import proxy_from_environment
 
 if TYPE_CHECKING:
@@ -63,7 +62,6 @@ _USER_AGENT: Final = (
 )
 # The deadline is ours, around the whole call; aiohttp's own five minutes would cut into it.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
-_SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
 _NONE: Final[Mapping[str, Any]] = {}
 
 
@@ -118,7 +116,7 @@ class Session:
         """
         seconds = self._settings.timeout if timeout is None else check.timeout(timeout)
         request = build(endpoint, path, query, json)
-        progress = _Progress()
+        progress = Progress()
         limit = asyncio.timeout(None if seconds == math.inf else seconds)
         try:
             async with limit:
@@ -126,7 +124,7 @@ class Session:
         except TimeoutError:
             if not limit.expired():
                 raise
-        raise _late(request, progress, seconds)
+        raise late(request, progress, seconds)
 
     async def close(self) -> None:
         """Close the connections, and refuse calls from now on. Closing twice is fine."""
@@ -137,7 +135,7 @@ class Session:
         self,
         request: Request,
         authorization: Secret | None,
-        progress: _Progress,
+        progress: Progress,
         limit: asyncio.Timeout,
     ) -> Any:
         while True:
@@ -146,13 +144,13 @@ class Session:
             result = await self._try(request, authorization, progress)
             if not isinstance(result, RequestError):
                 return result
-            if _is_gone_as_wanted(request, result, progress):
+            if is_gone_as_wanted(request, result, progress):
                 return None
             progress.note(result)
             if not await self._is_cured(request, result, authorization, progress, limit):
                 await self._wait(request, result, progress, limit)
 
-    async def _bearer(self, progress: _Progress, limit: asyncio.Timeout) -> Secret:
+    async def _bearer(self, progress: Progress, limit: asyncio.Timeout) -> Secret:
         token = self._credentials.current() or progress.renewed
         return token or await self._renew(None, progress, limit)
 
@@ -161,7 +159,7 @@ class Session:
         request: Request,
         error: RequestError,
         token: Secret | None,
-        progress: _Progress,
+        progress: Progress,
         limit: asyncio.Timeout,
     ) -> bool:
         """Renew the token after a 401, once in a call; True if there is a new one to try.
@@ -178,7 +176,7 @@ class Session:
         return True
 
     async def _renew(
-        self, token: Secret | None, progress: _Progress, limit: asyncio.Timeout
+        self, token: Secret | None, progress: Progress, limit: asyncio.Timeout
     ) -> Secret:
         patience = max(_remaining(limit), self._settings.timeout)
         try:
@@ -190,7 +188,7 @@ class Session:
         return progress.renewed
 
     async def _wait(
-        self, request: Request, error: RequestError, progress: _Progress, limit: asyncio.Timeout
+        self, request: Request, error: RequestError, progress: Progress, limit: asyncio.Timeout
     ) -> None:
         """Wait for the next try, or raise *error* if there is none, or none within the deadline."""
         seconds = self._settings.retry.wait(
@@ -203,9 +201,7 @@ class Session:
             raise error
         await asyncio.sleep(seconds)
 
-    async def _try(
-        self, request: Request, authorization: Secret | None, progress: _Progress
-    ) -> Any:
+    async def _try(self, request: Request, authorization: Secret | None, progress: Progress) -> Any:
         """Send *request* once; return the record that answers it, or the error."""
         begun = time.perf_counter()
         http = await self._http()
@@ -245,7 +241,7 @@ class Session:
         http: aiohttp.ClientSession,
         request: Request,
         authorization: Secret | None,
-        progress: _Progress,
+        progress: Progress,
     ) -> Answer:
         endpoint = request.endpoint
         headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
@@ -282,7 +278,7 @@ class Session:
         applied: Applied = "no" if never_sent else "maybe"
         return TransportError(
             f"{named(request.endpoint)}: {_cause(error, self._settings.base_url)}"
-            f"{_uncertainty(request, applied)}",
+            f"{uncertainty(request, applied)}",
             method=request.endpoint.method,
             path=mask(request.target, self._secrets(None)),
             applied=applied,
@@ -298,7 +294,7 @@ class Session:
         result: object,
         answer: Answer | None,
         begun: float,
-        progress: _Progress,
+        progress: Progress,
     ) -> None:
         logger.debug(
             "%s %s: %s in %.1f ms, try %d, request id %s",
@@ -311,40 +307,10 @@ class Session:
         )
 
 
-class _Progress:
-    """How far a call has come."""
-
-    __slots__ = ("applied", "attempts", "free", "renewed", "under_way")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.applied: Applied = "no"
-        self.under_way = False  # whether the try at hand may have reached the service
-        self.renewed: Secret | None = None  # the token that this call's one renewal gave
-        self.free = 0  # attempts that are no tries: the one after a renewal
-
-    def begin(self) -> None:
-        self.attempts += 1
-        self.under_way = False
-
-    def interrupt(self) -> None:
-        if self.under_way:
-            self._applied("maybe")
-
-    def note(self, error: RequestError) -> None:
-        """Take in what a try came to, and tell *error* what the whole call came to."""
-        self._applied(error.applied)
-        error.applied = self.applied
-        error.attempts = self.attempts
-
-    def _applied(self, applied: Applied) -> None:
-        self.applied = max(self.applied, applied, key=_SEVERITY.__getitem__)
-
-
 class _Body(aiohttp.BytesPayload):
     """A JSON body that notes when it is written: before that, the service cannot have acted."""
 
-    def __init__(self, value: bytes, progress: _Progress) -> None:
+    def __init__(self, value: bytes, progress: Progress) -> None:
         super().__init__(value, content_type="application/json")
         self._progress = progress
 
@@ -421,30 +387,9 @@ async def _send_once(
     raise _LostConnectionError(words)
 
 
-def _is_gone_as_wanted(request: Request, error: RequestError, progress: _Progress) -> bool:
-    """Whether a 404 says that an earlier try of this DELETE did it (RFC 9110, 9.2.2)."""
-    return (
-        request.endpoint.method == "DELETE"
-        and isinstance(error, NotFoundError)
-        and progress.applied == "maybe"
-    )
-
-
 def _remaining(limit: asyncio.Timeout) -> float:
     end = limit.when()
     return math.inf if end is None else end - asyncio.get_running_loop().time()
-
-
-def _late(request: Request, progress: _Progress, seconds: float) -> DeadlineExceededError:
-    return DeadlineExceededError(
-        f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was sent"
-        f" {progress.attempts} times: give it a longer timeout"
-        f"{_uncertainty(request, progress.applied)}",
-        method=request.endpoint.method,
-        path=mask(request.target),
-        attempts=progress.attempts,
-        applied=progress.applied,
-    )
 
 
 def _cause(error: Exception, base_url: str) -> str:
@@ -470,9 +415,3 @@ def _cause(error: Exception, base_url: str) -> str:
 def _reason(error: BaseException) -> str:
     number = getattr(error, "errno", None)
     return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
-
-
-def _uncertainty(request: Request, applied: Applied) -> str:
-    if applied == "no" or request.endpoint.idempotent:
-        return ""
-    return "; the service may have done it all the same: look before you do it again"

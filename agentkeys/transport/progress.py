@@ -1,0 +1,79 @@
+"""How far a call has come, and what that means for whether the service acted on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.errors import DeadlineExceededError, NotFoundError
+from agentkeys.secret import mask
+from agentkeys.transport.answer import named
+
+if TYPE_CHECKING:
+    from agentkeys.errors import Applied, RequestError
+    from agentkeys.secret import Secret
+    from agentkeys.transport.endpoint import Request
+
+__all__ = ["Progress", "is_gone_as_wanted", "late", "uncertainty"]
+
+_SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
+
+
+class Progress:
+    """How far a call has come."""
+
+    __slots__ = ("applied", "attempts", "free", "renewed", "under_way")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.applied: Applied = "no"
+        self.under_way = False  # whether the try at hand may have reached the service
+        self.renewed: Secret | None = None  # the token that this call's one renewal gave
+        self.free = 0  # attempts that are no tries: the one after a renewal
+
+    def begin(self) -> None:
+        """Count a try that is about to be made."""
+        self.attempts += 1
+        self.under_way = False
+
+    def interrupt(self) -> None:
+        """Take in that the try at hand was cut off from outside."""
+        if self.under_way:
+            self._applied("maybe")
+
+    def note(self, error: RequestError) -> None:
+        """Take in what a try came to, and tell *error* what the whole call came to."""
+        self._applied(error.applied)
+        error.applied = self.applied
+        error.attempts = self.attempts
+
+    def _applied(self, applied: Applied) -> None:
+        self.applied = max(self.applied, applied, key=_SEVERITY.__getitem__)
+
+
+def is_gone_as_wanted(request: Request, error: RequestError, progress: Progress) -> bool:
+    """Whether a 404 says that an earlier try of this DELETE did it (RFC 9110, 9.2.2)."""
+    return (
+        request.endpoint.method == "DELETE"
+        and isinstance(error, NotFoundError)
+        and progress.applied == "maybe"
+    )
+
+
+def late(request: Request, progress: Progress, seconds: float) -> DeadlineExceededError:
+    """Return the error of a call that was not done within *seconds*."""
+    return DeadlineExceededError(
+        f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was sent"
+        f" {progress.attempts} times: give it a longer timeout"
+        f"{uncertainty(request, progress.applied)}",
+        method=request.endpoint.method,
+        path=mask(request.target),
+        attempts=progress.attempts,
+        applied=progress.applied,
+    )
+
+
+def uncertainty(request: Request, applied: Applied) -> str:
+    """Return what a sentence must add if a call that must not be repeated may have been done."""
+    if applied == "no" or request.endpoint.idempotent:
+        return ""
+    return "; the service may have done it all the same: look before you do it again"

@@ -1,0 +1,34 @@
+"""Print how fast agentkeys is, beside the targets: python tests/benchmarks/run.py [PART...]"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+import aiohttp
+import calls
+import memory
+import paging
+import service
+import startup
+
+PARTS = {
+    "calls": calls.run,
+    "paging": paging.run,
+    "memory": memory.run,
+    "service": service.run,
+    "startup": startup.run,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them if none")
+    chosen = parser.parse_args().parts or list(PARTS)
+    print(f"CPython {platform.python_version()}, aiohttp {aiohttp.__version__}")
+    for part in chosen:
+        PARTS[part]()
+
+
+if __name__ == "__main__":
+    main()
