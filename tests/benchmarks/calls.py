@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from from_memory import server
@@ -14,6 +13,9 @@ from measure import compare, report
 
 from agentkeys import AgentryClient
 from agentkeys.sync import AgentryClient as BlockingAgentryClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INBOX = "support@acme.to"
 PATH = "/human/v0/inboxes/support%40acme.to/api-keys"
@@ -88,10 +90,9 @@ def others(url: str) -> dict[str, Callable[[], object]]:
         calls["requests"] = lambda: session.get(url + PATH, headers=HEADERS, timeout=30).json()
     if find_spec("agentmail"):
         import agentmail
-
         from agentmail.environment import AgentMailEnvironment
 
         here = AgentMailEnvironment(http=url, websockets=url)
         mail = agentmail.AgentMail(api_key="ag_x", environment=here)
-        calls["agentmail"] = lambda: mail.api_keys.list()
+        calls["agentmail"] = mail.api_keys.list
     return calls

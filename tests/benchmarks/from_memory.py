@@ -10,8 +10,11 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY = {
     "api_key_id": "key_0123456789abcdef",
@@ -49,9 +52,7 @@ class Answering(asyncio.Protocol):
             _, _, token = head.split(b" ", 2)[1].partition(b"page_token=")
             answer = self._answers[int(token) if token else 0]
             if self._seconds:
-                asyncio.get_running_loop().call_later(
-                    self._seconds, self._transport.write, answer
-                )
+                asyncio.get_running_loop().call_later(self._seconds, self._transport.write, answer)
             else:
                 self._transport.write(answer)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import tracemalloc
+from pathlib import Path
 
 from from_memory import server
 from measure import report
@@ -51,5 +51,5 @@ def state() -> tuple[int, int, int]:
     return (
         tracemalloc.get_traced_memory()[0],
         threading.active_count(),
-        len(os.listdir("/proc/self/fd")),
+        sum(1 for _ in Path("/proc/self/fd").iterdir()),
     )

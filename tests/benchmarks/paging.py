@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from from_memory import server
 from measure import compare, report, wall_seconds
 
 from agentkeys import AgentryClient
 from agentkeys.sync import AgentryClient as BlockingAgentryClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MS = 0.001
 

@@ -1,4 +1,7 @@
-"""Print how fast agentkeys is, beside the targets: python tests/benchmarks/run.py [PART...]"""
+"""Print how fast agentkeys is, beside its targets.
+
+usage: python tests/benchmarks/run.py [PART...]
+"""
 
 from __future__ import annotations
 

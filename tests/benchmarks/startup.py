@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from measure import compare, report, wall_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STARTS = {
     "an empty Python": ("-c", "pass"),
