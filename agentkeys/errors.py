@@ -241,7 +241,7 @@ class NotFoundError(APIError):
 class ConflictError(APIError):
     """409: it exists already."""
 
-    advice = "it exists already: choose another name"
+    advice = "choose another name"
 
 
 class UnprocessableError(APIError):

@@ -83,7 +83,7 @@ def settings(context: ssl.SSLContext) -> None:
     AgentityClient()
     AgentityClient("token", ssl=context, proxy="http://p", allow_http=True, session=None)
     AgentryClient(Secret("ag_x"), base_url="https://x")
-    AgentityClient(TokenPair("a", "r", on_renewal=lambda pair: kept.append(pair)))
+    AgentityClient(TokenPair("a", "r", on_renewal=kept.append))
     AgentityClient(TokenPair("a", Secret("r"), on_renewal=keep))
     AgentityClient(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AgentityClient(tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
