@@ -8,7 +8,8 @@ from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
 from agentkeys.server.inputs import read_body
-from agentkeys.server.protocol import from_http_exception, logger, request_id
+from agentkeys.server.log import logger
+from agentkeys.server.protocol import from_http_exception, request_id
 from agentkeys.server.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from agentkeys.errors import ConfigurationError
 from agentkeys.server.connection import Held, connect
 from agentkeys.server.database_file import cannot
+from agentkeys.server.log import logger
 from agentkeys.server.worker import Job, Worker
 
 if TYPE_CHECKING:
@@ -72,9 +73,12 @@ class Database:
         return await self._run(_bound(job, *args, **kwargs), writes=True)
 
     async def flush(self) -> None:
-        """Write the uses of keys that no commit took along."""
-        if self._used:
-            await self.write(_nothing)
+        """Write the uses of keys that no commit took along; if it fails, a later one will."""
+        try:
+            if self._used:
+                await self.write(_nothing)
+        except DBAPIError as error:
+            logger.warning("the times of the last uses were not written: %s", error.orig)
 
     async def close(self) -> None:
         """Close the database. What `flush` would write is lost if it was not called."""

@@ -7,18 +7,16 @@ they do come through here.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from agentkeys.server.log import logger
 from agentkeys.server.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
-
-logger: Final = logging.getLogger("agentkeys.server")
 
 _LINGERING_SECONDS: Final = 2.0
 _ID: Final = web.RequestKey("request_id", str)

@@ -177,6 +177,7 @@ class LocalService:
             InvalidArgumentError: the email cannot be one, or has another password already.
         """
         agentity = self._started().agentity
+        _check_text(email, password)
         credentials = Credentials(email, password)
         try:
             await agentity.add_account(credentials, email)
@@ -278,6 +279,11 @@ def _revealed(secret: Secret | None) -> str:
     if secret is None:
         raise ConfigurationError("the LocalService was not started: use it with `async with`")
     return secret.reveal()
+
+
+def _check_text(*given: object) -> None:
+    if not all(isinstance(text, str) for text in given):
+        raise InvalidArgumentError("an email and a password are each a str")
 
 
 def _check_id(given: object) -> None:

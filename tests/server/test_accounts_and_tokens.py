@@ -177,6 +177,13 @@ async def test_an_email_that_cannot_be_one_is_refused(api, email):
         await api.service.add_account(email, "pw")
 
 
+async def test_an_account_is_added_with_text_alone(service):
+    """What is no str, or an empty password, is refused with a sentence."""
+    for email, password in [(None, "pw"), (7, "pw"), ("me@acme.to", None), ("me@acme.to", "")]:
+        with pytest.raises(InvalidArgumentError):
+            await service.add_account(email, password)
+
+
 async def test_adding_what_is_there_changes_nothing(api):
     """add_account, add_pod and add_inbox may be called at every start of a kept database."""
     service = api.service

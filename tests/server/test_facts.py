@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 pytestmark = pytest.mark.asyncio
 
@@ -267,45 +266,42 @@ AGENTRY = [
 
 @dataclass(frozen=True)
 class World:
-    """A service in which every fact can be shown."""
+    """A service in which facts can be shown: the bearer tokens and the ids that they name."""
 
     api: Any
-    headers: dict[str, dict[str, str]]
+    tokens: dict[str, str]
     words: dict[str, str]
 
+    async def ask(self, fact: Fact) -> Any:
+        return await self.api.send(
+            fact.method,
+            filled(fact.path, self.words),
+            headers=self.headers(fact.auth),
+            json=fact.body and {k: filled(v, self.words) for k, v in fact.body.items()},
+        )
 
-@pytest_asyncio.fixture
-async def world(api, service):
-    await service.add_account("other@acme.to", "pass:word")
-    await service.add_pod("pod-1")
-    await service.add_inbox("a@acme.to")
+    def headers(self, auth: str | None) -> dict[str, str]:
+        if auth is None:
+            return {}
+        if auth.startswith("basic "):
+            return self.api.basic(*auth[6:].split(":", 1))
+        return {"Authorization": f"Bearer {self.tokens[auth]}"}
+
+
+async def world_of(api, fact):
+    return await (agentity_world(api) if fact in AGENTITY else agentry_world(api))
+
+
+async def agentity_world(api):
+    await api.service.add_account("other@acme.to", "pass:word")
     jwt = await api.access_token()
     mine = await agentity_key(api, jwt, "mine")
     theirs = await agentity_key(api, await api.access_token("other@acme.to", "pass:word"), "theirs")
-    pair = (await api.login()).json
-    used = (await api.login()).json["refreshToken"]
+    pair, used = (await api.login()).json, (await api.login()).json["refreshToken"]
     await api.send("POST", "/auth/token/refresh", json={"refreshToken": used})
-    in_inbox = await api.create("/human/v0/inboxes/a%40acme.to/api-keys")
-    in_pod = await api.create("/agent/v0/pods/pod-1/api-keys")
-    in_tenant = await api.create("/human/v0/api-keys")
-    tokens = {
-        "jwt": jwt,
-        "agentity key": mine["key"],
-        "tenant": service.agentry_token,
-        "inbox key": in_inbox["api_key"],
-        "unknown": "ag_unknown",
-    }
-    words = {
-        "mine": str(mine["id"]),
-        "theirs": str(theirs["id"]),
-        "refresh": pair["refreshToken"],
-        "used": used,
-        "in_inbox": in_inbox["api_key_id"],
-        "in_pod": in_pod["api_key_id"],
-        "in_tenant": in_tenant["api_key_id"],
-    }
-    headers = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
-    return World(api, headers, words)
+    words = {"refresh": pair["refreshToken"], "used": used}
+    words |= {"mine": str(mine["id"]), "theirs": str(theirs["id"])}
+    return World(api, {"jwt": jwt, "agentity key": mine["key"]}, words)
 
 
 async def agentity_key(api, token, nickname):
@@ -313,37 +309,38 @@ async def agentity_key(api, token, nickname):
     return answer.json
 
 
+async def agentry_world(api):
+    await api.service.add_pod("pod-1")
+    await api.service.add_inbox("a@acme.to")
+    keys = {
+        "in_inbox": await api.create("/human/v0/inboxes/a%40acme.to/api-keys"),
+        "in_pod": await api.create("/agent/v0/pods/pod-1/api-keys"),
+        "in_tenant": await api.create("/human/v0/api-keys"),
+    }
+    tokens = {"tenant": api.service.agentry_token, "unknown": "ag_unknown"}
+    tokens["inbox key"] = keys["in_inbox"]["api_key"]
+    return World(api, tokens, {name: key["api_key_id"] for name, key in keys.items()})
+
+
 @pytest.mark.parametrize("fact", [*AGENTITY, *AGENTRY], ids=lambda fact: fact.words)
-async def test_what_is_documented_is_what_the_service_does(world, fact):
+async def test_what_is_documented_is_what_the_service_does(api, fact):
     """Every documented fact holds, and the answer has the documented fields and no others."""
-    answer = await world.api.send(
-        fact.method,
-        filled(fact.path, world.words),
-        headers=headers_of(fact.auth, world),
-        json=fact.body and {k: filled(v, world.words) for k, v in fact.body.items()},
-    )
+    answer = await (await world_of(api, fact)).ask(fact)
     assert (answer.status, shape_errors(answer, fact.answer)) == (fact.status, [])
 
 
-async def test_a_challenge_goes_with_every_401(world):
+@pytest.mark.parametrize("facts", [AGENTITY, AGENTRY], ids=["Agentity", "Agentry"])
+async def test_a_challenge_goes_with_every_401(api, facts):
     """A 401 names the scheme that is asked for."""
-    for fact in (fact for fact in [*AGENTITY, *AGENTRY] if fact.status == 401):
-        path = filled(fact.path, world.words)
-        body = fact.body and {k: filled(v, world.words) for k, v in fact.body.items()}
-        headers = headers_of(fact.auth, world)
-        answer = await world.api.send(fact.method, path, headers=headers, json=body)
+    world = await world_of(api, facts[0])
+    for fact in (fact for fact in facts if fact.status == 401):
+        answer = await world.ask(fact)
         scheme = "Basic" if (fact.auth or "").startswith("basic") else "Bearer"
         assert answer.headers["WWW-Authenticate"].startswith(f"{scheme} realm=")
 
 
 def filled(value, words):
     return re.sub(r"\{(\w+)\}", lambda m: words[m[1]], value) if isinstance(value, str) else value
-
-
-def headers_of(auth, world):
-    if auth is None or not auth.startswith("basic "):
-        return {} if auth is None else world.headers[auth]
-    return world.api.basic(*auth[6:].split(":", 1))
 
 
 def shape_errors(answer, shape):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import string
+import zlib
 
 import pytest
 import pytest_asyncio
+
+from agentkeys.server import has_valid_checksum
 
 pytestmark = pytest.mark.asyncio
 
@@ -137,6 +141,21 @@ async def test_who_may_not_ask_learns_nothing(api):
             answer = await api.send("POST", path.split("?")[0], token=token, data=b"{")
             assert answer.status == 401
             assert (await api.send("GET", path, token=token)).status == 401
+
+
+async def test_the_part_of_a_key_that_is_shown_opens_nothing(api):
+    """A key with the right prefix and checksum, and anything else between, is refused."""
+    key = (await api.create())["api_key"]
+    body = key[3:11] + "0" * 24
+    number, checksum = zlib.crc32(body.encode()), ""
+    for _ in range(6):
+        number, index = divmod(number, 62)
+        alphabet = string.digits + string.ascii_uppercase + string.ascii_lowercase
+        checksum = alphabet[index] + checksum
+    forged = f"ag_{body}{checksum}"
+    assert has_valid_checksum(forged)
+    assert (await api.send("GET", api.inbox, token=key)).status == 200
+    assert (await api.send("GET", api.inbox, token=forged)).status == 401
 
 
 async def test_the_tenants_first_token_is_no_key_in_a_collection(api):

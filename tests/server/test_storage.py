@@ -315,3 +315,43 @@ async def test_several_processes_share_a_database(api_of, file):
         listed = await api_of(service).ids("/human/v0/api-keys?limit=100")
     assert len(listed) == 90
     assert set(listed) == made
+
+
+async def test_a_start_waits_for_another_that_is_making_the_database(file):
+    """SQLite itself would not wait here: two first starts at once would be one failure."""
+    file.touch()
+    service = LocalService(database=url_of(file))
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        starting = asyncio.create_task(service.start())
+        done, _ = await asyncio.wait({starting}, timeout=0.1)
+        assert not done
+        other.execute("COMMIT")
+    await starting
+    await service.close()
+
+
+async def test_a_database_that_stays_locked_is_a_503_and_no_more(api_of, file, caplog):
+    """Whoever holds the lock for good makes writes fail, reads work, and all work afterwards."""
+    async with LocalService(database=url_of(file), used_at_interval=0.001) as service:
+        api = api_of(service)
+        key = await api.create()
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            await service._running.database.write(pragma_of_no_patience)
+            other.execute("BEGIN IMMEDIATE")
+            answers = [
+                await api.send(method, api.inbox, token=key["api_key"], json={"name": "a"})
+                for method in ("POST", "GET", "POST")
+            ]
+            assert [answer.status for answer in answers] == [503, 200, 503]
+            while "were not written" not in caplog.text:
+                await api.ids()
+        created = await api.create()
+        assert await api.ids() == [created["api_key_id"], key["api_key_id"]]
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        used = connection.execute("SELECT used_at FROM agentry_keys ORDER BY sequence").fetchall()
+    assert [moment is not None for (moment,) in used] == [True, False]
+
+
+def pragma_of_no_patience(connection):
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
