@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -79,6 +80,9 @@ class LocalService:
             database, if no other commit has taken it along. It is shown at once in any case.
         clock: gives the seconds since 1970.
         middlewares: aiohttp middlewares around both services, the first outermost.
+
+    Raises:
+        InvalidArgumentError: a number of seconds is negative or not finite.
     """
 
     def __init__(
@@ -97,6 +101,14 @@ class LocalService:
         clock: Clock = time.time,
         middlewares: Iterable[Middleware] = (),
     ) -> None:
+        _check_seconds(
+            access_token_lifetime=access_token_lifetime,
+            refresh_token_lifetime=refresh_token_lifetime,
+            body_timeout=body_timeout,
+            keepalive_timeout=keepalive_timeout,
+            shutdown_timeout=shutdown_timeout,
+            used_at_interval=used_at_interval,
+        )
         self._database = database
         self._host = host
         self._port = port
@@ -279,6 +291,12 @@ def _revealed(secret: Secret | None) -> str:
     if secret is None:
         raise ConfigurationError("the LocalService was not started: use it with `async with`")
     return secret.reveal()
+
+
+def _check_seconds(**settings: float) -> None:
+    for name, seconds in settings.items():
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise InvalidArgumentError(f"{name} is a number of seconds, not {seconds}")
 
 
 def _check_text(*given: object) -> None:

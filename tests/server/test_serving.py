@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from agentkeys.errors import ConfigurationError
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.server import LocalService
 
 pytestmark = pytest.mark.asyncio
@@ -53,6 +53,14 @@ async def test_a_service_that_does_not_run_says_so():
         await service.add_pod("pod")
     assert repr(service) == "<LocalService not running>"
     await service.close()
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+async def test_seconds_are_finite_and_not_negative(seconds):
+    """A lifetime or a timeout that cannot be one is refused before anything starts."""
+    for name in ("access_token_lifetime", "keepalive_timeout", "used_at_interval"):
+        with pytest.raises(InvalidArgumentError, match=name):
+            LocalService(**{name: seconds})
 
 
 async def test_it_can_be_started_again_but_not_twice(api_of):
