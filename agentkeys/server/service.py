@@ -82,7 +82,7 @@ class LocalService:
         middlewares: aiohttp middlewares around both services, the first outermost.
 
     Raises:
-        InvalidArgumentError: a number of seconds is negative or not finite.
+        InvalidArgumentError: a number of seconds is not positive, or not finite.
     """
 
     def __init__(
@@ -295,8 +295,8 @@ def _revealed(secret: Secret | None) -> str:
 
 def _check_seconds(**settings: float) -> None:
     for name, seconds in settings.items():
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise InvalidArgumentError(f"{name} is a number of seconds, not {seconds}")
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise InvalidArgumentError(f"{name} is a positive number of seconds, not {seconds}")
 
 
 def _check_text(*given: object) -> None:

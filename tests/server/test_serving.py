@@ -55,8 +55,8 @@ async def test_a_service_that_does_not_run_says_so():
     await service.close()
 
 
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
-async def test_seconds_are_finite_and_not_negative(seconds):
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, float("nan"), float("inf")])
+async def test_seconds_are_finite_and_positive(seconds):
     """A lifetime or a timeout that cannot be one is refused before anything starts."""
     for name in ("access_token_lifetime", "keepalive_timeout", "used_at_interval"):
         with pytest.raises(InvalidArgumentError, match=name):
