@@ -6,9 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from wire import answer
+
+from agentkeys.agentity import NewApiKey
+from agentkeys.cli.output import fields_of
+from agentkeys.secret import Secret
 
 HOSTILE = (
     "[bold red]x[/] \x1b[31mred\x1b]0;title\x07\nsecond line\r\t\x9b2J \u202etxt [link=http://e]"
@@ -92,8 +97,8 @@ def test_no_color(terminal, wire, monkeypatch):
 
 @pytest.mark.parametrize("columns", [10, 80, 300])
 def test_ids_are_never_cut(terminal, wire, columns):
-    """However narrow the terminal: an id stands whole, on one line."""
-    long = "0f8fad5b-d9cb-469f-a165-70867728950e-and-more"
+    """However narrow the terminal: an id stands whole, on one line, whatever it is made of."""
+    long = "0f8fad5b d9cb-469f-a165-70867728950e-and-more"
     keys = [
         {
             "api_key_id": f"{long}-{n}",
@@ -121,6 +126,14 @@ def test_plain_columns_are_aligned(run, wire):
     assert header == "ID     NAME  PREFIX  CREATED               USED  INBOX  POD  PERMISSIONS"
     assert first == "k      a     ag_1    2026-01-01T00:00:00Z  -     -      -    -"
     assert second.startswith("key-2  -     ag_2")
+
+
+def test_a_secret_is_no_field_unless_it_is_asked_for():
+    """Even a listing whose records held a secret would not print it."""
+    now = datetime.now(UTC)
+    new = NewApiKey(id=1, nickname="a", created_at=now, updated_at=now, key=Secret("agk_live_1"))
+    assert fields_of(new).keys() == {"id", "nickname", "created_at", "updated_at"}
+    assert fields_of(new, revealed=True)["key"] == "agk_live_1"
 
 
 def test_a_stream_that_cannot_encode_a_name(start, wire, monkeypatch):
