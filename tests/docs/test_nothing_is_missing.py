@@ -1,0 +1,215 @@
+"""What is there is documented, and what is documented is there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import time
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+import agentkeys
+from agentkeys import errors, server, sync
+from agentkeys.cli import commands
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(agentkeys.__file__).parent
+MODULES = [
+    "agentkeys",
+    "agentkeys.agentity",
+    "agentkeys.agentry",
+    "agentkeys.credentials",
+    "agentkeys.errors",
+    "agentkeys.keys",
+    "agentkeys.server",
+    "agentkeys.sync",
+]
+# What is the same object in two modules is documented in one of them.
+ELSEWHERE = {f"{name}.{each}" for name in MODULES[1:-2] for each in agentkeys.__all__}
+
+DIRECTIVE = re.compile(r"^\.\. (\w+):: *([\w.]+)", re.MULTILINE)
+ROW = re.compile(r"^\| (?P<names>`.+?) \| (?P<rest>.+) \|$", re.MULTILINE)
+VARIABLE = re.compile(r"\b(?:AGENTITY|AGENTRY|AGENTKEYS)_[A-Z_]+\b")
+BRANCH = re.compile(r"^( *)- `(\w+)`", re.MULTILINE)
+HELP = re.compile(r"^```\{command-help\} (.+)$", re.MULTILINE)
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def section(name: str, heading: str) -> str:
+    """Return a page from one heading to the next of its level or a higher one."""
+    level = heading.partition(" ")[0]
+    text = page(name).partition(f"\n{heading}\n")[2]
+    assert text, f"{name}.md has no heading {heading!r}"
+    return re.split(rf"^#{{1,{len(level)}}} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Return the rows of a section's tables: the cells behind each `name` of the first one."""
+    return {
+        name: [cell.strip() for cell in found["rest"].split(" | ")]
+        for found in ROW.finditer(text)
+        for name in re.findall(r"`(\w+)`", found["names"])
+    }
+
+
+def public_names(module: str) -> set[str]:
+    return {f"{module}.{name}" for name in importlib.import_module(module).__all__}
+
+
+def in_the_reference() -> set[str]:
+    """Return the full names of what the reference documents."""
+    documented, module = set(), ""
+    for directive, name in DIRECTIVE.findall(page("reference")):
+        if directive in {"module", "currentmodule"}:
+            module = name
+        else:
+            documented.add(f"{module}.{name}")
+    return documented
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_in_the_reference(module):
+    """What `__all__` lists can be looked up."""
+    assert public_names(module) - ELSEWHERE - in_the_reference() == set()
+
+
+def test_the_reference_lists_nothing_else():
+    """What is not public is not promised."""
+    public = {
+        f"{name}.{each}" for name in MODULES for each in importlib.import_module(name).__all__
+    }
+    assert in_the_reference() - public == set()
+
+
+ERRORS = [
+    error
+    for error in vars(errors).values()
+    if inspect.isclass(error) and issubclass(error, errors.AgentKeysError)
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_error_is_in_the_tree(error):
+    """The list on the page about errors has each, below what it inherits from."""
+    path: list[str] = []
+    tree = {}
+    for indent, name in BRANCH.findall(section("errors", "## Every error")):
+        del path[len(indent) // 2 :]
+        tree[name] = path[-1] if path else "Exception"
+        path.append(name)
+    assert tree.get(error.__name__) == error.__bases__[0].__name__
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_error_is_explained(error):
+    """A table says when it is raised, the root and the base of all requests' errors apart."""
+    if error in {errors.AgentKeysError, errors.RequestError}:
+        assert f"`{error.__name__}`" in page("errors")
+    else:
+        assert error.__name__ in rows(section("errors", "## Every error"))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
+def test_every_attribute_of_an_error_is_explained(error):
+    """What an error tells can be looked up."""
+    told = set(inspect.signature(error.__init__).parameters) - {"self", "text", "args", "kwargs"}
+    assert told - set(re.findall(r"`(\w+)`", section("errors", "## Every error"))) == set()
+
+
+CLIENTS = [
+    agentkeys.AgentityClient,
+    agentkeys.AgentryClient,
+    sync.AgentityClient,
+    sync.AgentryClient,
+]
+SETTINGS = {
+    "AgentityClient": section("settings", "## Of a client"),
+    "LocalService": section("local-service", "## Settings"),
+    "RetryPolicy": section("timeouts-and-retries", "## How often, how soon"),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.__module__)
+def test_every_setting_of_a_client_is_explained(client):
+    """The table has each argument of each client's constructor."""
+    assert set(inspect.signature(client).parameters) <= set(rows(SETTINGS["AgentityClient"]))
+
+
+@pytest.mark.parametrize(
+    "configured",
+    [agentkeys.AgentityClient, agentkeys.RetryPolicy, server.LocalService],
+    ids=lambda configured: configured.__name__,
+)
+def test_the_tables_of_settings_are_right(configured):
+    """Each setting stands there with its default, and none that is not there."""
+    names = {"RetryPolicy": agentkeys.RetryPolicy, "time": time}
+    documented = {
+        name: eval(cells[0].strip("`"), names)  # noqa: S307  # our own page
+        for name, cells in rows(SETTINGS[configured.__name__]).items()
+    }
+    parameters = inspect.signature(configured).parameters.values()
+    assert documented == {parameter.name: parameter.default for parameter in parameters}
+
+
+def test_the_blocking_local_service_takes_the_same():
+    """Its settings are listed a second time, for type checkers."""
+    assert set(sync.LocalServiceSettings.__annotations__) == set(rows(SETTINGS["LocalService"]))
+
+
+@pytest.mark.parametrize("service", [server.LocalService, sync.LocalService])
+def test_every_member_of_the_local_service_is_explained(service):
+    """What it offers stands on its page."""
+    members = {name for name in vars(service) if not name.startswith("_")} - {"begin_afresh"}
+    assert members - set(re.findall(r"\w+", page("local-service"))) == set()
+
+
+def test_every_environment_variable_is_explained():
+    """The table has each that the sources name, and none that they do not."""
+    named = {
+        variable
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for variable in VARIABLE.findall(node.value)
+    }
+    documented = set(rows(section("settings", "## Environment variables")))
+    assert {name for name in documented if VARIABLE.fullmatch(name)} == named
+
+
+def command_lines(command: click.Command, line: str) -> dict[str, click.Command]:
+    """Return every command from *command* down, by what is typed to run it."""
+    lines = {line: command}
+    for name, each in getattr(command, "commands", {}).items():
+        lines |= command_lines(each, f"{line} {name}")
+    return lines
+
+
+COMMANDS = command_lines(commands, "agentkeys")
+
+
+def test_every_command_shows_its_help():
+    """The page has the help of each, taken from the program when it is built."""
+    assert sorted(HELP.findall(page("command-line"))) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_option_says_what_it_does(line):
+    """Its help does, and that is what the page shows."""
+    options = [each for each in COMMANDS[line].params if isinstance(each, click.Option)]
+    assert COMMANDS[line].help
+    assert [option.name for option in options if not option.help] == []
+
+
+def test_every_extra_is_explained():
+    """Whoever installs it knows what each extra adds; those for developers apart."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"]) - {"test", "docs"}
+    assert extras == set(rows(section("index", "## Install")))
