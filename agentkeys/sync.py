@@ -8,9 +8,10 @@ forgotten closes itself.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Self, TypedDict, TypeVar, Unpack
 
-from agentkeys import agentity, agentry
+from agentkeys import agentity, agentry, forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport.blocking import BlockingPager, Facade, blocking, paging
@@ -73,7 +74,8 @@ class _Client(Facade[ClientT], Generic[ClientT]):
             proxy=proxy,
             allow_http=allow_http,
         )
-        super().__init__(twin, Portal(twin.close))
+        # The connections belong to the portal's loop, and are closed with it.
+        super().__init__(twin, Portal())
 
     def close(self) -> None:
         """End the calls under way, close the connections, end the thread. Twice is fine."""
@@ -199,9 +201,9 @@ def register(
     password = as_secret(password)
     if settings.pop("session", None) is not None:
         raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
-    portal = Portal(_nothing)
+    portal = Portal()
     try:
-        return portal.run(agentity.register(email, password, name=name, **settings))
+        return portal.run(partial(agentity.register, email, password, name=name, **settings))
     finally:
         portal.close()
 
@@ -234,18 +236,27 @@ class LocalService:
         # Here, and not above: a client must not import what only the service needs.
         from agentkeys import server
 
-        self._twin = server.LocalService(**settings)
+        self._make = partial(server.LocalService, **settings)
+        self._twin = self._make()
         self._portal = Portal(self._twin.close)
+        forks.watch(self)
 
     def start(self) -> None:
         """Start to serve; ``with`` does it too."""
-        self._portal.run(self._twin.start())
+        self._portal.run(self._twin.start)
 
     def close(self) -> None:
         """Finish the requests under way, and end. Twice is fine."""
         with suppress(ClientClosedError):
-            self._portal.run(self._twin.close())
+            self._portal.run(self._twin.close)
         self._portal.close()
+
+    def begin_afresh(self) -> object:
+        """Leave the service to the parent of a forked child, where this is one that never ran."""
+        inherited = (self._twin, self._portal)
+        self._twin = self._make()
+        self._portal = Portal(self._twin.close)
+        return inherited
 
     def __enter__(self) -> Self:
         self.start()
@@ -284,15 +295,12 @@ class LocalService:
 
     def add_account(self, email: str, password: str) -> None:
         """Open an account with Agentity."""
-        self._portal.run(self._twin.add_account(email, password))
+        self._portal.run(partial(self._twin.add_account, email, password))
 
     def add_inbox(self, inbox_id: str, pod_id: str | None = None) -> None:
         """Add an inbox to the tenant, in a pod if one is given."""
-        self._portal.run(self._twin.add_inbox(inbox_id, pod_id))
+        self._portal.run(partial(self._twin.add_inbox, inbox_id, pod_id))
 
     def add_pod(self, pod_id: str) -> None:
         """Add a pod to the tenant."""
-        self._portal.run(self._twin.add_pod(pod_id))
-
-
-async def _nothing() -> None: ...
+        self._portal.run(partial(self._twin.add_pod, pod_id))

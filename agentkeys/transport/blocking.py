@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from agentkeys.errors import ClientClosedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -46,21 +49,21 @@ class BlockingPager(Generic[Item_co]):
 
     def pages(self) -> Iterator[Page[Item_co]]:
         """Iterate over the pages."""
-        pages = self._pager.pages()
+        reading = _Reading(self._pager.pages())
         try:
-            while (page := self._portal.run(_next(pages))) is not None:
+            while (page := self._portal.run(reading.next)) is not None:
                 yield page
         finally:
             # Perhaps in the garbage collector, on any thread: it must not wait.
-            self._portal.discard(_close(pages))
+            self._portal.discard(reading.close)
 
     def first(self) -> Page[Item_co]:
         """Fetch one page; its `next_page_token` resumes the listing from there."""
-        return self._portal.run(self._pager.first())
+        return self._portal.run(self._pager.first)
 
     def collect(self) -> list[Item_co]:
         """Fetch all of it, as a list."""
-        return self._portal.run(self._pager.collect())
+        return self._portal.run(self._pager.collect)
 
 
 def blocking(
@@ -70,7 +73,7 @@ def blocking(
 
     @functools.wraps(method)
     def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._portal.run(method(self._twin, *args, **kwargs))
+        return self._portal.run(functools.partial(method, self._twin, *args, **kwargs))
 
     call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # for help()
     return call
@@ -91,10 +94,26 @@ def paging(
     return call
 
 
-async def _next(pages: AsyncGenerator[Page[Item_co], None]) -> Page[Item_co] | None:
-    # A sentinel, for StopAsyncIteration would not leave a coroutine as itself (PEP 479).
-    return await anext(pages, None)
+class _Reading(Generic[Item_co]):
+    """One iteration over pages, which belongs to the loop that it began in."""
 
+    def __init__(self, pages: AsyncGenerator[Page[Item_co], None]) -> None:
+        self._pages = pages
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-async def _close(pages: AsyncGenerator[Page[Item_co], None]) -> None:
-    await pages.aclose()
+    async def next(self) -> Page[Item_co] | None:
+        """Return the next page, or None at the end."""
+        loop = asyncio.get_running_loop()
+        self._loop = self._loop or loop
+        if loop is not self._loop:
+            # What its own loop closed would look as if it had come to its end.
+            raise ClientClosedError(
+                "this listing was begun before the interpreter's exit or a fork: list again"
+            )
+        # A sentinel, for StopAsyncIteration would not leave a coroutine as itself (PEP 479).
+        return await anext(self._pages, None)
+
+    async def close(self) -> None:
+        """End it where it began; a forked child leaves it to the parent."""
+        if self._loop is asyncio.get_running_loop():
+            await self._pages.aclose()

@@ -14,10 +14,9 @@ import os
 import sys
 import threading
 import weakref
-from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from agentkeys import forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
@@ -25,13 +24,19 @@ from agentkeys.errors import ClientClosedError, ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["Portal"]
+    from agentkeys.errors import Applied
+
+__all__ = ["Portal", "Start"]
 
 T = TypeVar("T")
 
-# Windows cannot interrupt a wait for a lock, so there Ctrl-C is noticed between ticks.
-_TICK: Final = 0.1 if sys.platform == "win32" else None
-# Seconds that cancelled calls may take for their clean-up, and the closing of the connections.
+Start: TypeAlias = "Callable[[], Coroutine[Any, Any, T]]"
+"""Makes a coroutine. It is called on the loop, so that none is made that will not be awaited."""
+
+# Seconds to wait at a stretch; -1 is for ever. Windows cannot interrupt a wait for a lock, so there
+# Ctrl-C is noticed between ticks.
+_TICK: Final = 0.1 if sys.platform == "win32" else -1
+# Seconds that cancelled calls may take for their clean-up, and `on_close` for its work.
 _GRACE: Final = 2.0
 
 
@@ -39,149 +44,212 @@ class Portal:
     """Runs coroutines for threads that have no event loop of their own, or must not use theirs.
 
     Args:
-        on_close: closes what the coroutines use; it runs on the loop, as the last thing.
+        on_close: runs on the loop when the thread is about to end. What belongs to the loop, as
+            the connections of a client do, ends with it and needs no such thing.
 
     """
 
-    def __init__(self, on_close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(self, on_close: Start[None] | None = None) -> None:
         self._on_close = on_close
-        self._lock = threading.Lock()
+        # A signal handler or a finalizer may make a call while this very thread holds it.
+        self._lock = threading.RLock()
         self._worker: _Worker | None = None
         self._closed = False
         forks.watch(self)
         _exits.watch(self)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run *coroutine* to its end; return what it returns, raise what it raises.
+    def run(self, start: Start[T]) -> T:
+        """Run what *start* returns to its end; return what it returns, raise what it raises.
 
         Raises:
             ClientClosedError: the portal is closed, or was closed during the call.
 
         """
-        call = _Call(coroutine)
+        call = _Call(start)
         try:
             self._begin(call)
-            _wait(call.future)
+            call.wait()
         except BaseException:
             # Not the coroutine's own failure, but no worker for it, or a signal in *this* thread:
             # end it, and let its clean-up run before the interruption travels on.
             call.abandon()
             raise
         finally:
+            call.leave()
             if _exits.begun:
                 self.stop()
         try:
-            return call.future.result()
-        except CancelledError:
-            pass
-        raise ClientClosedError("the client was closed during the call", applied="maybe")
+            return call.result()
+        finally:
+            # Or the call and the traceback of its error, which has this frame, would keep each
+            # other alive until the garbage collector comes.
+            del call
 
-    def discard(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Start *coroutine* and do not wait for it. Safe in finalizers, on any thread."""
+    def discard(self, start: Start[object]) -> None:
+        """Run what *start* returns and do not wait for it. Safe in finalizers, on any thread."""
         worker = self._worker
-        if worker is None or not worker.post(partial(worker.detach, coroutine)):
-            coroutine.close()
+        if worker is not None:
+            worker.post(partial(worker.detach, start))
 
     def close(self) -> None:
         """End the calls under way, close the connections, and end the thread; all of it bounded."""
-        with self._lock:
-            self._closed = True
+        self._closed = True
         self.stop()
 
     def stop(self) -> None:
         """End the thread; another call would start another one."""
-        with self._lock:
-            worker, self._worker = self._worker, None
+        worker = self.release()
         if worker is not None:
             worker.stop()
             worker.join()
 
+    def release(self) -> _Worker | None:
+        """Return the thread, for somebody else to end it, and forget it."""
+        with self._lock:
+            worker, self._worker = self._worker, None
+        return worker
+
     def begin_afresh(self) -> object:
         """Leave the thread and its loop to the parent of a forked child."""
         inherited = (self._lock, self._worker)
-        self._lock = threading.Lock()  # some other thread of the parent may have held it
+        self._lock = threading.RLock()  # some other thread of the parent may have held it
         self._worker = None
         return inherited
 
     def _begin(self, call: _Call[Any]) -> None:
-        with self._lock:
-            if self._closed or sys.is_finalizing():
-                raise ClientClosedError("the client is closed: make another one")
-            if self._worker is None:
-                self._worker = _Worker(self._on_close)
-                # A portal that is dropped stops its thread; at exit there is an order to keep.
-                weakref.finalize(self, self._worker.stop).atexit = False
-            worker = self._worker
-        if worker.is_this_thread():
+        # Before the lock: whoever holds it may be waiting for this very thread to start.
+        if self._worker is not None and self._worker.is_this_thread():
             raise ConfigurationError(
                 "a blocking client was called from its own event loop, where it would wait for"
                 " itself: use the async client there"
             )
-        call.worker = worker
-        if not worker.post(call.begin):
+        with self._lock:
+            worker = self._started()
+        if not call.begin_in(worker):
             raise ClientClosedError("the client's thread has ended: make another client")
+
+    def _started(self) -> _Worker:
+        if self._worker is None and not self._is_over():
+            worker = _Worker(self._on_close)
+            # A portal that is dropped stops its thread; at exit there is an order to keep.
+            weakref.finalize(self, worker.stop).atexit = False
+            worker.start()
+            if self._worker is None:
+                self._worker = worker
+            else:  # a signal handler or a finalizer came in between, and made another one
+                worker.stop()
+        if self._worker is None or self._is_over():
+            raise ClientClosedError("the client is closed: make another one")
+        return self._worker
+
+    def _is_over(self) -> bool:
+        return self._closed or sys.is_finalizing()
 
 
 class _Call(Generic[T]):
     """One coroutine, from the thread that waits for it to the loop that runs it."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._coroutine = coroutine
+    def __init__(self, start: Start[T]) -> None:
+        self._start = start
         self._context = contextvars.copy_context()
         self._task: asyncio.Task[T] | None = None
-        # Ours to settle: the one of asyncio.run_coroutine_threadsafe cannot be waited for once it
-        # is cancelled.
-        self.future: Future[T] = Future()
-        self.worker: _Worker | None = None
+        self._worker: _Worker | None = None
+        self._is_over = False
+        # A bare lock, which opens when the call is over. What a signal handler raises can come
+        # between any two steps, and leaves the Condition in a Future or an Event locked for good.
+        self._latch = threading.Lock()
+        self._latch.acquire()
 
-    def begin(self) -> None:
-        """Start the task. Runs on the loop."""
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._coroutine, context=self._context)
-        self._task.add_done_callback(self._settle)
-        if self.worker is not None:
-            self.worker.adopt(self._task)
+    def begin_in(self, worker: _Worker) -> bool:
+        """Have it begun on the loop of *worker*, soon; False if that is over."""
+        self._worker = worker
+        # First of all, so that it is among those which the thread refuses in the end.
+        worker.waiting.add(self)
+        return worker.post(self._begin)
+
+    def wait(self) -> None:
+        """Wait until it is over."""
+        while not (self._is_over or self._latch.acquire(timeout=_TICK)):
+            pass
+
+    def result(self) -> T:
+        """Return what it returned, raise what it raised."""
+        task = self._task
+        if task is None or task.cancelled():
+            applied: Applied = "no" if task is None else "maybe"
+            raise ClientClosedError("the client was closed during the call", applied=applied)
+        try:
+            return task.result()
+        finally:
+            del self, task  # see `Portal.run`
 
     def abandon(self) -> None:
         """Cancel the task and give it some time, but no more than that."""
-        # Callbacks run in the order in which they were posted: `begin` has run, or never will.
-        if self.worker is None or not self.worker.post(self._cancel):
-            self._coroutine.close()
+        # Callbacks run in the order in which they were posted: `_begin` has run, or never will.
+        if self._worker is None or not self._worker.post(self._cancel):
+            self.end()
+        elif not self._is_over:
+            with suppress(BaseException):  # another Ctrl-C ends the patience
+                self._latch.acquire(timeout=_GRACE)
+
+    def end(self) -> None:
+        """Let nobody wait for it any longer."""
+        self._is_over = True
+        with suppress(RuntimeError):  # it is open already
+            self._latch.release()
+
+    def leave(self) -> None:
+        """Nobody waits for it any more."""
+        if self._worker is not None:
+            self._worker.waiting.discard(self)
+
+    def _begin(self) -> None:
+        worker = self._worker
+        if worker is None or worker.is_ending:
+            self.end()
             return
-        with suppress(BaseException):  # another Ctrl-C ends the patience
-            _wait(self.future, _GRACE)
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(_awaited(self._start), context=self._context)
+        self._task.add_done_callback(self._settle)
+        worker.adopt(self._task)
 
     def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is None:
+            self.end()
         else:
-            self._coroutine.close()
-            self.future.cancel()
+            self._task.cancel()
 
     def _settle(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
-            self.future.cancel()
-            self.future.set_running_or_notify_cancel()
-        elif (error := task.exception()) is not None:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(task.result())
+        _hear(task)
+        self.end()
 
 
 class _Worker:
-    """The loop and its thread. It must not refer to the portal, or that would never be dropped."""
+    """The loop and its thread. It must not refer to the portal, or that would never be dropped.
 
-    def __init__(self, on_close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    Attributes:
+        waiting: the calls that a thread waits for.
+        is_ending: whether it is too late to begin anything.
+    """
+
+    def __init__(self, on_close: Start[None] | None) -> None:
         self._on_close = on_close
         self._process = os.getpid()
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
-        ready: Future[asyncio.AbstractEventLoop] = Future()
-        self._thread = threading.Thread(
-            target=self._main, args=(ready,), name="agentkeys", daemon=True
-        )
-        self._thread.start()
-        self._loop = ready.result()
+        # Here, where it can fail (e.g. no file descriptor is left) before anybody waits for it.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._main, name="agentkeys", daemon=True)
+        self.waiting: set[_Call[Any]] = set()
+        self.is_ending = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C: it may have started, and nobody would know it
+            self.stop()
+            raise
 
     def post(self, callback: Callable[[], object]) -> bool:
         """Run *callback* on the loop, soon; False if the loop is over. Takes no lock of ours."""
@@ -195,12 +263,15 @@ class _Worker:
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
         """Cancel *task* when the thread ends, if it is still running. Runs on the loop."""
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def detach(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run *coroutine* for nobody. Runs on the loop."""
-        self.adopt(self._loop.create_task(coroutine))
+    def detach(self, start: Start[object]) -> None:
+        """Run what *start* returns for nobody. Runs on the loop."""
+        if not self.is_ending:
+            task = self._loop.create_task(start())
+            task.add_done_callback(_hear)
+            self.adopt(task)
 
     def stop(self) -> None:
         """Ask the thread to end."""
@@ -212,33 +283,33 @@ class _Worker:
             self._thread.join(3 * _GRACE)
 
     def is_this_thread(self) -> bool:
-        return self._thread is threading.current_thread()
+        return self._thread.ident == threading.get_ident()
 
-    def _main(self, ready: Future[asyncio.AbstractEventLoop]) -> None:
+    def _main(self) -> None:
         try:
-            runner = asyncio.Runner()
-            loop = runner.get_loop()
-        except BaseException as error:  # noqa: BLE001  # e.g. no file descriptor is left
-            ready.set_exception(error)  # or the thread that waits for it would wait for ever
-            return
-        with runner:
-            runner.run(self._serve(partial(ready.set_result, loop)))
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        finally:
+            # Those that came too late for the loop to begin them, but before it was closed.
+            for call in list(self.waiting):
+                call.end()
 
-    async def _serve(self, when_ready: Callable[[], None]) -> None:
-        when_ready()
+    async def _serve(self) -> None:
         await self._stopping.wait()
+        self.is_ending = True
         # The calls first: to close the connections under them would look like a lost connection.
-        for call in self._calls:
-            call.cancel()
-        if self._calls:
-            await asyncio.wait(self._calls, timeout=_GRACE)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
-                await self._on_close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_GRACE)
+        if self._on_close is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await self._on_close()
 
 
 class _Exits:
-    """Closes the portals that are left when the interpreter exits."""
+    """Ends the threads that are left when the interpreter exits."""
 
     def __init__(self) -> None:
         self.begun = False
@@ -249,29 +320,27 @@ class _Exits:
         self._portals.add(portal)
         if not self._is_hooked:
             self._is_hooked = True
-            atexit.register(self._close_all)
+            atexit.register(self._stop_all)
 
-    def _close_all(self) -> None:
+    def _stop_all(self) -> None:
         # A call that somebody's own exit handler makes after this one still works: it starts a
         # thread and ends it at once.
         self.begun = True
-        for portal in list(self._portals):
-            portal.stop()
+        workers = [worker for portal in list(self._portals) if (worker := portal.release())]
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.join()
 
 
 _exits: Final = _Exits()
 
 
-def _wait(future: Future[Any], timeout: float | None = None) -> None:
-    """Wait for *future* and do not raise what it holds, or until *timeout* seconds are over."""
-    while True:
-        try:
-            future.exception(_TICK if timeout is None else timeout)
-        except CancelledError:
-            return
-        except TimeoutError:
-            # The wait's own: that of the coroutine would have been returned, not raised.
-            if timeout is not None:
-                return
-        else:
-            return
+async def _awaited(start: Start[T]) -> T:
+    # A wrong argument is the coroutine's failure, too.
+    return await start()
+
+
+def _hear(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # or asyncio would complain that nobody asked for it

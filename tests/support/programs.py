@@ -1,0 +1,67 @@
+"""Python programs in processes of their own, for signals, forks and exits."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from typing import NamedTuple
+
+PATIENCE = 30.0
+"""Seconds after which a program is killed: what it should have done it never will."""
+
+
+class Ended(NamedTuple):
+    """How a program ended; `seconds` is counted from the last line that was read of it."""
+
+    code: int
+    out: list[str]
+    err: str
+    seconds: float
+
+
+class Program:
+    """A program whose lines arrive as it prints them. A warning in it is an error."""
+
+    def __init__(self, code: str, *args: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-u", "-c", textwrap.dedent(code), *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._watchdog = threading.Timer(PATIENCE, self._process.kill)
+        self._watchdog.start()
+        self._read_at = time.monotonic()
+
+    def read(self) -> str:
+        """Wait for a line."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self._read_at = time.monotonic()
+        if not line:
+            raise AssertionError(f"it ended: {self.end()}")
+        return line.rstrip("\n")
+
+    def tell(self, line: str = "") -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        out, err = self._process.communicate()
+        seconds = time.monotonic() - self._read_at
+        return Ended(self._process.returncode, out.splitlines(), err, seconds)
+
+    def kill(self) -> None:
+        self._watchdog.cancel()
+        with self._process:
+            self._process.kill()
