@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-import click
+from click.testing import CliRunner
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
@@ -64,25 +64,27 @@ class CommandHelp(Directive):
 
 
 def help_of(line: str) -> str:
-    """Return the help of the command that *line* runs, 80 columns wide."""
+    """Return what the command *line* prints with ``--help``, on a terminal of 80 columns."""
     name, *words = line.split()
-    context = click.Context(commands, info_name=name, terminal_width=80)
-    for word in words:
-        group = context.command
-        found = group.get_command(context, word) if isinstance(group, click.Group) else None
-        if found is None:
-            raise ValueError(f"there is no command {line!r}")
-        context = click.Context(found, info_name=word, parent=context)
-    return context.get_help()
+    # Two columns are click's margin.
+    done = CliRunner().invoke(commands, [*words, "--help"], prog_name=name, terminal_width=78)
+    if done.exit_code != 0:
+        raise ValueError(f"{line!r} is no command: {done.output}")
+    return done.output
 
 
 def show_signature(*event: Any) -> tuple[str, str] | None:
     """Hide the arguments of what users do not make; say whose record a blocking twin returns."""
-    _, what, _, documented, _, arguments, returns = event
-    if what == "exception" or (what == "class" and _NOT_YOURS_TO_MAKE.search(arguments or "")):
+    _, what, _, documented, _, arguments, _ = event
+    if not arguments:
+        return None
+    if what == "exception" or (what == "class" and _NOT_YOURS_TO_MAKE.search(arguments)):
         return "", ""
-    if hasattr(documented, "__wrapped__") and returns:
-        return arguments, _RECORD.sub(rf"~{documented.__module__}.\1", returns)
+    # What the blocking twin says of itself, and not the annotations of what it wraps.
+    signature = getattr(documented, "__signature__", None)
+    if signature is not None:
+        record = rf"~{documented.__module__}.\1"
+        return arguments, _RECORD.sub(record, str(signature.return_annotation))
     return None
 
 
