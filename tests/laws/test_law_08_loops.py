@@ -37,7 +37,7 @@ async def serve(ready, stop):
 
 import threading, concurrent.futures
 ready, stop = concurrent.futures.Future(), concurrent.futures.Future()
-thread = threading.Thread(target=asyncio.run, args=(serve(ready, stop),))
+thread = threading.Thread(target=asyncio.run, args=(serve(ready, stop),), daemon=True)
 thread.start()
 url, email, password = ready.result()
 client = AgentityClient(PasswordLogin(email, password), base_url=url)
