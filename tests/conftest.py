@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import os
 from unittest.mock import Mock
 
 import aiohttp
 import aioresponses.core
 import pytest
+
+if os.environ.get("AGENTKEYS_TEST_LOOP") == "uvloop":
+    import uvloop
+
+    # For every loop of this process: those of pytest-asyncio, of asyncio.run, of the portals.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 @pytest.fixture(autouse=True)
