@@ -113,6 +113,13 @@ async def test_a_list_of_the_tenant_narrows_to_an_inbox(api, keys):
         assert (await api.send("GET", path, token=api.service.agentry_token)).status == 404
 
 
+async def test_only_the_human_tenant_narrows(api, keys):
+    """Elsewhere inbox_id is documented for no list: an unknown parameter, which is ignored."""
+    for name in ("tenant", "pod 1"):
+        path = PATHS[name].replace("human", "agent")
+        assert await api.ids(f"{path}?inbox_id=alone") == await api.ids(path)
+
+
 async def test_a_deleted_key_is_refused_from_the_next_request_on(api, keys):
     """The moment its deletion is answered a key authenticates nothing and lists nowhere."""
     for name in sorted(PATHS, reverse=True):
