@@ -61,6 +61,14 @@ class Background:
         self._loop.close()
 
 
+def interrupt(process: subprocess.Popen[Any]) -> None:
+    """Press Ctrl-C; once more if Python was just about to wait for something, and missed it."""
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+
+
 class Terminal:
     """A command that runs on a terminal of its own."""
 
@@ -90,13 +98,6 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
-
-    def interrupt(self) -> None:
-        """Press Ctrl-C; once more if Python was about to read, and so did not notice it."""
-        while self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(1)
 
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit code and all that was shown."""
@@ -168,6 +169,12 @@ def start() -> Iterator[Any]:
     for process in processes:
         with process:
             process.kill()
+
+
+@pytest.fixture(name="interrupt")
+def interrupt_fixture() -> Any:
+    """Press Ctrl-C."""
+    return interrupt
 
 
 @pytest.fixture

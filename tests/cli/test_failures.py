@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -216,12 +215,12 @@ def test_a_reader_that_goes_away_ends_it_quietly(start, wire, args):
     ],
     ids=["list", "create"],
 )
-def test_ctrl_c(start, background, wire, args, says):
+def test_ctrl_c(start, background, wire, interrupt, *, args, says):
     """Ctrl-C ends a call with exit code 130; a create says that the key may exist."""
     server = wire(hang)
     process = start(*args)
     background.run(server.arrived.wait())
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "")
     assert err.strip().startswith(says)

@@ -33,12 +33,12 @@ def test_the_end_of_the_input_is_no(terminal, wire):
     assert server.connections == 0
 
 
-def test_ctrl_c_at_the_question(terminal, wire):
+def test_ctrl_c_at_the_question(terminal, wire, interrupt):
     """Ctrl-C at the question ends with 130, without a traceback, and deletes nothing."""
     server = wire(answer(200, DELETED))
     asked = terminal("agentity", "delete", "7")
     asked.read_until("[y/N]")
-    asked.interrupt()
+    interrupt(asked.process)
     code, shown = asked.end()
     assert code == 130
     assert "Traceback" not in shown
