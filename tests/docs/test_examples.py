@@ -5,7 +5,8 @@ The language of a block says what becomes of it:
 - ``python`` is executed, in one namespace for its page; ``await`` may stand outside of functions,
   as in a notebook.
 - ``python NAME`` is saved as the file NAME, for the shell blocks that follow.
-- ``sh`` is run by bash, in an empty folder of the page's own.
+- ``sh`` is run by bash, in an empty folder of the page's own; if it is nothing but commands of
+  ours, in this process, for starting one takes its time.
 - ``text`` is what the block before it prints, in which ``...`` stands for anything.
 
 Names in braces are directives of Sphinx's, and run nowhere. A comment that says
@@ -26,6 +27,7 @@ import io
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 import types
@@ -33,7 +35,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 
+from agentkeys.cli import commands
 from agentkeys.sync import LocalService
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ FENCE = re.compile(
     r"^(?P<fence>```+)(?P<info>[^\n]*)\n(?P<code>.*?)^(?P=fence)[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
+OURS = re.compile(r"(?:agentkeys [\w@./= -]+\n)+")
 PATIENCE = 60.0
 """Seconds that a shell block may take."""
 
@@ -75,6 +80,13 @@ def blocks_of(page: Path) -> Iterator[Block]:
             yield Block(page, line, language, name, found["code"], found["reason"])
 
 
+def run_command(line: str) -> str:
+    """Run one of our commands in this process; return what it prints on either stream."""
+    done = CliRunner().invoke(commands, shlex.split(line)[1:], prog_name="agentkeys")
+    assert done.exit_code == 0, f"{line}: {done.output}"
+    return done.output
+
+
 class Reader:
     """Somebody who reads a page and does what it says, from the first block to the last."""
 
@@ -93,6 +105,8 @@ class Reader:
                 self._printed = self._run_python(block)
             case "python", name:
                 (self._folder / name).write_text(block.code)
+            case "sh", "" if OURS.fullmatch(block.code):
+                self._printed = "".join(map(run_command, block.code.splitlines()))
             case "sh", "":
                 self._printed = self._run_shell(block)
             case "text", "":
@@ -154,8 +168,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    commands = Path(sys.executable).parent
-    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 
 
