@@ -40,6 +40,7 @@ MAX_ERROR: Final = 64 * 1024
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
 _LONGEST_TEXT: Final = 1000
 _DEEPEST: Final = 20
+_MOST_DETAILS: Final = 3
 _LIKE_A_NEW_KEY: Final = re.compile(rb'"((?:agk_live|ag)_[A-Za-z0-9]+)"')
 
 
@@ -87,7 +88,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
     status = answer.status
     kind = APIError.kind(status)
     applied: Applied = "no" if status in _REFUSALS else "maybe"
-    said = ": ".join(part for part in (code, message) if part).rstrip(".")
+    said = ": ".join(part for part in (code, message or _summary(errors)) if part).rstrip(".")
     text = f"{named(request.endpoint)}: the service answered {_phrase(status)}"
     wait = _retry_after(answer.headers)
     for part in (said, _advice(kind, status), wait and f"it asks to wait {wait:g} s"):
@@ -171,6 +172,20 @@ def _details(
         message,
         tuple(_masked(each, secrets) for each in listed),
     )
+
+
+def _summary(errors: tuple[object, ...]) -> str:
+    """Say in words what the first few of *errors*, which are masked already, are about."""
+    return "; ".join(filter(None, map(_detail, errors[:_MOST_DETAILS])))
+
+
+def _detail(error: object) -> str:
+    if not isinstance(error, dict):
+        return _words(error, ())
+    path = error.get("path")
+    where = ".".join(map(str, path)) if isinstance(path, list) else _words(path, ())
+    what = _words(error.get("message"), ()) or _words(error.get("code"), ())
+    return _plain(f"{where}: {what}" if where and what else what or where, ())
 
 
 def _first(candidates: list[object], secrets: tuple[Secret, ...]) -> str | None:

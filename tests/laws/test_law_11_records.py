@@ -303,6 +303,27 @@ async def test_error_bodies_of_every_shape(body, code, message):
     assert str(error).isprintable()
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ([{"code": "too_big", "path": ["limit"], "message": "at most 100"}], "limit: at most 100"),
+        ([{"code": "too_big", "path": ["a", 0, "b"]}], "a.0.b: too_big"),
+        ([{"message": "one"}, "two", 3, None, {}], "one; two; 3"),
+        ({"message": "alone"}, "alone"),
+        ("in words", "in words"),
+        ([{"path": {"x": 1}, "message": [1]}], "Bad Request: Oops: check"),
+    ],
+)
+async def test_details_are_in_the_errors_text(errors, words):
+    """Where the service says what is wrong in `errors` alone, the sentence says it too."""
+    body = {"name": "Oops", "errors": errors}
+    async with Wire(answer(400, body)) as wire, agentry(wire.url) as client:
+        with pytest.raises(APIError) as caught:
+            await client.api_keys.create("ci")
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("offset", [UTC, timezone(timedelta(hours=2))])
 def test_names_are_views(offset):
     """`id` and `name` serve code for both services."""
