@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import signal
 
 PATIENCE = 30.0
 """Seconds after which a program is killed: what it should have done it never will."""
@@ -57,9 +59,11 @@ class Program:
 
     def end(self) -> Ended:
         """Wait for its end."""
-        out, err = self._process.communicate()
-        seconds = time.monotonic() - self._read_at
-        return Ended(self._process.returncode, out.splitlines(), err, seconds)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        out, err = self._process.stdout.read(), self._process.stderr.read()
+        code = self._process.wait()
+        return Ended(code, out.splitlines(), err, time.monotonic() - self._read_at)
 
     def kill(self) -> None:
         self._watchdog.cancel()
