@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
 import attrs
 
-from agentkeys.credentials import BearerToken, Caller, Renewable, Token
+from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
@@ -41,6 +41,7 @@ __all__ = [
     "PasswordLogin",
     "TokenPair",
     "Tokens",
+    "login",
     "register",
 ]
 
@@ -227,6 +228,9 @@ class TokenPair(Renewable):
             or a coroutine function. What it raises ends the call, and the same pair is offered to
             it again at the next one.
 
+    Raises:
+        ConfigurationError: a token is empty or holds white space.
+
     """
 
     def __init__(
@@ -237,7 +241,8 @@ class TokenPair(Renewable):
         on_renewal: OnRenewal | None = None,
     ) -> None:
         access_token, refresh_token = as_secret(access_token), as_secret(refresh_token)
-        super().__init__(Token.of_jwt(access_token))
+        checked_token(refresh_token, "refresh token")
+        super().__init__(Token.of_jwt(checked_token(access_token, "access token")))
         self._tokens = Tokens(access_token, refresh_token)
         self._unannounced: Tokens | None = None
         self._on_renewal = on_renewal
@@ -319,6 +324,28 @@ async def register(
     async with AgentityClient(PasswordLogin(email, password), **settings) as client:
         session = client._session  # noqa: SLF001  # one service, one module
         return await session.call(_REGISTER, json=json, authorization=basic)
+
+
+async def login(email: str, password: str | Secret, **settings: Unpack[ClientSettings]) -> Tokens:
+    """Log in once and return the tokens, e.g. for a `TokenPair` elsewhere.
+
+    A client needs no such call: `PasswordLogin` makes it when a token is needed.
+
+    Args:
+        email: the account's.
+        password: the account's.
+        **settings: the keyword arguments of `AgentityClient`.
+
+    Raises:
+        AuthenticationError: the email or the password is wrong.
+        RequestError: see `agentkeys.errors`.
+
+    """
+    password = as_secret(password)
+    basic = _basic(email, password)
+    async with AgentityClient(PasswordLogin(email, password), **settings) as client:
+        session = client._session  # noqa: SLF001  # one service, one module
+        return await session.call(_LOGIN, authorization=basic)
 
 
 def _basic(email: str, password: Secret) -> Secret:

@@ -209,7 +209,7 @@ class ApiKeys(_Keys):
             timeout: seconds for the whole call; the client's own if None.
 
         Raises:
-            NotFoundError: there is no such inbox.
+            NotFoundError: the inbox does not exist.
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
@@ -258,7 +258,7 @@ class AgentApiKeys(_Keys):
             timeout: seconds for the whole call; the client's own if None.
 
         Raises:
-            NotFoundError: there is no such inbox or pod.
+            NotFoundError: the inbox or the pod does not exist.
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """

@@ -69,13 +69,7 @@ class BearerToken:
     """A token that is fixed: an Agentry key, or an access token from elsewhere."""
 
     def __init__(self, token: str | Secret) -> None:
-        token = as_secret(token)
-        if not _fits_a_header(token):
-            raise ConfigurationError(
-                "the bearer token is empty or holds white space or characters that no token has:"
-                " set it to the token alone"
-            )
-        self._token = token
+        self._token = checked_token(as_secret(token), "bearer token")
 
     def current(self) -> Secret:
         """Return the token."""
@@ -174,7 +168,9 @@ class Renewable(ABC):
         # refresh token must still arrive, or the session is lost.
         landed: Token | Exception = DeadlineExceededError("the token's renewal was cancelled")
         try:
-            landed = self._token = await self.fetch(caller, timeout)
+            token = await self.fetch(caller, timeout)
+            checked_token(token.value, "access token that the service gave")
+            landed = self._token = token
         except Exception as error:  # noqa: BLE001  # handed to everybody who waits for it
             landed = error
         finally:
@@ -192,6 +188,16 @@ class _Flight:
         self.future: Future[Token | Exception] = Future()
         # Else a waiting call that is cancelled would cancel it for all the others.
         self.future.set_running_or_notify_cancel()
+
+
+def checked_token(token: Secret, name: str) -> Secret:
+    """Return *token* if it can stand in a header (RFC 9110, 5.5), or raise `ConfigurationError`."""
+    if _fits_a_header(token):
+        return token
+    raise ConfigurationError(
+        f"the {name} is empty or holds white space or characters that no token has: set it to the"
+        " token alone"
+    )
 
 
 def _fits_a_header(token: Secret) -> bool:

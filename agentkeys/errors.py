@@ -223,7 +223,7 @@ class BadRequestError(APIError):
 class AuthenticationError(APIError):
     """401: the credentials are missing, wrong or expired, or the key belongs to somebody else."""
 
-    advice = "check the credentials, and that the key is one of this account's"
+    advice = "check the credentials"
 
 
 class PermissionDeniedError(APIError):

@@ -11,6 +11,18 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+def test_the_blocking_code_runs_as_it_stands():
+    """The same without `await`."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", CODE[1]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("['staging-agent']\n", "")
+
+
 def test_the_first_code_runs_as_it_stands():
     """Ten lines, a new key's secret, and the list of keys."""
     done = subprocess.run(

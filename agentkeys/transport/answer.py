@@ -91,7 +91,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
     said = ": ".join(part for part in (code, message or _summary(errors)) if part).rstrip(".")
     text = f"{named(request.endpoint)}: the service answered {_phrase(status)}"
     wait = _retry_after(answer.headers)
-    for part in (said, _advice(kind, status), wait and f"it asks to wait {wait:g} s"):
+    for part in (said, _advice(request, kind, status), wait and f"it asks to wait {wait:g} s"):
         text += f": {part}" if part else ""
     return kind(
         text,
@@ -227,9 +227,12 @@ def _phrase(status: int) -> str:
         return str(status)
 
 
-def _advice(kind: type[APIError], status: int) -> str:
+def _advice(request: Request, kind: type[APIError], status: int) -> str:
     if 300 <= status < 400:
         return "redirects are not followed, so that no token goes astray: check the base URL"
+    if status == 401 and request.endpoint.method == "DELETE":
+        # Agentity's documentation, Delete an API key: so it answers for the key of another account.
+        return f"{kind.advice}, and that the key is one of this account's"
     return kind.advice
 
 

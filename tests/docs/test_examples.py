@@ -192,7 +192,6 @@ def test_the_code_of_a_page_runs(page, folder):
             reader.follow(block)
 
 
-@pytest.mark.xfail(reason="its second block lacks an import, and has no key that works")
 @pytest.mark.usefixtures("service", "_logging")
 def test_the_python_of_the_readme_runs(folder):
     """So does what the README shows; its shell blocks install things."""

@@ -15,6 +15,7 @@ from wire import Seen, Wire, answer, close, hang
 
 from agentkeys import (
     AuthenticationError,
+    ConfigurationError,
     DeadlineExceededError,
     PasswordLogin,
     Secret,
@@ -25,6 +26,7 @@ from agentkeys.credentials import Token
 
 if TYPE_CHECKING:
     from agentkeys.agentity import Tokens
+from agentkeys.agentity import login as log_in
 
 pytestmark = pytest.mark.asyncio
 
@@ -74,6 +76,26 @@ async def test_a_login_sends_basic_credentials_and_no_body():
     assert sent.body == b""
     scheme, pair = sent.headers["authorization"].split()
     assert (scheme, base64.b64decode(pair)) == ("Basic", b"me@example.com:pass:word")
+
+
+async def test_logging_in_by_hand_gives_a_pair_to_start_from():
+    """`agentity.login` is how a TokenPair gets its first pair."""
+    service = Service()
+    async with Wire(service) as wire:
+        tokens = await log_in("me@example.com", "pw", base_url=wire.url)
+        pair = TokenPair(tokens.access_token, tokens.refresh_token)
+        async with agentity(wire.url, pair) as client:
+            await client.api_keys.list().collect()
+    assert targets(wire) == [LOGIN, KEYS]
+
+
+async def test_a_token_that_no_header_can_hold_is_refused():
+    """A service that gives such a token as this is not obeyed: nothing is sent with it."""
+    given = answer(200, {"accessToken": "a\r\nX-Evil: 1", "refreshToken": "r"})
+    async with Wire(given) as wire, agentity(wire.url, login()) as client:
+        with pytest.raises(ConfigurationError, match="access token"):
+            await client.api_keys.list().collect()
+    assert targets(wire) == [LOGIN]
 
 
 async def test_a_refresh_has_no_authorization():

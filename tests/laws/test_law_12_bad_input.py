@@ -16,6 +16,7 @@ from agentkeys import (
     InvalidArgumentError,
     PasswordLogin,
     RetryPolicy,
+    TokenPair,
 )
 from agentkeys.agentity import register
 
@@ -77,6 +78,10 @@ def test_a_token_that_no_header_can_hold_is_refused(token):
     """Empty, with white space, or not ASCII."""
     with pytest.raises(ConfigurationError, match="bearer token"):
         AgentityClient(token)
+    with pytest.raises(ConfigurationError, match="access token"):
+        TokenPair(token, "refresh")
+    with pytest.raises(ConfigurationError, match="refresh token"):
+        TokenPair("access", token)
 
 
 @pytest.mark.parametrize(
