@@ -21,7 +21,7 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestEr
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport import check
-from agentkeys.transport.client import Client, ClientSettings
+from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.convert import Reader, camel_case
 from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.settings import Service, variable
@@ -319,6 +319,7 @@ async def register(
 
     """
     password = as_secret(password)
+    seal(settings)
     basic = _basic(email, password)
     json = {"name": check.text("name", name)}
     async with AgentityClient(PasswordLogin(email, password), **settings) as client:

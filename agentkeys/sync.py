@@ -15,7 +15,7 @@ from agentkeys import agentity, agentry, forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport.blocking import BlockingPager, Facade, blocking, paging
-from agentkeys.transport.client import Client, ClientSettings
+from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.portal import Portal
 from agentkeys.transport.retry import RetryPolicy
 
@@ -199,6 +199,7 @@ def register(
 ) -> agentity.Account:
     """Open an account with Agentity; see `agentkeys.agentity.register`."""
     password = as_secret(password)
+    seal(settings)
     if settings.pop("session", None) is not None:
         raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
     portal = Portal()

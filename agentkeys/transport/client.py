@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["Client", "ClientSettings"]
+__all__ = ["Client", "ClientSettings", "seal"]
 
 
 class ClientSettings(TypedDict, total=False):
@@ -29,6 +29,14 @@ class ClientSettings(TypedDict, total=False):
     proxy: str | Secret | None
     allow_http: bool
     session: aiohttp.ClientSession | None
+
+
+def seal(settings: ClientSettings) -> None:
+    """Make Secrets of the addresses, which may hold a password, so that no traceback shows one."""
+    if isinstance(base_url := settings.get("base_url"), str):
+        settings["base_url"] = Secret(base_url)
+    if isinstance(proxy := settings.get("proxy"), str):
+        settings["proxy"] = Secret(proxy)
 
 
 class Client:

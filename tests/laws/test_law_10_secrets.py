@@ -184,6 +184,17 @@ def test_a_client_that_cannot_be_made_does_not_leak(make):
     assert_no_leak(str(caught.value))
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "setting", [{"proxy": f"socks://{TOKEN}"}, {"base_url": f"https://{TOKEN}@x"}]
+)
+async def test_a_registration_that_cannot_be_sent_does_not_leak(setting):
+    """Its settings, which it passes on, may hold a password too."""
+    with pytest.raises(ConfigurationError) as caught:
+        await register("me@example.com", PASSWORD, name="Me", **setting)
+    assert_no_leak(shown(caught.value))
+
+
 @pytest.mark.parametrize(
     ("variables", "client"),
     [
