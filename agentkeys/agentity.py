@@ -18,6 +18,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
+from agentkeys.keys import Record
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport import check
@@ -47,7 +48,7 @@ __all__ = [
 
 
 @attrs.frozen
-class ApiKey:
+class ApiKey(Record):
     """A key of an account, without its secret.
 
     Attributes:

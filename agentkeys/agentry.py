@@ -14,6 +14,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken
 from agentkeys.errors import ConfigurationError
+from agentkeys.keys import Record
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
@@ -42,7 +43,7 @@ __all__ = [
 
 
 @attrs.frozen
-class ApiKey:
+class ApiKey(Record):
     """A key as Agentry lists it, without its secret.
 
     Attributes:
@@ -72,7 +73,7 @@ class ApiKey:
 
 
 @attrs.frozen
-class NewApiKey:
+class NewApiKey(Record):
     """A key as it is made. Agentry tells `api_key`, the secret, this once and never again."""
 
     api_key_id: str

@@ -10,12 +10,23 @@ if TYPE_CHECKING:
     from agentkeys.paging import Pager
     from agentkeys.secret import Secret
 
-__all__ = ["Key", "KeyCollection", "NewKey"]
+__all__ = ["Key", "KeyCollection", "NewKey", "Record"]
 
 IdT_contra = TypeVar("IdT_contra", contravariant=True)
 KeyT_co = TypeVar("KeyT_co", bound="Key[Any]", covariant=True)
 NewKeyT_co = TypeVar("NewKeyT_co", bound="NewKey[Any]", covariant=True)
 IdT_co = TypeVar("IdT_co", covariant=True)
+
+
+class Record:
+    """The base of a service's keys, which show as a table in a notebook."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        from agentkeys import notebook
+
+        return notebook.table([self], notebook.now())
 
 
 class Key(Protocol[IdT_co]):

@@ -37,6 +37,14 @@ class Page(Generic[Item_co]):
         """How many items are on this page. It is no total: the services give none."""
         return len(self.items)
 
+    def _repr_html_(self) -> str:
+        from agentkeys import notebook
+
+        more = "There are more: `next_page_token` says where they begin."
+        return notebook.table(
+            self.items, notebook.now(), note=more if self.next_page_token is not None else ""
+        )
+
 
 FetchPage: TypeAlias = "Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]"
 """Fetches the page that a token names; None names the first one."""
@@ -85,6 +93,15 @@ class Pager(Generic[Item_co]):
     async def collect(self) -> list[Item_co]:
         """Fetch all of it, as a list."""
         return [item async for item in self]
+
+    def _repr_html_(self) -> str:
+        # Whatever shows it cannot wait for a page.
+        from agentkeys import notebook
+
+        return notebook.sentence(
+            "A listing, of which nothing is fetched yet: `await listing.first()` fetches one page,"
+            " `await listing.collect()` all of it, `async for` one key after the other."
+        )
 
     async def _items(self) -> AsyncGenerator[Item_co, None]:
         async with aclosing(self.pages()) as pages:

@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each layer may import those before it, and itself.
 LAYERS = [
-    {"errors", "forks", "secret"},
+    {"errors", "forks", "notebook", "secret"},
     {"credentials", "paging", "stores"},
     {"transport", "keys"},
     {"agentity", "agentry", "lifecycle"},

@@ -7,7 +7,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from agentkeys.errors import ClientClosedError
+from agentkeys.errors import AgentKeysError, ClientClosedError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -64,6 +64,20 @@ class BlockingPager(Generic[Item_co]):
     def collect(self) -> list[Item_co]:
         """Fetch all of it, as a list."""
         return self._portal.run(self._pager.collect)
+
+    def _repr_html_(self) -> str:
+        # Whoever leaves a listing as a cell's last line wants to see it: that is one request, which
+        # changes nothing. `repr` sends none.
+        from agentkeys import notebook
+
+        try:
+            page = self.first()
+        except AgentKeysError as error:
+            return notebook.sentence(f"{type(error).__name__}: {error}")
+        more = "This is the first page: iterate over the listing, or `collect()` it, for the rest."
+        return notebook.table(
+            page.items, notebook.now(), note=more if page.next_page_token is not None else ""
+        )
 
 
 def blocking(
