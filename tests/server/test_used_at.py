@@ -72,6 +72,17 @@ async def test_a_read_writes_nothing_and_the_next_commit_takes_it_along(kept, tm
     assert written(tmp_path)[key["api_key_id"]] == "2027-01-15T08:00:00.000Z"
 
 
+async def test_a_use_is_written_once(kept, tmp_path):
+    """What a commit took along, the next one does not write again."""
+    key = await kept.create()
+    await kept.send("GET", kept.inbox, token=key["api_key"])
+    await kept.create()
+    with contextlib.closing(sqlite3.connect(tmp_path / "keys.db")) as other, other:
+        other.execute("UPDATE agentry_keys SET used_at = NULL")
+    await kept.create()
+    assert written(tmp_path)[key["api_key_id"]] is None
+
+
 async def test_a_refused_write_does_not_lose_it(kept, tmp_path):
     """A use whose transaction was refused is shown, and goes with the next commit."""
     key = await kept.create()
