@@ -20,13 +20,15 @@ __all__ = ["BlockingPager", "Facade", "blocking", "paging"]
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Item_co = TypeVar("Item_co", covariant=True)
 
 
-class Facade(Generic[T]):
+# Covariant, so that a method which collections inherit is one of each of them.
+class Facade(Generic[T_co]):
     """The blocking twin of an async object: the same methods, run on a portal."""
 
-    def __init__(self, twin: T, portal: Portal) -> None:
+    def __init__(self, twin: T_co, portal: Portal) -> None:
         self._twin = twin
         self._portal = portal
 

@@ -1,0 +1,94 @@
+"""The blocking surface, for mypy --strict and pyright. It is checked and never run."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from typing import assert_type
+
+from agentkeys import Page, PasswordLogin, RetryPolicy, Secret, agentity, agentry
+from agentkeys.sync import (
+    AgentityApiKeys,
+    AgentityClient,
+    AgentryAgentApiKeys,
+    AgentryApiKeys,
+    AgentryClient,
+    AgentryTenantApiKeys,
+    BlockingPager,
+    LocalService,
+    register,
+)
+
+
+def agentity_keys() -> None:
+    with AgentityClient(PasswordLogin("me@example.com", "pw"), timeout=10) as client:
+        assert_type(client, AgentityClient)
+        assert_type(client.api_keys, AgentityApiKeys)
+        new = client.api_keys.create("ci", timeout=1)
+        assert_type(new, agentity.NewApiKey)
+        assert_type(new.key, Secret)
+        for key in client.api_keys.list():
+            assert_type(key, agentity.ApiKey)
+        assert_type(client.api_keys.list(timeout=1), BlockingPager[agentity.ApiKey])
+        assert_type(iter(client.api_keys.list()), Iterator[agentity.ApiKey])
+        for page in client.api_keys.list().pages():
+            assert_type(page, Page[agentity.ApiKey])
+        assert_type(client.api_keys.list().collect(), list[agentity.ApiKey])
+        assert_type(client.api_keys.list().first(), Page[agentity.ApiKey])
+        client.api_keys.delete(new.id)
+        client.api_keys.delete("42")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        client.api_keys.create(nick="ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        client.api_keys.create("ci", tiemout=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        client.api_keys.create()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        client.api_keys.list(limit=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    assert_type(register("me@x", "pw", name="Me", base_url="https://x"), agentity.Account)
+    register("me@x", "pw", name="Me", tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def nothing_is_awaitable(client: AgentityClient) -> None:
+    await client.api_keys.create("ci")  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    await client.api_keys.list().first()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    async for _ in client.api_keys.list():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
+        pass
+    async with client:  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues, reportAttributeAccessIssue]
+        pass
+
+
+def agentry_keys() -> None:
+    with AgentryClient("ag_...", retry=RetryPolicy(tries=1)) as client:
+        keys = client.inbox("support@acme.to").api_keys
+        assert_type(keys, AgentryApiKeys)
+        new = keys.create("ci")
+        assert_type(new, agentry.NewApiKey)
+        listing = keys.list(limit=50, page_token="t", timeout=1)
+        assert_type(listing, BlockingPager[agentry.ApiKey])
+        assert_type(listing.first().items, tuple[agentry.ApiKey, ...])
+        keys.delete(new.api_key_id)
+        keys.delete(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert_type(client.api_keys, AgentryTenantApiKeys)
+        client.api_keys.list(inbox_id="i", limit=1)
+        keys.list(inbox_id="i")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        agent = client.agent
+        for scope in (agent.api_keys, agent.inbox("i").api_keys, agent.pod("p").api_keys):
+            assert_type(scope, AgentryAgentApiKeys)
+            assert_type(scope.create("ci", permissions={"read": True}), agentry.NewApiKey)
+        keys.create("ci", permissions={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def settings(context: ssl.SSLContext) -> None:
+    AgentityClient()
+    AgentityClient("token", ssl=context, proxy="http://p", allow_http=True)
+    AgentryClient(Secret("ag_x"), base_url="https://x").close()
+    AgentityClient("token", session=None)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    AgentityClient(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def local() -> None:
+    with LocalService(database="sqlite:///keys.db", port=8080) as service:
+        assert_type(service, LocalService)
+        assert_type(service.url, str)
+        assert_type(service.password, str)
+        service.add_account("me@example.com", "pw")
+        service.add_inbox("i", pod_id=None)
+        service.add_pod("p")
+    LocalService(prot=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
