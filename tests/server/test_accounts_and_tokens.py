@@ -128,6 +128,25 @@ async def test_a_challenge_has_an_error_only_if_a_token_was_sent(api):
     assert 'error="invalid_token"' in wrong.headers["WWW-Authenticate"]
 
 
+async def test_a_malformed_token_is_a_token_that_was_sent(api):
+    """RFC 6750, 3.1: an expired, revoked, malformed token is invalid_token."""
+    for path in (api.account, api.tenant):
+        for token in ("@@@", "a b", "\xff", "="):
+            answer = await api.send("GET", path, token=token)
+            assert answer.status == 401
+            assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+async def test_two_authorization_headers_are_none(api):
+    """Nobody can tell which one is meant: neither is looked at."""
+    header = f"Authorization: Bearer {api.service.agentry_token}\r\n"
+    for other in (header, "Authorization: Bearer other\r\n"):
+        request = f"GET {api.tenant} HTTP/1.1\r\nHost: x\r\n{header}{other}\r\n"
+        answer = await api.raw(request.encode())
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="agentry"'
+
+
 async def test_the_scheme_of_a_bearer_token_is_case_insensitive(api):
     """RFC 9110, 11.1: a scheme is a token without case."""
     for scheme in ("bearer", "BEARER"):

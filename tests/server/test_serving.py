@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -214,13 +215,20 @@ print("returned", flush=True)
 """
 
 
+@contextlib.asynccontextmanager
 async def started():
-    """Run `serve` in a process of its own; return it and what a client needs."""
+    """Run `serve` in a process of its own; give it and what a client needs, for a minute."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVE, stdin=pipe, stdout=pipe, stderr=pipe
     )
-    return process, json.loads(await process.stdout.readline())
+    try:
+        async with asyncio.timeout(60):
+            yield process, json.loads(await process.stdout.readline())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def create(session, ready):
@@ -244,29 +252,28 @@ async def not_listening(ready):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_when_the_requests_under_way_are_answered(number):
     """After the signal nobody new is served, who was is answered, and the process exits 0."""
-    process, ready = await started()
-    async with aiohttp.ClientSession() as session:
-        creating = asyncio.create_task(create(session, ready))
-        assert await process.stdout.readline() == b"taken\n"
-        process.send_signal(number)
-        await not_listening(ready)
-        process.stdin.write(b"go\n")
-        assert await creating == 201
-    output, errors = await process.communicate()
-    assert (process.returncode, output, errors) == (0, b"returned\n", b"")
+    async with started() as (process, ready):
+        async with aiohttp.ClientSession() as session:
+            creating = asyncio.create_task(create(session, ready))
+            assert await process.stdout.readline() == b"taken\n"
+            process.send_signal(number)
+            await not_listening(ready)
+            process.stdin.write(b"go\n")
+            assert await creating == 201
+        output, errors = await process.communicate()
+        assert (process.returncode, output, errors) == (0, b"returned\n", b"")
 
 
 @posix
 async def test_a_second_signal_does_not_wait():
     """Who is in a hurry says it twice."""
-    process, ready = await started()
-    async with aiohttp.ClientSession() as session:
-        creating = asyncio.create_task(create(session, ready))
-        assert await process.stdout.readline() == b"taken\n"
-        process.send_signal(signal.SIGTERM)
-        await not_listening(ready)
-        process.send_signal(signal.SIGTERM)
-        with pytest.raises(aiohttp.ClientError):
-            await creating
-    await process.communicate()
-    assert process.returncode == -signal.SIGTERM
+    async with started() as (process, ready):
+        async with aiohttp.ClientSession() as session:
+            creating = asyncio.create_task(create(session, ready))
+            assert await process.stdout.readline() == b"taken\n"
+            process.send_signal(signal.SIGTERM)
+            await not_listening(ready)
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(aiohttp.ClientError):
+                await creating
+        assert await process.wait() == -signal.SIGTERM
