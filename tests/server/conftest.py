@@ -53,6 +53,17 @@ class Api:
         encoded = base64.b64encode(f"{email}:{password}".encode()).decode()
         return {"Authorization": f"Basic {encoded}"}
 
+    @staticmethod
+    def of_agentity(answer: Answer) -> None:
+        """See that a refusal has Agentity's shape."""
+        assert set(answer.json) == {"message"}
+
+    @staticmethod
+    def of_agentry(answer: Answer) -> None:
+        """See that a refusal has Agentry's shape."""
+        fields = {"name", "errors"} if answer.status == 400 else {"name", "message"}
+        assert set(answer.json) == fields
+
     @property
     def address(self) -> tuple[str, int]:
         url = URL(self.service.url)
