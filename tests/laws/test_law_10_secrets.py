@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import io
 import json
 import logging
 import pickle
-import traceback
 from urllib.parse import quote
 
 import attrs
 import pytest
+from leaks import shown
 from samples import AGENTRY_SECRET, NEW_INBOX_KEY, NEW_KEY, SECRET, agentity, agentry, jwt
 from wire import Seen, Wire, answer, close, hang, raw
 
@@ -33,25 +32,6 @@ PASSWORD = 'pass:S3NT1NEL"wörd'
 ACCESS, REFRESH = jwt("S3NT1NEL"), "refresh-S3NT1NEL"
 BASIC = base64.b64encode(f"me@example.com:{PASSWORD}".encode()).decode()
 SENTINELS = [TOKEN, PASSWORD, ACCESS, REFRESH, BASIC, SECRET, AGENTRY_SECRET, "S3NT1NEL"]
-
-
-def shown(error: BaseException) -> str:
-    """Everything that a log or a debugger shows of an error: locals of its frames included.
-
-    The frames of the test itself, which hold the secrets on purpose, are left out.
-    """
-    text = io.StringIO()
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        trace = traceback.TracebackException.from_exception(link, capture_locals=True)
-        for frame in trace.stack:
-            if "/tests/" not in frame.filename:
-                print(frame.filename, frame.name, frame.locals, file=text)
-        print(repr(link), str(link), link.args, vars(link), file=text)
-        link = link.__cause__ or link.__context__
-    return text.getvalue()
 
 
 def assert_no_leak(text: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import traceback
-
 import pytest
+from leaks import shown
 from samples import NEW_KEY, SECRET
 from wire import answer, close, hang
 
@@ -14,20 +12,6 @@ from agentkeys import AgentKeysError, PasswordLogin, sync
 TOKEN = "bearer-S3NT1NEL-token"
 PASSWORD = "pass-S3NT1NEL"
 SENTINELS = ["S3NT1NEL", SECRET]
-
-
-def shown(error: BaseException) -> str:
-    """Everything that a debugger shows of an error, but for the frames of the test itself."""
-    text = io.StringIO()
-    link: BaseException | None = error
-    while link is not None:
-        trace = traceback.TracebackException.from_exception(link, capture_locals=True)
-        for frame in trace.stack:
-            if "/tests/" not in frame.filename:
-                print(frame.filename, frame.name, frame.locals, file=text)
-        print(repr(link), link.args, vars(link), file=text)
-        link = link.__cause__ or link.__context__
-    return text.getvalue()
 
 
 def assert_no_leak(text: str) -> None:
