@@ -23,7 +23,7 @@ from agentkeys.server.schema import agentry_keys
 from agentkeys.server.scopes import TENANT, Kind, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Executable
 
@@ -103,7 +103,8 @@ def add_key(
 ) -> dict[str, object]:
     """Add a key to the scope and return it as Agentry shows it this once, itself included."""
     key = new_key(AGENTRY_PREFIX)
-    row: dict[str, Any] = {
+    # In the order of the columns that a page selects.
+    row = {
         "key_id": str(uuid.uuid4()),
         "name": name,
         "prefix": shown_part(key, AGENTRY_PREFIX),
@@ -113,7 +114,7 @@ def add_key(
         "permissions": None if permissions is None else json.dumps(permissions),
     }
     connection.execute(_ADD, {**row, "digest": digest_of(key)})
-    return {"api_key": key, **_shown(**row)}
+    return {"api_key": key, **_shown(tuple(row.values()), None)}
 
 
 def list_page(
@@ -129,10 +130,7 @@ def list_page(
         "limit": limit + 1,
     }
     rows = connection.execute(_PAGE[scope.kind], parameters).all()
-    keys = [
-        _with_use(_shown(*shown), used.latest(sequence, used_at))
-        for sequence, used_at, *shown in rows[:limit]
-    ]
+    keys = [_shown(row[2:], used.latest(row[0], row[1])) for row in rows[:limit]]
     if len(rows) <= limit:
         return Page(keys, None)
     end = rows[limit - 1]
@@ -150,15 +148,8 @@ def delete_key(connection: Connection, scope: Scope, key_id: str) -> None:
         raise Refusal(404, "There is no API key with this id.")
 
 
-def _shown(  # noqa: PLR0917 - the columns of a row, in the order in which they are selected
-    key_id: str,
-    name: str,
-    prefix: str,
-    created_at: str,
-    pod_id: str | None,
-    inbox_id: str | None,
-    permissions: str | None,
-) -> dict[str, object]:
+def _shown(row: Sequence[Any], used_at: str | None) -> dict[str, object]:
+    key_id, name, prefix, created_at, pod_id, inbox_id, permissions = row
     shown: dict[str, object] = {
         "api_key_id": key_id,
         "name": name,
@@ -172,8 +163,6 @@ def _shown(  # noqa: PLR0917 - the columns of a row, in the order in which they 
         shown["pod_id"] = pod_id
     if permissions is not None:
         shown["permissions"] = json.loads(permissions)
+    if used_at is not None:
+        shown["used_at"] = used_at
     return shown
-
-
-def _with_use(shown: dict[str, object], used_at: str | None) -> dict[str, object]:
-    return shown if used_at is None else {**shown, "used_at": used_at}

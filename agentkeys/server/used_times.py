@@ -41,7 +41,7 @@ class UsedTimes:
     def latest(self, key: int, written: str | None) -> str | None:
         """Return when *key* was used last, given what the database says."""
         noted = self._unwritten.get(key)
-        return written if noted is None else max(noted, written or "")
+        return written if noted is None or (written and written > noted) else noted
 
     def write(self, connection: Connection) -> None:
         """Write them all; call `written` after the commit."""
