@@ -344,6 +344,7 @@ async def login(email: str, password: str | Secret, **settings: Unpack[ClientSet
 
     """
     password = as_secret(password)
+    seal(settings)
     basic = _basic(email, password)
     async with AgentityClient(PasswordLogin(email, password), **settings) as client:
         session = client._session  # noqa: SLF001  # one service, one module
