@@ -20,12 +20,14 @@ from agentkeys.transport.portal import Portal
 from agentkeys.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from ssl import SSLContext
 
     from aiohttp.typedefs import Middleware
 
     from agentkeys.credentials import Credentials
+    from agentkeys.server.clock import Clock
+    from agentkeys.transport.portal import Start
 
 __all__ = [
     "AgentityApiKeys",
@@ -39,10 +41,12 @@ __all__ = [
     "AgentryTenantApiKeys",
     "BlockingPager",
     "LocalService",
+    "login",
     "register",
 ]
 
 ClientT = TypeVar("ClientT", bound=Client)
+T = TypeVar("T")
 
 
 class _Client(Facade[ClientT], Generic[ClientT]):
@@ -194,17 +198,34 @@ class AgentryClient(_Client[agentry.AgentryClient]):
         return AgentryInbox(self._twin.inbox(inbox_id), self._portal)
 
 
+def login(
+    email: str, password: str | Secret, **settings: Unpack[ClientSettings]
+) -> agentity.Tokens:
+    """Log in once and return the tokens; see `agentkeys.agentity.login`."""
+    password = as_secret(password)
+    _prepare(settings)
+    return _once(partial(agentity.login, email, password, **settings))
+
+
 def register(
     email: str, password: str | Secret, *, name: str, **settings: Unpack[ClientSettings]
 ) -> agentity.Account:
     """Open an account with Agentity; see `agentkeys.agentity.register`."""
     password = as_secret(password)
+    _prepare(settings)
+    return _once(partial(agentity.register, email, password, name=name, **settings))
+
+
+def _prepare(settings: ClientSettings) -> None:
     seal(settings)
     if settings.pop("session", None) is not None:
         raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
+
+
+def _once(start: Start[T]) -> T:
     portal = Portal()
     try:
-        return portal.run(partial(agentity.register, email, password, name=name, **settings))
+        return portal.run(start)
     finally:
         portal.close()
 
@@ -222,7 +243,7 @@ class LocalServiceSettings(TypedDict, total=False):
     keepalive_timeout: float
     shutdown_timeout: float
     used_at_interval: float
-    clock: Callable[[], float]
+    clock: Clock
     middlewares: Iterable[Middleware]
 
 

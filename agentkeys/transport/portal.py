@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextvars
 import os
 import sys
 import threading
@@ -153,7 +152,6 @@ class _Call(Generic[T]):
 
     def __init__(self, start: Start[T]) -> None:
         self._start = start
-        self._context = contextvars.copy_context()
         self._task: asyncio.Task[T] | None = None
         self._worker: _Worker | None = None
         self._is_over = False
@@ -210,8 +208,8 @@ class _Call(Generic[T]):
         if worker is None or worker.is_ending:
             self.end()
             return
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(_awaited(self._start), context=self._context)
+        # In the caller's context, which `call_soon_threadsafe` brought along.
+        self._task = asyncio.create_task(_awaited(self._start))
         self._task.add_done_callback(self._settle)
         worker.adopt(self._task)
 

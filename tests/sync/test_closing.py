@@ -15,7 +15,7 @@ from wire import answer, hang
 
 from agentkeys import ClientClosedError
 from agentkeys.sync import AgentityClient, AgentryClient
-from agentkeys.transport.portal import Portal
+from agentkeys.transport.portal import Portal, _Call
 
 LISTING = answer(200, {"apiKeys": [KEY]})
 PATIENCE = 20.0
@@ -180,6 +180,24 @@ def test_a_call_that_comes_too_late_for_the_loop_is_refused():
             call.result(PATIENCE)
     assert caught.value.applied == "no"
     portal.close()
+
+
+def test_a_call_that_the_loop_never_came_to_is_refused():
+    """One that is posted after the loop's last turn, and before its end, is not lost either."""
+
+    async def nothing() -> None: ...
+
+    portal = Portal()
+    portal.run(nothing)
+    call = _Call(nothing)
+    portal._worker.waiting.add(call)  # as `begin_in` does before it posts
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(call.wait)
+        portal.close()
+        waiting.result(PATIENCE)
+    with pytest.raises(ClientClosedError) as caught:
+        call.result()
+    assert caught.value.applied == "no"
 
 
 def test_closing_does_not_wait_long_for_what_will_not_end():

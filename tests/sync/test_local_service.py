@@ -18,6 +18,7 @@ from agentkeys import (
     InvalidArgumentError,
     NotFoundError,
     PasswordLogin,
+    TokenPair,
     sync,
 )
 
@@ -105,8 +106,9 @@ def test_an_account_is_opened_with_register():
     with sync.LocalService() as service:
         account = sync.register("new@example.com", "pw", name="New", base_url=service.url)
         assert (account.email, account.name) == ("new@example.com", "New")
-        login = PasswordLogin("new@example.com", "pw")
-        with sync.AgentityClient(login, base_url=service.url) as client:
+        tokens = sync.login("new@example.com", "pw", base_url=service.url)
+        pair = TokenPair(tokens.access_token, tokens.refresh_token)
+        with sync.AgentityClient(pair, base_url=service.url) as client:
             assert client.api_keys.list().collect() == []
         with pytest.raises(ConflictError):
             sync.register("new@example.com", "pw", name="New", base_url=service.url)

@@ -43,6 +43,8 @@ def test_a_call_that_fails_shows_none(wire, agentity, given, trouble):
         lambda: sync.AgentryClient("ag_x", proxy=f"socks://{TOKEN}"),
         lambda: sync.AgentryClient("ag_x", base_url=f"https://{TOKEN}@x"),
         lambda: sync.register("a:b", PASSWORD, name="x"),
+        lambda: sync.login("a:b", PASSWORD),
+        lambda: sync.login("me@x", "pw", proxy=f"socks://{TOKEN}"),
         lambda: sync.register("me@example.com", PASSWORD, name="", base_url="https://x"),
         lambda: sync.register("me@x", "pw", name="x", proxy=f"socks://{TOKEN}"),
         lambda: sync.register("me@x", "pw", name="x", base_url=f"https://{TOKEN}@x"),

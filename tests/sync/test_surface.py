@@ -96,10 +96,23 @@ def test_the_local_service_is_made_with_the_same_arguments():
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in expected.values())
 
 
-def test_registering_takes_the_same_arguments():
-    """`register` is the async one, without the await."""
-    expected = inspect.signature(agentity.register)
-    assert inspect.signature(sync.register).parameters == expected.parameters
+FUNCTIONS = [
+    function
+    for module in (agentity, agentry)
+    for name in module.__all__
+    if inspect.iscoroutinefunction(function := getattr(module, name))
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_every_function_has_its_twin(function):
+    """With the same arguments, and without the await: `register`, `login`."""
+    twin = getattr(sync, function.__name__)
+    assert inspect.signature(twin).parameters == inspect.signature(function).parameters
+    returns = inspect.signature(twin).return_annotation.rpartition(".")[2]
+    assert returns == inspect.signature(function).return_annotation
+    assert function.__name__ in sync.__all__
+    assert not inspect.iscoroutinefunction(twin)
 
 
 def test_help_shows_the_blocking_signature():

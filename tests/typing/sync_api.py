@@ -16,6 +16,7 @@ from agentkeys.sync import (
     AgentryTenantApiKeys,
     BlockingPager,
     LocalService,
+    login,
     register,
 )
 
@@ -42,6 +43,7 @@ def agentity_keys() -> None:
         client.api_keys.create()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         client.api_keys.list(limit=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(register("me@x", "pw", name="Me", base_url="https://x"), agentity.Account)
+    assert_type(login("me@x", "pw", timeout=5), agentity.Tokens)
     register("me@x", "pw", name="Me", tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
