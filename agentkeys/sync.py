@@ -20,12 +20,13 @@ from agentkeys.transport.portal import Portal
 from agentkeys.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from ssl import SSLContext
 
     from aiohttp.typedefs import Middleware
 
     from agentkeys.credentials import Credentials
+    from agentkeys.server.blocking import BlockingFaults, BlockingRequests
     from agentkeys.server.clock import Clock
     from agentkeys.transport.portal import Start
 
@@ -243,7 +244,8 @@ class LocalServiceSettings(TypedDict, total=False):
     keepalive_timeout: float
     shutdown_timeout: float
     used_at_interval: float
-    clock: Clock
+    clock: Callable[[], float]
+    recorded_requests: int
     middlewares: Iterable[Middleware]
 
 
@@ -314,6 +316,25 @@ class LocalService:
     def inbox_id(self) -> str:
         """The id of the inbox that Agentry starts with."""
         return self._twin.inbox_id
+
+    @property
+    def faults(self) -> BlockingFaults:
+        """What goes wrong on purpose; nothing until something is added."""
+        from agentkeys.server.blocking import BlockingFaults
+
+        return BlockingFaults(self._twin.faults, self._portal.run)
+
+    @property
+    def clock(self) -> Clock:
+        """The time, as both services tell it. It can be moved."""
+        return self._twin.clock
+
+    @property
+    def requests(self) -> BlockingRequests:
+        """The last requests that came."""
+        from agentkeys.server.blocking import BlockingRequests
+
+        return BlockingRequests(self._twin.requests, self._portal.run)
 
     def add_account(self, email: str, password: str) -> None:
         """Open an account with Agentity."""

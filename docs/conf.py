@@ -40,14 +40,14 @@ autodoc_typehints_format = "short"
 nitpick_ignore_regex = [
     # The names of others.
     ("py:.*", r"(aiohttp|asyncio|collections|datetime|math|ssl|typing)\..*"),
-    ("py:.*", r"(SSLContext|Middleware|datetime)"),
+    ("py:.*", r"(SSLContext|Middleware|datetime|Callable\[\[\])"),
     # Type variables, and what is only of use to type checkers.
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),
     ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock)"),
 ]
 
 # Who takes one of these is made by a client and not by its user, and a protocol by nobody.
-_NOT_YOURS_TO_MAKE = re.compile(r"\b(Session|Portal|FetchPage)\b|^\(\*args, \*\*kwargs\)$")
+_NOT_YOURS_TO_MAKE = re.compile(r"\b(Session|Portal|FetchPage|_Run)\b|^\(\*args, \*\*kwargs\)$")
 _RECORD = re.compile(r"(?<![\w.])(NewApiKey|ApiKey)\b")
 
 

@@ -18,7 +18,7 @@ def local_service() -> LocalService:
     """Return the service that keeps its data in the user's data directory, to be started."""
     from agentkeys.server import LocalService
 
-    return LocalService(database=local_database())
+    return LocalService(database=local_database(), recorded_requests=0)
 
 
 def local_database() -> str:

@@ -48,7 +48,12 @@ def commands(options: Options, host: str, port: int, database: str | None) -> No
     def ready(service: LocalService) -> None:
         output.write(_as_json(service) if options.json else _as_shell(service))
 
-    service = LocalService(host=host, port=port, database=_database(options, database))
+    service = LocalService(
+        host=host,
+        port=port,
+        database=_database(options, database),
+        recorded_requests=0,  # nobody could look at them
+    )
     with logged(verbose=options.verbose):
         asyncio.run(serve(service, ready=ready))
 

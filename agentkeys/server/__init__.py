@@ -13,7 +13,9 @@ from agentkeys.errors import ConfigurationError
 _EXTRA: Final = frozenset({"argon2", "jwt", "sqlalchemy"})
 
 try:
+    from agentkeys.server.clock import Clock
     from agentkeys.server.key_format import has_valid_checksum
+    from agentkeys.server.record import RecordedRequest, Requests
     from agentkeys.server.running import serve
     from agentkeys.server.service import LocalService
 except ModuleNotFoundError as missing:
@@ -23,4 +25,11 @@ except ModuleNotFoundError as missing:
         f"the local service needs {missing.name}: pip install 'agentkeys-sdk[server]'"
     ) from None
 
-__all__ = ["LocalService", "has_valid_checksum", "serve"]
+__all__ = [
+    "Clock",
+    "LocalService",
+    "RecordedRequest",
+    "Requests",
+    "has_valid_checksum",
+    "serve",
+]

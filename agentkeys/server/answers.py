@@ -23,13 +23,14 @@ def json_response(
 ) -> web.Response:
     """Return *value* as a JSON answer that nobody on the way may keep."""
     response = web.Response(
-        body=_encoded(value), status=status, headers=headers, content_type="application/json"
+        body=encoded(value), status=status, headers=headers, content_type="application/json"
     )
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _encoded(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """Return *value* as JSON."""
     if _fast_dumps is not None:
         return _fast_dumps(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

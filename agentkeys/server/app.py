@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import functools
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from aiohttp import web
 from sqlalchemy.exc import DBAPIError
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
+    from agentkeys.server.entrance import Entrance
+
 BODY_LIMIT: Final = 64 * 1024
 BODY_SECONDS: Final = 30.0
 
 
 def create_app(
     routes: Iterable[web.AbstractRouteDef],
+    entrance: Entrance,
     *,
     middlewares: Iterable[Middleware] = (),
     body_limit: int = BODY_LIMIT,
@@ -32,7 +36,8 @@ def create_app(
 
     Args:
         routes: the routes of the services.
-        middlewares: go around everything else, the first outermost. When one of them gets an
+        entrance: goes around all of it; what it does not let in is read, and refused.
+        middlewares: go around everything else inside, the first outermost. When one of them gets an
             answer from its handler, what the request changed is committed.
         body_limit: the longest body that is read, in bytes; above it the answer is 413.
         body_seconds: how long a body may take to arrive; after that the answer is 408.
@@ -49,11 +54,19 @@ def create_app(
             refusal = _refusal(request, error)
         return refusal_response(request.path, refusal)
 
+    enter = entrance.middleware(functools.partial(answer_or_refuse, handler=_unavailable))
     app = web.Application(
-        middlewares=[*middlewares, answer_or_refuse], client_max_size=body_limit, logger=logger
+        middlewares=[enter, *middlewares, answer_or_refuse],
+        client_max_size=body_limit,
+        logger=logger,
     )
     app.add_routes(routes)
     return app
+
+
+async def _unavailable(request: web.Request) -> NoReturn:
+    del request
+    raise Refusal(503, "The service cannot be reached.")
 
 
 def _refusal(request: web.Request, error: Exception) -> Refusal:

@@ -2,12 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Final
 
-Clock: TypeAlias = Callable[[], float]
-"""Gives the seconds since 1970, UTC; `time.time` is one."""
+from agentkeys.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# A listing begins before everything that its cursor can name, which is the year 9999.
+_LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that a test can move. It runs on from where it was put.
+
+    The expiry of tokens, `created_at`, `updated_at` and `used_at` follow it. Timeouts and intervals
+    of the service do not: they are real seconds. It may be moved from any thread.
+
+    Args:
+        source: gives the seconds since 1970, as `time.time` does. One that always gives the same
+            makes a clock that stands still until it is moved.
+    """
+
+    def __init__(self, source: Callable[[], float] = time.time) -> None:
+        self._source = source
+        self._offset = 0.0
+        self._moving = threading.Lock()
+
+    def __call__(self) -> float:
+        """Return the seconds since 1970."""
+        return self._source() + self._offset
+
+    def __repr__(self) -> str:
+        return f"<Clock {iso(self())}>"
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return datetime.fromtimestamp(self(), UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward by *seconds*, or back if they are negative.
+
+        Raises:
+            InvalidArgumentError: it would leave the years from 1970 to 9998.
+        """
+        with self._moving:
+            self._move(self() + seconds)
+
+    def set(self, moment: datetime) -> None:
+        """Put the clock to *moment*, forward or back.
+
+        Raises:
+            InvalidArgumentError: *moment* has no time zone, or is not in the years 1970 to 9998.
+        """
+        seconds = _seconds(moment)
+        with self._moving:
+            self._move(seconds)
+
+    def _move(self, seconds: float) -> None:
+        if not _FIRST.timestamp() <= seconds < _LAST.timestamp():
+            raise InvalidArgumentError("a clock shows a time in the years 1970 to 9998")
+        self._offset = seconds - self._source()
+
+
+def _seconds(moment: object) -> float:
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise InvalidArgumentError("a clock is set to a datetime with a time zone, such as UTC")
+    return moment.timestamp()
 
 
 def iso(seconds: float) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from agentkeys.server.log import logger
+from agentkeys.server.record import note_status
 from agentkeys.server.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def from_http_exception(error: web.HTTPException) -> Refusal:
 class Protocol(web.RequestHandler):
     """HTTP on one connection."""
 
-    __slots__ = ()
+    __slots__ = ("_lost",)
 
     def __init__(self, manager: web.Server, *, keepalive_timeout: float) -> None:
         super().__init__(
@@ -53,6 +54,21 @@ class Protocol(web.RequestHandler):
             # What still comes after a refusal is read for so long, or the refusal would be lost.
             lingering_time=_LINGERING_SECONDS,
         )
+        self._lost: asyncio.Future[None] | None = None
+
+    def lost(self) -> asyncio.Future[None]:
+        """Return what is done when the connection is lost, or closed by the client."""
+        if self._lost is None:
+            self._lost = asyncio.get_running_loop().create_future()
+            if self.transport is None:
+                self._lost.set_result(None)
+        return self._lost
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that the connection is lost."""
+        super().connection_lost(exc)
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
 
     def handle_error(
         self,
@@ -77,6 +93,7 @@ class Protocol(web.RequestHandler):
             resp = refusal_response(request.path, from_http_exception(resp))
         if not resp.prepared:
             resp.headers["X-Request-Id"] = request_id(request)
+        note_status(request, resp.status)
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:

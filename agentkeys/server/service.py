@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, cast
@@ -21,28 +20,29 @@ from agentkeys.server.agentry import Agentry
 from agentkeys.server.app import BODY_LIMIT, BODY_SECONDS, create_app
 from agentkeys.server.authorization import Credentials
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, initialise
+from agentkeys.server.checks import check_id, check_seconds, check_text
+from agentkeys.server.clock import Clock
 from agentkeys.server.cursors import Cursors
 from agentkeys.server.database import Database
 from agentkeys.server.database_file import file_of
-from agentkeys.server.inputs import is_storable
+from agentkeys.server.entrance import Entrance
+from agentkeys.server.fault_queue import Faults
 from agentkeys.server.key_format import digest_of
 from agentkeys.server.listening import listen, url_of
 from agentkeys.server.passwords import Passwords
 from agentkeys.server.protocol import Protocol
+from agentkeys.server.record import Requests
 from agentkeys.server.refusals import Refusal
 from agentkeys.server.used_times import UsedTimes
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from aiohttp.typedefs import Middleware
 
-    from agentkeys.server.clock import Clock
-
 _DAY: Final = 86400.0
-_MAX_ID_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,13 @@ class LocalService:
         shutdown_timeout: seconds that `close` gives the requests under way.
         used_at_interval: seconds after which the time of a key's last use is written to the
             database, if no other commit has taken it along. It is shown at once in any case.
-        clock: gives the seconds since 1970.
+        clock: gives the seconds since 1970; it becomes the source of `clock`.
+        recorded_requests: how many of the last requests `requests` shows; 0 records none.
         middlewares: aiohttp middlewares around both services, the first outermost.
 
     Raises:
-        InvalidArgumentError: a number of seconds is not positive, or not finite.
+        InvalidArgumentError: a number of seconds is not positive, or not finite; or
+            *recorded_requests* is no number of requests.
     """
 
     def __init__(
@@ -98,10 +100,11 @@ class LocalService:
         keepalive_timeout: float = 75.0,
         shutdown_timeout: float = 5.0,
         used_at_interval: float = 60.0,
-        clock: Clock = time.time,
+        clock: Callable[[], float] = time.time,
+        recorded_requests: int = 1000,
         middlewares: Iterable[Middleware] = (),
     ) -> None:
-        _check_seconds(
+        check_seconds(
             access_token_lifetime=access_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
             body_timeout=body_timeout,
@@ -119,7 +122,9 @@ class LocalService:
         self._keepalive_timeout = keepalive_timeout
         self._shutdown_timeout = shutdown_timeout
         self._used_at_interval = used_at_interval
-        self._clock = clock
+        self._clock = clock if isinstance(clock, Clock) else Clock(clock)
+        self._faults = Faults()
+        self._requests = Requests(recorded_requests)
         self._middlewares = tuple(middlewares)
         self._running: _Running | None = None
         self._password: Secret | None = None
@@ -160,6 +165,21 @@ class LocalService:
         """The id of the inbox that Agentry starts with."""
         return INBOX_ID
 
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose; nothing until something is added."""
+        return self._faults
+
+    @property
+    def clock(self) -> Clock:
+        """The time, as both services tell it. It can be moved."""
+        return self._clock
+
+    @property
+    def requests(self) -> Requests:
+        """The last requests that came."""
+        return self._requests
+
     async def start(self) -> None:
         """Start to serve.
 
@@ -189,7 +209,7 @@ class LocalService:
             InvalidArgumentError: the email cannot be one, or has another password already.
         """
         agentity = self._started().agentity
-        _check_text(email, password)
+        check_text(email, password)
         credentials = Credentials(email, password)
         try:
             await agentity.add_account(credentials, email)
@@ -207,7 +227,7 @@ class LocalService:
             InvalidArgumentError: the id cannot be one, there is no such pod, or the inbox is in
                 another pod.
         """
-        _check_id(inbox_id)
+        check_id(inbox_id)
         await self._started().database.write(scopes.add_inbox, inbox_id, pod_id)
 
     async def add_pod(self, pod_id: str) -> None:
@@ -216,7 +236,7 @@ class LocalService:
         Raises:
             InvalidArgumentError: the id cannot be one.
         """
-        _check_id(pod_id)
+        check_id(pod_id)
         await self._started().database.write(scopes.add_pod, pod_id)
 
     def _started(self) -> _Running:
@@ -257,8 +277,10 @@ class LocalService:
         listener: socket.socket,
         exits: contextlib.AsyncExitStack,
     ) -> None:
+        entrance = Entrance(self._faults, self._requests)
         app = create_app(
             routes,
+            entrance,
             middlewares=self._middlewares,
             body_limit=self._body_limit,
             body_seconds=self._body_timeout,
@@ -266,6 +288,8 @@ class LocalService:
         runner = web.AppRunner(app, shutdown_timeout=self._shutdown_timeout)
         exits.push_async_callback(runner.cleanup)
         await runner.setup()
+        # Before the clean-up, which would wait for what the faults hold back.
+        exits.callback(entrance.close)
         # Not a Site of aiohttp's: it would speak aiohttp's own protocol.
         manager = cast("web.Server", runner.server)
         new_protocol = functools.partial(
@@ -291,21 +315,3 @@ def _revealed(secret: Secret | None) -> str:
     if secret is None:
         raise ConfigurationError("the LocalService was not started: use it with `async with`")
     return secret.reveal()
-
-
-def _check_seconds(**settings: float) -> None:
-    for name, seconds in settings.items():
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise InvalidArgumentError(f"{name} is a positive number of seconds, not {seconds}")
-
-
-def _check_text(*given: object) -> None:
-    if not all(isinstance(text, str) for text in given):
-        raise InvalidArgumentError("an email and a password are each a str")
-
-
-def _check_id(given: object) -> None:
-    if not isinstance(given, str) or not 1 <= len(given) <= _MAX_ID_LENGTH:
-        raise InvalidArgumentError(f"an id is a str of 1 to {_MAX_ID_LENGTH} characters")
-    if given in {".", ".."} or not is_storable(given):
-        raise InvalidArgumentError("an id is neither . nor .., and holds no NUL or lone surrogate")

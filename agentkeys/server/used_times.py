@@ -36,7 +36,8 @@ class UsedTimes:
 
     def note(self, key: int, moment: str) -> None:
         """Note that the key with the sequence number *key* was used at *moment*."""
-        self._unwritten[key] = moment
+        # A clock may be set back, and a use stays the last one all the same.
+        self._unwritten[key] = max(moment, self._unwritten.get(key, ""))
 
     def latest(self, key: int, written: str | None) -> str | None:
         """Return when *key* was used last, given what the database says."""

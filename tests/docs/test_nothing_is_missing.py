@@ -26,6 +26,8 @@ MODULES = [
     "agentkeys.credentials",
     "agentkeys.errors",
     "agentkeys.keys",
+    "agentkeys.server.blocking",
+    "agentkeys.server.faults",
     "agentkeys.server",
     "agentkeys.sync",
 ]

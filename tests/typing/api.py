@@ -26,7 +26,18 @@ from agentkeys import (
 )
 from agentkeys.errors import Applied
 from agentkeys.keys import Key, KeyCollection, NewKey
-from agentkeys.server import LocalService
+from agentkeys.server import Clock, LocalService, RecordedRequest
+from agentkeys.server.faults import (
+    AGENTRY,
+    CREATES,
+    LISTS,
+    Answer,
+    Fault,
+    Html,
+    NeverAnswer,
+    RepeatedCursor,
+    Reset,
+)
 
 if TYPE_CHECKING:
     from agentkeys.credentials import Caller
@@ -144,3 +155,37 @@ async def local() -> None:
         await service.add_account("me@example.com", "pw")
         await service.add_inbox("i", pod_id=None)
         await service.add_pod("p")
+
+
+async def faults() -> None:
+    service = LocalService(clock=Clock(), recorded_requests=5)
+    service.faults.add("POST /auth/api-keys", Reset(), when="after", times=2)
+    service.faults.add(CREATES | {"GET /auth/api-keys"}, NeverAnswer(), times="always")
+    service.faults.add(LISTS & AGENTRY, RepeatedCursor())
+    service.faults.add(["POST /auth/token"], Answer(503, {"a": 1}, {"Retry-After": "0"}))
+    service.faults.add(CREATES, Reset(), when="during")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service.faults.add(CREATES, Reset(), times="once")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service.faults.add(CREATES, Reset)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Answer("503")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with service.faults.add(CREATES, Html(502)) as fault:
+        assert_type(fault, Fault)
+        assert_type(fault.hits, int)
+        await fault.wait(2, timeout=1)
+    for each in service.faults:
+        each.remove()
+    service.faults.clear()
+
+
+async def clock_and_requests(service: LocalService) -> None:
+    assert_type(service.clock, Clock)
+    service.clock.advance(0.5)
+    service.clock.set(service.clock.now())
+    service.clock.set("2030")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await service.requests.wait(2, timeout=1)
+    assert_type(len(service.requests), int)
+    for request in service.requests:
+        assert_type(request, RecordedRequest)
+    last = service.requests[-1]
+    assert_type((last.method, last.path, last.request_id), tuple[str, str, str])
+    assert_type(last.route, str | None)
+    assert_type(last.status, int | None)

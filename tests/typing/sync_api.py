@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import assert_type
 
 from agentkeys import Page, PasswordLogin, RetryPolicy, Secret, agentity, agentry
+from agentkeys.server import Clock, RecordedRequest
+from agentkeys.server.blocking import BlockingFault
+from agentkeys.server.faults import CREATES, Reset
 from agentkeys.sync import (
     AgentityApiKeys,
     AgentityClient,
@@ -94,3 +97,19 @@ def local() -> None:
         service.add_inbox("i", pod_id=None)
         service.add_pod("p")
     LocalService(prot=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def faults(service: LocalService) -> None:
+    with service.faults.add(CREATES, Reset(), when="after", times="always") as fault:
+        assert_type(fault, BlockingFault)
+        assert_type(fault.hits, int)
+        fault.wait(2, timeout=1)
+    service.faults.add(CREATES, Reset(), when="during")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for each in service.faults:
+        each.remove()
+    service.faults.clear()
+    assert_type(service.clock, Clock)
+    service.requests.wait(2, timeout=1)
+    for request in service.requests:
+        assert_type(request, RecordedRequest)
+    assert_type(service.requests[-1].status, int | None)

@@ -1,0 +1,98 @@
+"""The outermost layer: it notes what comes, and has it go wrong where a fault says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeGuard
+
+from aiohttp import web
+
+from agentkeys.server.fault_kinds import Delay
+from agentkeys.server.holding import Holding
+from agentkeys.server.page_faults import with_own_cursor
+from agentkeys.server.protocol import request_id
+from agentkeys.server.routes import route_of
+from agentkeys.server.spoiling import spoiled
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from agentkeys.server.fault_queue import Fault, Faults
+    from agentkeys.server.record import Requests
+
+
+class Entrance:
+    """Stands before both services, for one run of them.
+
+    Args:
+        faults: what is to go wrong.
+        requests: the record of what comes.
+    """
+
+    def __init__(self, faults: Faults, requests: Requests) -> None:
+        self._faults = faults
+        self._requests = requests
+        self._holding = Holding()
+
+    def close(self) -> None:
+        """End what the faults hold back."""
+        self._holding.close()
+
+    def middleware(self, unavailable: Handler) -> Middleware:
+        """Return the entrance as a middleware.
+
+        Args:
+            unavailable: reads a request to its end and refuses it; for those that are not acted on.
+        """
+        faults, requests = self._faults, self._requests
+
+        @web.middleware
+        async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if requests.limit:
+                requests.note(request, route_of(request), request_id(request))
+            if not faults.were_added:
+                return await handler(request)
+            return await self._enter(request, handler, unavailable)
+
+        return enter
+
+    async def _enter(
+        self, request: web.Request, handler: Handler, unavailable: Handler
+    ) -> web.StreamResponse:
+        route = route_of(request)
+        fault = self._faults.due(route)
+        if fault is not None and fault.when == "before":
+            return await self._before(fault, request, handler, unavailable)
+        answer = await handler(with_own_cursor(request))
+        # Looked for again: another request may have used it up in the meantime.
+        fault = self._faults.due(route)
+        if fault is None or fault.when == "before" or answer.status >= 400:
+            return answer
+        return await self._after(fault, request, answer) if _is_whole(answer) else answer
+
+    async def _before(
+        self, fault: Fault, request: web.Request, handler: Handler, unavailable: Handler
+    ) -> web.StreamResponse:
+        fault.hit()
+        request_inside = with_own_cursor(request)
+        # All of it is read now: later, the client may be gone.
+        answer = await unavailable(request_inside)
+        if isinstance(fault.kind, Delay) and await self._holding.pause(
+            fault, request, fault.kind.seconds, patient=True
+        ):
+            return await handler(request_inside)
+        return spoiled(fault, request, answer, self._holding) if _is_whole(answer) else answer
+
+    async def _after(
+        self, fault: Fault, request: web.Request, answer: web.Response
+    ) -> web.StreamResponse:
+        fault.hit()
+        if isinstance(fault.kind, Delay) and await self._holding.pause(
+            fault, request, fault.kind.seconds
+        ):
+            return answer
+        return spoiled(fault, request, answer, self._holding)
+
+
+def _is_whole(answer: web.StreamResponse) -> TypeGuard[web.Response]:
+    # A middleware of the user's may have sent it already.
+    return isinstance(answer, web.Response) and not answer.prepared
