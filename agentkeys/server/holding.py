@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Final, cast
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from agentkeys.server.fault_queue import Fault
     from agentkeys.server.protocol import Protocol
 
-# Closing then sends RST, and drops what was not sent (socket(7), SO_LINGER).
-_NO_LINGERING: Final = struct.pack("ii", 1, 0)
+# Closing then sends RST, and drops what was not sent (socket(7), SO_LINGER; Windows has shorts).
+_NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class Holding:

@@ -1,4 +1,4 @@
-"""Which request meets which fault, how long that lasts, and what is refused at once."""
+"""Which request meets which fault, how long that lasts, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,39 +12,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from agentkeys.errors import InvalidArgumentError
-from agentkeys.server import LocalService, faults
-from agentkeys.server.agentity import Agentity
-from agentkeys.server.agentry import Agentry
+from agentkeys.server import LocalService
 from agentkeys.server.faults import (
-    AGENTITY,
-    AGENTRY,
-    ALL,
     CREATES,
     DELETES,
     LISTS,
-    LOGIN,
-    REFRESH,
-    REGISTER,
     Answer,
-    Close,
-    CycledCursors,
     Delay,
-    EmptyPage,
-    HalfBody,
-    Html,
     HugeBody,
-    MalformedJson,
     NeverAnswer,
-    Redirect,
-    RepeatedCursor,
-    Reset,
     Trickle,
-    WrongLength,
 )
 
 TENANT_LIST = "GET /human/v0/api-keys"
-SECRET = "ag_0123456789abcdef"
 
 
 async def listing(api, path=None):
@@ -121,6 +101,27 @@ async def test_two_at_once_meet_two_faults(api):
         api.service.faults.add(LISTS, Answer(status), when="after")
     answers = await asyncio.gather(*(listing(api) for _ in range(3)))
     assert sorted(answer.status for answer in answers) == [200, 500, 502]
+
+
+@pytest.mark.asyncio
+async def test_a_request_that_was_acted_on_is_past_every_fault_before(api_of):
+    """One that comes too late for the fault after the commit does not meet the next in the queue."""
+    both = asyncio.Barrier(2)
+
+    @web.middleware
+    async def meet(request, handler):
+        answer = await handler(request)
+        await both.wait()
+        return answer
+
+    async with LocalService(middlewares=[meet]) as service:
+        api = api_of(service)
+        service.faults.add(LISTS, Answer(500), when="after")
+        before = service.faults.add(LISTS, Answer(502))
+        answers = await asyncio.gather(listing(api), listing(api))
+        assert sorted(answer.status for answer in answers) == [200, 500]
+        assert before.hits == 0
+        assert await statuses(api, 1) == [502]
 
 
 @pytest.mark.asyncio
@@ -275,247 +276,3 @@ async def test_a_service_may_commit_when_its_client_has_long_gone(api):
     async with asyncio.timeout(10):
         while not await api.ids():
             pass
-
-
-# Pages
-
-
-async def page(api, token=None, path=None):
-    query = "?limit=1" if token is None else f"?limit=1&page_token={token}"
-    answer = (await listing(api, (path or api.tenant) + query)).json
-    return [key["name"] for key in answer["api_keys"]], answer.get("next_page_token")
-
-
-@pytest.fixture
-def three_keys(api):
-    async def made():
-        for name in "abc":
-            await api.create(api.tenant, name=name)
-
-    return made
-
-
-@pytest.mark.asyncio
-async def test_a_repeated_cursor_never_ends(api, three_keys):
-    """The second page names itself as the next one, for ever; the first is as it should be."""
-    await three_keys()
-    api.service.faults.add(TENANT_LIST, RepeatedCursor())
-    names, token = await page(api)
-    assert names == ["c"]
-    assert [await page(api, token) for _ in range(3)] == [(["b"], token)] * 3
-
-
-@pytest.mark.asyncio
-async def test_a_repeated_cursor_needs_no_second_page(api):
-    """A listing of one page repeats that."""
-    await api.create(api.tenant, name="a")
-    api.service.faults.add(TENANT_LIST, RepeatedCursor())
-    names, token = await page(api)
-    assert names == ["a"]
-    assert token
-    assert await page(api, token) == (["a"], token)
-
-
-@pytest.mark.asyncio
-async def test_cursors_go_round(api, three_keys):
-    """A, B, C, A: each is good, and none is the last."""
-    await three_keys()
-    api.service.faults.add(TENANT_LIST, CycledCursors(3))
-    tokens = [None]
-    for _ in range(7):
-        names, token = await page(api, tokens[-1])
-        assert names == ["c"]
-        tokens.append(token)
-    assert len(set(tokens[1:4])) == 3
-    assert tokens[1:4] == tokens[4:7]
-
-
-@pytest.mark.asyncio
-async def test_an_empty_page_leads_to_the_one_that_was_asked_for(api, three_keys):
-    """At the start and in the middle: whoever goes on misses no key, and sees none twice."""
-    await three_keys()
-    for times, expected in [(1, [[], "c", "b", "a"]), (3, [[], [], [], "c", "b", "a"])]:
-        api.service.faults.clear()
-        api.service.faults.add(TENANT_LIST, EmptyPage(), times=times)
-        seen, token = [], None
-        while True:
-            names, token = await page(api, token)
-            seen.append(names)
-            if token is None:
-                break
-        assert seen == [list(each) for each in expected]
-    _, second = await page(api)
-    api.service.faults.add(TENANT_LIST, EmptyPage())
-    names, token = await page(api, second)
-    assert names == []
-    assert (await page(api, token))[0] == ["b"]
-
-
-@pytest.mark.asyncio
-async def test_empty_pages_without_end_never_repeat_a_cursor(api):
-    """Only a bound on time or pages ends such a listing."""
-    api.service.faults.add(TENANT_LIST, EmptyPage(), times="always")
-    tokens = [None]
-    for _ in range(20):
-        names, token = await page(api, tokens[-1])
-        assert names == []
-        tokens.append(token)
-    assert len(set(tokens)) == 21
-
-
-@pytest.mark.asyncio
-async def test_the_service_is_strict_about_cursors_all_the_same(api, three_keys):
-    """A token that nobody gave is refused, in a listing that goes wrong too; so are two."""
-    await three_keys()
-    api.service.faults.add(TENANT_LIST, RepeatedCursor())
-    assert (await listing(api, f"{api.tenant}?page_token=x")).status == 400
-    assert (await listing(api, f"{api.tenant}?page_token=fault-1-x")).status == 400
-    twice = f"{api.tenant}?page_token=fault-1-&page_token=fault-1-"
-    assert (await listing(api, twice)).status == 400
-
-
-# The vocabulary
-
-
-def template(route):
-    return f"{route.method} {route.path.replace(':[^/]+', '')}"
-
-
-def test_every_route_has_its_name():
-    """The routes that faults know are those that the services have."""
-    services = (Agentity(*[None] * 5), Agentry(*[None] * 5))
-    agentity, agentry = ({template(each) for each in service.routes()} for service in services)
-    assert (agentity, agentry) == (AGENTITY, AGENTRY)
-    assert agentity | agentry == ALL
-    assert (len(CREATES), len(LISTS), len(DELETES)) == (6, 6, 6)
-    assert ALL - CREATES - LISTS - DELETES == REGISTER | LOGIN | REFRESH
-
-
-@pytest.mark.parametrize("make_service", [LocalService])
-@pytest.mark.parametrize(
-    ("route", "sentence"),
-    [
-        ("POST /auth/apikeys", r"did you mean 'POST /auth/api-keys'\?"),
-        ("DELETE /auth/api-keys/5", r"did you mean 'DELETE /auth/api-keys/{id}'\?"),
-        ("/auth/api-keys", r"did you mean '\w+ /auth/api-keys'"),
-        ("CREATES", r"there is no route 'CREATES'$"),
-        ({"POST /auth/api-keys", "GET /"}, "there is no route 'GET /'"),
-        (CREATES & LISTS, "there is none in this group"),
-        (5, "a route is a str"),
-        ([5], "there is no route '5'"),
-        (f"GET /x?apiKey={SECRET}", r"there is no route 'GET /x\?apiKey=\*+'"),
-    ],
-)
-def test_a_route_that_is_none_is_refused_at_once(make_service, route, sentence):
-    """With the one that may have been meant, and without a secret that was pasted."""
-    service = make_service()
-    with pytest.raises(InvalidArgumentError, match=sentence) as caught:
-        service.faults.add(route, Reset())
-    assert SECRET not in str(caught.value)
-    assert list(service.faults) == []
-
-
-@pytest.mark.parametrize(
-    ("route", "kind", "how", "sentence"),
-    [
-        (CREATES, Reset, {}, "parentheses"),
-        (CREATES, 500, {}, "parentheses"),
-        (CREATES, Reset(), {"when": "during"}, '"before" the commit or "after"'),
-        (CREATES, Reset(), {"times": 0}, "1 or more"),
-        (CREATES, Reset(), {"times": -1}, "1 or more"),
-        (CREATES, Reset(), {"times": 1.5}, "1 or more"),
-        (CREATES, Reset(), {"times": True}, "1 or more"),
-        (CREATES, Reset(), {"times": "once"}, "1 or more"),
-        (LISTS & AGENTRY, RepeatedCursor(), {"when": "before"}, "before the commit there is none"),
-        (LISTS, RepeatedCursor(), {}, "only Agentry's listings"),
-        ("GET /auth/api-keys", EmptyPage(), {}, "only Agentry's listings"),
-        (CREATES, CycledCursors(), {}, "only Agentry's listings"),
-    ],
-)
-def test_a_fault_that_cannot_be_is_refused_at_once(route, kind, how, sentence):
-    """With a sentence that says why, and nothing is added."""
-    service = LocalService()
-    with pytest.raises(InvalidArgumentError, match=sentence):
-        service.faults.add(route, kind, **how)
-    assert list(service.faults) == []
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Answer(100),
-        lambda: Answer(600),
-        lambda: Answer(True),
-        lambda: Answer("500"),
-        lambda: Answer(204, "text"),
-        lambda: Answer(200, object()),
-        lambda: Answer(200, "\ud800"),
-        lambda: Answer(200, None, {"A": "b\r\nC: d"}),
-        lambda: Answer(200, None, {"A": "\ud800"}),
-        lambda: Answer(200, None, {"A:": "b"}),
-        lambda: Answer(200, None, {"": "b"}),
-        lambda: Answer(200, None, {"A": 5}),
-        lambda: Answer(200, None, ["A"]),
-        lambda: Answer(200, None, {"content-length": "5"}),
-        lambda: Answer(200, None, {"Transfer-Encoding": "chunked"}),
-        lambda: Html(1000),
-        lambda: MalformedJson(0),
-        lambda: Redirect("http://x\r\n"),
-        lambda: Redirect(None),
-        lambda: Redirect("http://x", 200),
-        lambda: Delay(-1),
-        lambda: Delay(math.nan),
-        lambda: Delay("1"),
-        lambda: Trickle(-0.1),
-        lambda: WrongLength(0),
-        lambda: WrongLength(0.5),
-        lambda: HugeBody(1),
-        lambda: CycledCursors(0),
-    ],
-)
-def test_a_kind_that_cannot_be_is_refused_at_once(make):
-    """One sentence, which quotes nothing that was given."""
-    with pytest.raises(InvalidArgumentError) as caught:
-        make()
-    assert "\n" not in str(caught.value)
-    assert caught.value.__context__ is None
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        Answer(200, {"key": SECRET}, {"Authorization": f"Bearer {SECRET}"}),
-        Answer(200, SECRET),
-        Redirect(f"http://elsewhere.test/?apiKey={SECRET}"),
-    ],
-)
-def test_no_secret_shows_in_a_fault(kind):
-    """Neither a body, nor a header, nor an address is in its repr."""
-    service = LocalService()
-    fault = service.faults.add(CREATES, kind)
-    for shown in (kind, fault, list(service.faults), service.faults):
-        assert SECRET not in repr(shown)
-        assert SECRET not in str(shown)
-
-
-def test_a_fault_says_what_it_is():
-    """Its repr is for the failure of a test."""
-    service = LocalService()
-    one = service.faults.add("POST /auth/api-keys", Reset(), when="after")
-    assert repr(one) == "<Fault Reset() after POST /auth/api-keys, times=1>"
-    more = service.faults.add(LISTS & AGENTRY, CycledCursors())
-    first = "GET /agent/v0/api-keys"
-    assert repr(more) == f"<Fault CycledCursors(length=2) after {first} and 4 more, times='always'>"
-    assert repr(service.faults) == "<Faults: 2>"
-    assert (one.when, one.times, one.kind) == ("after", 1, Reset())
-    assert one.routes == {"POST /auth/api-keys"}
-
-
-def test_the_kinds_are_data():
-    """Equal if they say the same, and frozen."""
-    assert HalfBody() == HalfBody()
-    assert WrongLength(1) != WrongLength(2)
-    assert Close() != Reset()
-    with pytest.raises(AttributeError):
-        Trickle().pace = 2
-    assert faults.__all__ == sorted(faults.__all__, key=lambda name: (not name.isupper(), name))
