@@ -11,12 +11,18 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import attrs
 
 from agentkeys import forks
-from agentkeys.errors import ConfigurationError, DeadlineExceededError, RequestError
+from agentkeys.errors import (
+    AgentKeysError,
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+)
 from agentkeys.secret import Secret, as_secret
 
 if TYPE_CHECKING:
@@ -28,6 +34,10 @@ __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "Token"]
 # it does not end on the way.
 _MARGIN: Final = 0.1
 _LONGEST_MARGIN: Final = 60.0
+# Seconds between two looks at whether the loop of another thread, whose renewal we wait for, runs.
+_LOOK_AGAIN: Final = 1.0
+# What ends a renewal for the call that leads it and says nothing of the others.
+_LEADERS_OWN: Final = (DeadlineExceededError, ClientClosedError)
 
 
 class Caller(Protocol):
@@ -141,14 +151,17 @@ class Renewable(ABC):
                     return current
                 flight, leads = self._join()
             if leads:
-                flight.task = asyncio.create_task(self._fly(flight, caller, timeout))
-            landed = await asyncio.wrap_future(flight.future)
+                # A task of its own: if the call that began it is cancelled, the answer to a
+                # single-use refresh token must still arrive, or the session is lost.
+                flight.task = asyncio.create_task(self._fetched(caller, timeout))
+                flight.task.add_done_callback(partial(self._land, flight))
+            landed = await flight.landing()
             if isinstance(landed, Token):
                 return landed.value
-            if leads or not isinstance(landed, DeadlineExceededError):
+            if leads or not isinstance(landed, _LEADERS_OWN):
                 # A copy: others raise it too, each with a traceback and an `applied` of its own.
-                raise copy.copy(landed) if isinstance(landed, RequestError) else landed
-            # The leader's patience or its loop ended, not ours: take over.
+                raise copy.copy(landed) if isinstance(landed, AgentKeysError) else landed
+            # The leader's patience, client or loop ended, not ours: take over.
 
     def begin_afresh(self) -> object:
         """Forget, in a forked child, a renewal that is under way in the parent."""
@@ -158,25 +171,37 @@ class Renewable(ABC):
 
     def _join(self) -> tuple[_Flight, bool]:
         flight = self._flight
-        if flight is not None and not flight.loop.is_closed():
+        if flight is not None and flight.loop.is_running():
             return flight, False
         self._flight = flight = _Flight(asyncio.get_running_loop())
         return flight, True
 
-    async def _fly(self, flight: _Flight, caller: Caller, timeout: float) -> None:
-        # A task of its own: if the call that began it is cancelled, the answer to a single-use
-        # refresh token must still arrive, or the session is lost.
-        landed: Token | Exception = DeadlineExceededError("the token's renewal was cancelled")
+    async def _fetched(self, caller: Caller, timeout: float) -> Token:
+        limit = asyncio.timeout(None if timeout == math.inf else timeout)
         try:
-            token = await self.fetch(caller, timeout)
-            checked_token(token.value, "access token that the service gave")
-            landed = self._token = token
-        except Exception as error:  # noqa: BLE001  # handed to everybody who waits for it
-            landed = error
-        finally:
-            with self._lock:
+            async with limit:  # whatever `fetch` waits for
+                token = await self.fetch(caller, timeout)
+                checked_token(token.value, "access token that the service gave")
+                return token
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise DeadlineExceededError(f"the token was not renewed within {timeout:g} s")
+
+    def _land(self, flight: _Flight, task: asyncio.Task[Token]) -> None:
+        # As the task's callback, and not at its end: a task that is cancelled before its first
+        # step has no end. Nor may the garbage collector ever run this, for it takes a lock.
+        landed: Token | BaseException | None
+        if task.cancelled():
+            landed = DeadlineExceededError("the token's renewal was cancelled: call again")
+        else:
+            landed = task.exception() or task.result()
+        with self._lock:
+            if isinstance(landed, Token):
+                self._token = landed
+            if self._flight is flight:
                 self._flight = None
-            flight.future.set_result(landed)
+        flight.future.set_result(landed)
 
 
 class _Flight:
@@ -184,14 +209,23 @@ class _Flight:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.task: asyncio.Task[None] | None = None
-        self.future: Future[Token | Exception] = Future()
+        self.task: asyncio.Task[Token] | None = None  # a loop alone does not keep its tasks
+        self.future: Future[Token | BaseException] = Future()
         # Else a waiting call that is cancelled would cancel it for all the others.
         self.future.set_running_or_notify_cancel()
+
+    async def landing(self) -> Token | BaseException:
+        """Wait for what comes of it, or until its loop has stopped under it."""
+        future = asyncio.wrap_future(self.future)
+        while not future.done() and self.loop.is_running():
+            await asyncio.wait([future], timeout=_LOOK_AGAIN)
+        return future.result() if future.done() else DeadlineExceededError("its loop has stopped")
 
 
 def checked_token(token: Secret, name: str) -> Secret:
     """Return *token* if it can stand in a header (RFC 9110, 5.5), or raise `ConfigurationError`."""
+    if not isinstance(token, Secret):
+        raise ConfigurationError(f"the {name} is no Secret but of type {type(token).__name__}")
     if _fits_a_header(token):
         return token
     raise ConfigurationError(

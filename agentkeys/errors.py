@@ -4,7 +4,7 @@ Catch `AgentKeysError` for all of it. An error that concerns a request says in `
 the service may have acted on it; that is what a caller must know before doing it again.
 
 No error holds a header, a token, a body, or a foreign exception that does. Every one survives
-pickle and copy; only what a `DecodeError` salvaged stays behind, for it is a secret.
+pickle and copy; only what it `salvaged` stays behind, for that is a secret.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class AgentKeysError(Exception):
         return _rebuilt, (type(self), self.args, self._kept())
 
     def _kept(self) -> dict[str, object]:
-        return dict(vars(self))
+        # What was salvaged is a secret, and must not travel with a pickle.
+        return {k: None if k == "salvaged" else value for k, value in vars(self).items()}
 
 
 def _rebuilt(
@@ -111,7 +112,25 @@ class RequestError(AgentKeysError):
 
 
 class TransportError(RequestError):
-    """No whole answer came: refused, reset, unreachable, TLS, or an answer that was cut short."""
+    """No whole answer came: refused, reset, unreachable, TLS, or an answer that was cut short.
+
+    Attributes:
+        salvaged: on a create whose answer was cut short, the new key's secret if it had come by
+            then, else None. Store it: it cannot be had again. Pickle and copy leave it behind.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        salvaged: Secret | None = None,
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "maybe",
+    ) -> None:
+        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.salvaged = salvaged
 
 
 class DeadlineExceededError(RequestError, TimeoutError):
@@ -125,7 +144,7 @@ class DecodeError(RequestError):
         json_path: where in the answer, e.g. ``$.apiKeys[3].createdAt``; ``$`` is all of it.
         expected: what should have stood there.
         salvaged: on a create, the new key's secret if the answer held one, else None. Store it:
-            it cannot be had again. It is the one attribute that pickle and copy leave behind.
+            it cannot be had again. Pickle and copy leave it behind.
     """
 
     def __init__(
@@ -144,9 +163,6 @@ class DecodeError(RequestError):
         self.json_path = json_path
         self.expected = expected
         self.salvaged = salvaged
-
-    def _kept(self) -> dict[str, object]:
-        return {**vars(self), "salvaged": None}
 
 
 class PaginationError(RequestError):

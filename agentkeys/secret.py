@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import TYPE_CHECKING, Final, NoReturn, final
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,10 +88,16 @@ def _closed_over(value: str) -> Callable[[], str]:
     return lambda: value
 
 
-# The prefixes of Agentity's and Agentry's keys, and the one documented way to put a key in a URL
-# (Agentity's documentation, MCP). A word that merely ends in "ag_", like "flag_", is none.
+KEY_PREFIX: Final = "(?:agk_live|ag)_"
+"""How the keys of Agentity and Agentry begin, as a regular expression."""
+
+# Not in a word that merely ends in "ag_", like "flag_", but also behind what JSON or a URL make of
+# a line end or a quote. And the one documented way to put a key in a URL (Agentity's documentation,
+# MCP), however it is written.
 _LIKE_A_KEY: Final = re.compile(
-    r"(?<![A-Za-z0-9])((?:agk_live|ag)_)[A-Za-z0-9_.-]+|(apiKey=)[^&\s\"'<>]+"
+    r"((?:(?<![A-Za-z0-9])|(?<=%[0-9A-F]{2})|(?<=\\[nrt]))" + KEY_PREFIX + r")[A-Za-z0-9_.-]+"
+    r"|(api_?key[\"']?(?:\s*[=:]\s*|%3D)[\"']?)[^&\s\"'<>,}]+",
+    re.IGNORECASE,
 )
 
 
@@ -112,6 +119,16 @@ def as_secret(value: str | Secret) -> Secret:
 
 
 def _forms(secret: Secret) -> set[str]:
+    """Return how others may write a secret: as it is, in a URL, in a form, in JSON, in HTML."""
     value = secret.reveal()
-    forms = {value, quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]}
-    return forms - {""}
+    quoted = quote(value, safe="", errors="replace")
+    in_json = [json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
+    return {
+        value,
+        quoted,
+        re.sub("%..", lambda found: found[0].lower(), quoted),
+        quote_plus(value, errors="replace"),
+        *in_json,
+        *(each.replace("/", r"\/") for each in in_json),
+        html.escape(value),
+    } - {""}

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 
-from agentkeys.errors import APIError, DecodeError
-from agentkeys.secret import Secret, mask
+from agentkeys.errors import APIError, DecodeError, TransportError
+from agentkeys.secret import KEY_PREFIX, Secret, mask
 from agentkeys.transport.convert import BadValue
 from agentkeys.transport.json import loads
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from agentkeys.transport.convert import Reader
     from agentkeys.transport.endpoint import Endpoint, Request
 
-__all__ = ["MAX_ANSWER", "MAX_ERROR", "Answer", "read", "refused"]
+__all__ = ["MAX_ANSWER", "MAX_ERROR", "Answer", "End", "named", "read", "refused", "uncertainty"]
 
-T = TypeVar("T")
+End: TypeAlias = Literal["whole", "cut short", "too long"]
 
 MAX_ANSWER: Final = 10 * 1024 * 1024
 """Bytes of an answer that are read."""
@@ -39,9 +39,10 @@ MAX_ERROR: Final = 64 * 1024
 # The service says itself that it did not act on these (RFC 9110, 15.5; RFC 6585, 4).
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
 _LONGEST_TEXT: Final = 1000
+_STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
 _DEEPEST: Final = 20
 _MOST_DETAILS: Final = 3
-_LIKE_A_NEW_KEY: Final = re.compile(rb'"((?:agk_live|ag)_[A-Za-z0-9]+)"')
+_LIKE_A_NEW_KEY: Final = re.compile(rb'"(%s[A-Za-z0-9]+)"' % KEY_PREFIX.encode())
 
 
 @attrs.frozen
@@ -49,13 +50,13 @@ class Answer:
     """What came back: a status, some headers, and a body, which may hold a secret.
 
     Attributes:
-        whole: whether the body was read to its end, within the bounds.
+        end: whether the body is "whole", "cut short" by the connection, or "too long" for us.
     """
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
-    whole: bool = True
+    end: End = "whole"
 
     @property
     def succeeded(self) -> bool:
@@ -63,28 +64,49 @@ class Answer:
         return 200 <= self.status < 300
 
 
-def read(request: Request, answer: Answer, reader: Reader) -> Any:
-    """Return the record that a 2xx answer holds, or the `DecodeError` that says why it does not."""
+def read(request: Request, answer: Answer, reader: Reader, secrets: tuple[Secret, ...]) -> Any:
+    """Return the record that a 2xx answer holds, or the error that says why it does not."""
     wanted = request.endpoint.returns
-    if not answer.whole:
-        return _unreadable(request, BadValue("$", f"no more than {MAX_ANSWER} bytes"))
-    if wanted is None:
+    if answer.end == "whole" and wanted is None:
         return None
+    found = _record(answer, wanted, reader)
+    if not isinstance(found, BadValue):
+        return found
+    path = mask(request.target, secrets)
+    salvaged = _salvaged(answer.body, _secret_field(request.endpoint, reader))
+    if answer.end == "cut short":
+        return TransportError(
+            f"{named(request.endpoint)}: the answer was cut short"
+            f"{f': {_STORE_IT}' if salvaged else uncertainty(request.endpoint, 'maybe')}",
+            salvaged=salvaged,
+            method=request.endpoint.method,
+            path=path,
+        )
+    return _unreadable(request, found, salvaged, path)
+
+
+def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
+    if answer.end == "too long":
+        return BadValue("$", f"no more than {MAX_ANSWER} bytes")
+    if answer.end == "cut short" or wanted is None:
+        return BadValue("$", "the rest of it")
     try:
         document = loads(answer.body)
     except ValueError:
-        fault = BadValue("$", "JSON")
-    else:
-        record = reader.read(wanted, document)
-        if not isinstance(record, BadValue):
-            return record
-        fault = record
-    return _unreadable(request, fault, _salvaged(answer.body, reader.secret_field(wanted)))
+        return BadValue("$", "JSON")
+    return reader.read(wanted, document)
+
+
+def _secret_field(endpoint: Endpoint[Any], reader: Reader) -> str | None:
+    """Return the name of the field with a new key's secret; a login's tokens are none."""
+    if endpoint.returns is None or endpoint.authorization != "Bearer":
+        return None
+    return reader.secret_field(endpoint.returns)
 
 
 def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> APIError:
     """Return the error that an answer other than 2xx stands for, without any of *secrets*."""
-    code, message, errors = _details(answer.body, secrets)
+    code, message, errors = _details(_without_a_torn_end(answer, secrets), secrets)
     status = answer.status
     kind = APIError.kind(status)
     applied: Applied = "no" if status in _REFUSALS else "maybe"
@@ -112,18 +134,23 @@ def named(endpoint: Endpoint[Any]) -> str:
     return f"{endpoint.method} {endpoint.path}"
 
 
+def uncertainty(endpoint: Endpoint[Any], applied: Applied) -> str:
+    """Return what a sentence must add if a call that must not be repeated may have been done."""
+    if applied == "no" or endpoint.idempotent:
+        return ""
+    return "; the service may have done it all the same: look before you do it again"
+
+
 def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
     """Return the id that the service gave the request, if it gave one."""
     given = answer.headers.get("X-Request-Id")
     return _plain(given, secrets) if given else None
 
 
-def _unreadable(request: Request, fault: BadValue, salvaged: Secret | None = None) -> DecodeError:
-    advice = (
-        "the new key's secret is in this error's `salvaged`: store it"
-        if salvaged
-        else "check the base URL, or look for a newer agentkeys"
-    )
+def _unreadable(
+    request: Request, fault: BadValue, salvaged: Secret | None, path: str
+) -> DecodeError:
+    advice = _STORE_IT if salvaged else "check the base URL, or look for a newer agentkeys"
     return DecodeError(
         f"{named(request.endpoint)}: the service did it, but its answer cannot be read: expected"
         f" {fault.expected} at {fault.json_path}: {advice}",
@@ -131,7 +158,7 @@ def _unreadable(request: Request, fault: BadValue, salvaged: Secret | None = Non
         expected=fault.expected,
         salvaged=salvaged,
         method=request.endpoint.method,
-        path=mask(request.target),
+        path=path,
     )
 
 
@@ -172,6 +199,15 @@ def _details(
         message,
         tuple(_masked(each, secrets) for each in listed),
     )
+
+
+def _without_a_torn_end(answer: Answer, secrets: tuple[Secret, ...]) -> bytes:
+    """Return the body, less the end in which a secret may be cut in two, and so not be found."""
+    if answer.end == "whole":
+        return answer.body
+    longest = max((len(secret.reveal().encode(errors="replace")) for secret in secrets), default=0)
+    # Six bytes for one, as JSON may write it; no less than a new key's length.
+    return answer.body[: -max(6 * longest, 100)]
 
 
 def _summary(errors: tuple[object, ...]) -> str:
@@ -217,7 +253,9 @@ def _masked(value: object, secrets: tuple[Secret, ...], depth: int = 0) -> objec
         return {mask(str(k), secrets): _masked(v, secrets, depth + 1) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(each, secrets, depth + 1) for each in value]
-    return value
+    # A number may be a password too.
+    written = str(value)
+    return value if mask(written, secrets) == written else mask(written, secrets)
 
 
 def _phrase(status: int) -> str:

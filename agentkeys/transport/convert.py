@@ -197,8 +197,10 @@ def _datetime(value: object, _: object) -> datetime:
     if type(value) is not str or "T" not in value:
         raise TypeError
     moment = datetime.fromisoformat(value)
+    if moment.tzinfo is UTC:
+        return moment
     # Both services document UTC, so that is what a time without an offset means.
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _datetime_or_none(value: object, _: object) -> datetime | None:

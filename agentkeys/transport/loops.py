@@ -73,5 +73,6 @@ class PerLoop(Generic[R]):
         return inherited
 
     def _forget_closed_loops(self) -> None:
-        for loop in [loop for loop in self._held if loop.is_closed()]:
-            del self._held[loop]
+        for loop in list(self._held):  # a copy: other threads open and close theirs
+            if loop.is_closed():
+                self._held.pop(loop, None)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import DeadlineExceededError, NotFoundError
 from agentkeys.secret import mask
-from agentkeys.transport.answer import named
+from agentkeys.transport.answer import named, uncertainty
 
 if TYPE_CHECKING:
     from agentkeys.errors import Applied, RequestError
     from agentkeys.secret import Secret
     from agentkeys.transport.endpoint import Request
 
-__all__ = ["Progress", "is_gone_as_wanted", "late", "uncertainty"]
+__all__ = ["Progress", "is_gone_as_wanted", "late"]
 
 _SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
 
@@ -59,21 +59,16 @@ def is_gone_as_wanted(request: Request, error: RequestError, progress: Progress)
     )
 
 
-def late(request: Request, progress: Progress, seconds: float) -> DeadlineExceededError:
+def late(
+    request: Request, progress: Progress, seconds: float, secrets: tuple[Secret, ...]
+) -> DeadlineExceededError:
     """Return the error of a call that was not done within *seconds*."""
     return DeadlineExceededError(
         f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was sent"
         f" {progress.attempts} times: give it a longer timeout"
-        f"{uncertainty(request, progress.applied)}",
+        f"{uncertainty(request.endpoint, progress.applied)}",
         method=request.endpoint.method,
-        path=mask(request.target),
+        path=mask(request.target, secrets),
         attempts=progress.attempts,
         applied=progress.applied,
     )
-
-
-def uncertainty(request: Request, applied: Applied) -> str:
-    """Return what a sentence must add if a call that must not be repeated may have been done."""
-    if applied == "no" or request.endpoint.idempotent:
-        return ""
-    return "; the service may have done it all the same: look before you do it again"

@@ -15,11 +15,13 @@ import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from agentkeys import __version__
+from agentkeys.credentials import checked_token
 from agentkeys.errors import (
     AuthenticationError,
     ClientClosedError,
@@ -37,11 +39,12 @@ from agentkeys.transport.answer import (
     read,
     refused,
     request_id,
+    uncertainty,
 )
 from agentkeys.transport.endpoint import Endpoint, Request, build
 from agentkeys.transport.json import dumps
 from agentkeys.transport.loops import PerLoop
-from agentkeys.transport.progress import Progress, is_gone_as_wanted, late, uncertainty
+from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
 from agentkeys.transport.settings import proxy_from_environment
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
     from agentkeys.credentials import Credentials
     from agentkeys.errors import Applied
+    from agentkeys.transport.answer import End
     from agentkeys.transport.settings import Settings
 
 __all__ = ["Session"]
@@ -84,10 +88,11 @@ class Session:
         self._settings = settings
         self._credentials = credentials
         self._closed = False
+        self._checked: Secret | None = None
         self._lent = lent
         self._own = PerLoop(partial(_open, settings))
-        # What our own sessions were opened with, a lent one must be told each time.
-        self._options = _NONE if lent is None else _options_for(lent, settings)
+        if lent is not None:
+            _check_lent(lent)
 
     async def call(
         self,
@@ -124,7 +129,7 @@ class Session:
         except TimeoutError:
             if not limit.expired():
                 raise
-        raise late(request, progress, seconds)
+        raise late(request, progress, seconds, self._secrets(authorization))
 
     async def close(self) -> None:
         """Close the connections, and refuse calls from now on. Closing twice is fine."""
@@ -147,12 +152,21 @@ class Session:
             if is_gone_as_wanted(request, result, progress):
                 return None
             progress.note(result)
-            if not await self._is_cured(request, result, authorization, progress, limit):
-                await self._wait(request, result, progress, limit)
+            if await self._is_cured(request, result, authorization, progress, limit):
+                continue
+            if not await self._waited(request, result, progress, limit):
+                try:
+                    raise result
+                finally:
+                    del result  # or error, traceback and this frame would keep each other alive
 
     async def _bearer(self, progress: Progress, limit: asyncio.Timeout) -> Secret:
         token = self._credentials.current() or progress.renewed
-        return token or await self._renew(None, progress, limit)
+        if token is None:
+            token = await self._renew(None, progress, limit)
+        if token is not self._checked:  # it may come from credentials that are not ours
+            self._checked = checked_token(token, "token that the credentials gave")
+        return token
 
     async def _is_cured(
         self,
@@ -187,10 +201,10 @@ class Session:
             raise
         return progress.renewed
 
-    async def _wait(
+    async def _waited(
         self, request: Request, error: RequestError, progress: Progress, limit: asyncio.Timeout
-    ) -> None:
-        """Wait for the next try, or raise *error* if there is none, or none within the deadline."""
+    ) -> bool:
+        """Wait for the next try; False if there is none, or none within the deadline."""
         seconds = self._settings.retry.wait(
             error,
             tried=progress.attempts - progress.free,
@@ -198,37 +212,48 @@ class Session:
             chance=random.random(),  # noqa: S311  # jitter needs no cryptography
         )
         if seconds is None or seconds >= _remaining(limit):
-            raise error
+            return False
         await asyncio.sleep(seconds)
+        return True
 
     async def _try(self, request: Request, authorization: Secret | None, progress: Progress) -> Any:
         """Send *request* once; return the record that answers it, or the error."""
         begun = time.perf_counter()
-        http = await self._http()
+        http = await self._http(progress)
+        secrets = self._secrets(authorization)
         progress.begin()
-        answer = None
+        answer = lost = None
         try:
             answer = await self._exchange(http, request, authorization, progress)
-        except Exception as error:  # noqa: BLE001  # aiohttp's errors hold the Authorization header
-            result: Any = self._lost(request, error)
+        except (aiohttp.ClientError, OSError) as error:
+            # Words and no more: aiohttp's errors, and the frames below, hold the Authorization.
+            lost = _lost(error, self._settings.base_url)
         except BaseException as interruption:  # noqa: BLE001  # it goes on, without its frames
             progress.interrupt()
-            # The frames below hold the Authorization header too.
-            interruption.__context__ = None
-            raise interruption.with_traceback(None)  # noqa: B904  # it is the same one
-        else:
-            result = self._read(request, answer, authorization)
+            if not (http.closed and isinstance(interruption, Exception)):
+                interruption.__context__ = None
+                raise interruption.with_traceback(None)  # noqa: B904  # it is the same one
+        if answer is not None:
+            result = self._read(request, answer, secrets)
+        elif lost is not None:
+            result = _transport_error(request, *lost, secrets)
+        else:  # the session was closed under the call, and aiohttp does not always say so
+            raise ClientClosedError("the client was closed during the call", applied="maybe")
         if logger.isEnabledFor(logging.DEBUG):
             self._log(request, result, answer, begun, progress)
         return result
 
-    async def _http(self) -> aiohttp.ClientSession:
+    async def _http(self, progress: Progress) -> aiohttp.ClientSession:
         if self._closed:
-            raise ClientClosedError("the client is closed: make another one")
+            raise ClientClosedError(
+                "the client is closed: make another one", applied=progress.applied
+            )
         if self._lent is None:
             return await self._own.get()
         if self._lent.closed:
-            raise ClientClosedError("the aiohttp session that the client was given is closed")
+            raise ClientClosedError(
+                "the aiohttp session that the client was given is closed", applied=progress.applied
+            )
         if self._lent._loop is not asyncio.get_running_loop():  # noqa: SLF001  # no public name says it without a warning
             raise ConfigurationError(
                 "the aiohttp session that the client was given belongs to another event loop:"
@@ -248,7 +273,8 @@ class Session:
         if authorization is not None and endpoint.authorization is not None:
             headers["Authorization"] = f"{endpoint.authorization} {authorization.reveal()}"
         body = None if request.json is None else _Body(dumps(request.json), progress)
-        progress.under_way = body is None
+        # A middleware of a lent session may put another body in the place of ours.
+        progress.under_way = body is None or self._lent is not None
         async with http.request(
             endpoint.method,
             # Encoded already: yarl would fold "%2E%2E" and the like into another path.
@@ -258,31 +284,18 @@ class Session:
             allow_redirects=False,
             raise_for_status=False,
             timeout=_NO_TIMEOUT,
-            **self._options,
+            **self._options(),
         ) as response:
             return await _answer(response)
 
-    def _read(self, request: Request, answer: Answer, authorization: Secret | None) -> Any:
-        if answer.succeeded:
-            return read(request, answer, self._settings.service.reader)
-        return refused(request, answer, self._secrets(authorization))
+    def _options(self) -> Mapping[str, Any]:
+        """Return what our own sessions were opened with, and a lent one must be told each time."""
+        return _NONE if self._lent is None else _options_for(self._lent, self._settings)
 
-    def _lost(self, request: Request, error: Exception) -> TransportError:
-        """Return what stands for *error*, which must not travel, with nothing of it but words."""
-        never_sent = isinstance(
-            error,
-            aiohttp.ClientConnectorError
-            | aiohttp.ConnectionTimeoutError
-            | aiohttp.ClientHttpProxyError,
-        )
-        applied: Applied = "no" if never_sent else "maybe"
-        return TransportError(
-            f"{named(request.endpoint)}: {_cause(error, self._settings.base_url)}"
-            f"{uncertainty(request, applied)}",
-            method=request.endpoint.method,
-            path=mask(request.target, self._secrets(None)),
-            applied=applied,
-        )
+    def _read(self, request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> Any:
+        if answer.succeeded:
+            return read(request, answer, self._settings.service.reader, secrets)
+        return refused(request, answer, secrets)
 
     def _secrets(self, authorization: Secret | None) -> tuple[Secret, ...]:
         known = tuple(self._credentials.secrets())
@@ -322,32 +335,29 @@ class _Body(aiohttp.BytesPayload):
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
-    succeeded = 200 <= response.status < 300
-    limit = MAX_ANSWER if succeeded else MAX_ERROR
-    try:
-        body, whole = await _bounded(response.content, limit)
-    except aiohttp.ClientPayloadError:
-        if succeeded:
-            raise
-        body, whole = b"", False  # the status says it; its explanation was cut short
-    if not whole:
+    limit = MAX_ANSWER if 200 <= response.status < 300 else MAX_ERROR
+    body, end = await _bounded(response.content, limit)
+    if end != "whole":
         response.close()  # rather than drain what may have no end
-    return Answer(response.status, response.headers, body, whole)
+    return Answer(response.status, response.headers, body, end)
 
 
-async def _bounded(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, bool]:
+async def _bounded(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, End]:
     """Read to the end, or a little past *limit* bytes, whatever Content-Length says."""
-    chunks = [await content.readany()]
-    size = len(chunks[0])
-    while size <= limit and not content.at_eof():
-        chunks.append(await content.readany())
-        size += len(chunks[-1])
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while size <= limit and not (chunks and content.at_eof()):
+            chunks.append(await content.readany())
+            size += len(chunks[-1])
+    except aiohttp.ClientPayloadError:
+        return b"".join(chunks), "cut short"
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return (body, True) if size <= limit else (body[:limit], False)
+    return (body, "whole") if size <= limit else (body[:limit], "too long")
 
 
 async def _open(settings: Settings) -> AsyncGenerator[aiohttp.ClientSession, None]:
-    connector = aiohttp.TCPConnector(ssl=settings.ssl or True)
+    connector = _Connector(ssl=settings.ssl or True)
     proxy = settings.proxy or proxy_from_environment(settings.base_url)
     async with aiohttp.ClientSession(
         connector=connector,
@@ -359,6 +369,17 @@ async def _open(settings: Settings) -> AsyncGenerator[aiohttp.ClientSession, Non
         yield http
 
 
+def _check_lent(lent: object) -> None:
+    if not isinstance(lent, aiohttp.ClientSession):
+        kind = type(lent).__name__
+        raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {kind}")
+    if "Authorization" in lent.headers or lent.auth is not None:
+        raise ConfigurationError(
+            "the aiohttp session that the client was given has an Authorization of its own, which"
+            " would go out in the place of the client's: give it one without"
+        )
+
+
 def _options_for(lent: aiohttp.ClientSession, settings: Settings) -> Mapping[str, Any]:
     # Middlewares of a request replace those of the session, so keep its own before ours.
     options: dict[str, Any] = {"middlewares": (*lent._middlewares, _send_once)}  # noqa: SLF001
@@ -367,6 +388,26 @@ def _options_for(lent: aiohttp.ClientSession, settings: Settings) -> Mapping[str
     if settings.proxy is not None:
         options["proxy"] = settings.proxy.reveal()
     return options
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Takes no connection from the pool on which something came while it was idle.
+
+    Else those bytes, e.g. the 408 of a server that closes idle connections, would be taken for the
+    answer to the next request. aiohttp looks when a connection goes into the pool, not when it
+    comes out.
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        for _ in range(self.limit):  # as many as the pool can hold; a new one is taken as it is
+            if connection.protocol is None or not connection.protocol.should_close:
+                break
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
+        return connection
 
 
 class _LostConnectionError(aiohttp.ClientConnectionError):
@@ -392,24 +433,41 @@ def _remaining(limit: asyncio.Timeout) -> float:
     return math.inf if end is None else end - asyncio.get_running_loop().time()
 
 
-def _cause(error: Exception, base_url: str) -> str:
-    """Say in our own words what went wrong: aiohttp's may hold headers or a proxy's password."""
+def _lost(error: Exception, base_url: str) -> tuple[str, Applied]:  # noqa: PLR0911  # one for each cause
+    """Say in our own words what went wrong, and whether the service can have acted."""
+    host = urlsplit(base_url).hostname
     match error:
         case aiohttp.ClientHttpProxyError():
-            words = f"the proxy answered {error.status}: check the proxy and its password"
+            return f"the proxy answered {error.status}: check the proxy and its password", "no"
         case aiohttp.ClientProxyConnectionError():
-            words = f"could not connect to the proxy ({_reason(error.os_error)}): check the proxy"
+            return f"could not connect to the proxy ({_reason(error.os_error)}): check it", "no"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host name {host} could not be looked up: check the base URL", "no"
         case aiohttp.ClientConnectorCertificateError():
-            words = f"the TLS certificate of {base_url} is not trusted: check the address, or ssl"
+            return f"the TLS certificate of {host} is not trusted: check the address, or ssl", "no"
+        case aiohttp.ClientSSLError():
+            return f"{host} does not speak TLS as we do: check the base URL, or ssl", "no"
         case aiohttp.ClientConnectorError():
-            words = f"could not connect to {base_url} ({_reason(error.os_error)}): is it running?"
+            reason = _reason(error.os_error)
+            return f"could not connect to {base_url} ({reason}): is it running?", "no"
+        case aiohttp.ConnectionTimeoutError():
+            return f"could not connect to {base_url} in time", "no"
         case aiohttp.ClientPayloadError():
-            words = "the answer was cut short"
+            return "the answer was cut short", "maybe"
         case aiohttp.ClientResponseError():
-            words = f"what came back is not HTTP: check the base URL, {base_url}"
-        case _:
-            words = f"the connection broke before the answer came ({_reason(error)})"
-    return words
+            return f"what came back is not HTTP: check the base URL, {base_url}", "maybe"
+    return f"the connection broke before the answer came ({_reason(error)})", "maybe"
+
+
+def _transport_error(
+    request: Request, words: str, applied: Applied, secrets: tuple[Secret, ...]
+) -> TransportError:
+    return TransportError(
+        f"{named(request.endpoint)}: {words}{uncertainty(request.endpoint, applied)}",
+        method=request.endpoint.method,
+        path=mask(request.target, secrets),
+        applied=applied,
+    )
 
 
 def _reason(error: BaseException) -> str:

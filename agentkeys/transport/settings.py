@@ -103,13 +103,23 @@ def proxy_from_environment(base_url: str) -> Secret | None:
     host = parts.hostname or ""
     if _is_loopback(host) or proxy_bypass(parts.netloc):
         return None
-    proxy = getproxies().get(parts.scheme)
-    return Secret(proxy) if proxy else None
+    given = getproxies().get(parts.scheme)
+    if not given:
+        return None
+    # Without a scheme it is http, as for other programs that read these variables.
+    proxy = Secret(given if "://" in given else f"http://{given}")
+    del given
+    if _proxy_is_wrong(proxy):
+        raise ConfigurationError(
+            f"{parts.scheme.upper()}_PROXY is not an http or https address: set it to one, or pass"
+            " proxy"
+        )
+    return proxy
 
 
 def _checked_base_url(given: Secret | None, service: Service, *, allow_http: bool) -> str:
     address = given or variable(service.base_url_variable) or Secret(service.base_url)
-    fault = _base_url_fault(_split(address), allow_http=allow_http)
+    fault = _base_url_fault(address, allow_http=allow_http)
     if fault:
         raise ConfigurationError(
             f"the base URL of {service.name} {fault}: set base_url or {service.base_url_variable}"
@@ -118,12 +128,13 @@ def _checked_base_url(given: Secret | None, service: Service, *, allow_http: boo
     return address.reveal().rstrip("/")
 
 
-def _base_url_fault(parts: SplitResult | None, *, allow_http: bool) -> str | None:
+def _base_url_fault(address: Secret, *, allow_http: bool) -> str | None:
+    parts = _split(address)
     if parts is None:
         return "is not an http or https address"
     if parts.username is not None or parts.password is not None:
         return "holds a user name or password, which do not belong there"
-    if parts.query or parts.fragment:
+    if "?" in address.reveal() or "#" in address.reveal():  # an empty one swallows the path too
         return "holds a query or a fragment, which do not belong there"
     if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
         return (

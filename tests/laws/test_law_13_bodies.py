@@ -8,10 +8,10 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from samples import NEW_KEY, agentity, agentry
+from samples import NEW_KEY, SECRET, agentity, agentry
 from wire import Wire, answer, raw
 
-from agentkeys import APIError, DecodeError, ServerError, TransportError
+from agentkeys import APIError, DecodeError, Secret, ServerError, TransportError
 from agentkeys.transport.answer import MAX_ANSWER, MAX_ERROR
 
 if TYPE_CHECKING:
@@ -112,11 +112,12 @@ async def test_an_answer_of_nearly_the_bound_is_read():
 
 @pytest.mark.asyncio
 async def test_an_answer_that_is_cut_short_is_a_transport_error():
-    """Less than Content-Length promised is no whole answer."""
+    """Less than Content-Length promised is no whole answer; but the secret that came is kept."""
     async with Wire(answer(201, NEW_KEY, length=5000)) as wire, agentity(wire.url) as client:
         with pytest.raises(TransportError, match="cut short") as caught:
             await client.api_keys.create("x")
     assert caught.value.applied == "maybe"
+    assert caught.value.salvaged == Secret(SECRET)
 
 
 @pytest.mark.asyncio
