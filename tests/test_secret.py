@@ -119,6 +119,11 @@ def test_a_secret_holds_a_str_and_does_not_show_what_else_it_got():
         ("ag_abc.def-1_2!", "ag_**********!"),
         ("(x_ag_abc)", "(x_ag_**********)"),
         ("flag_name", "flag_name"),
+        ("token%3Dag_abc", "token%3Dag_**********"),
+        (r"line\nag_abc", r"line\nag_**********"),
+        ("AGK_LIVE_abc", "AGK_LIVE_**********"),
+        ('{"apiKey": "abc"}', '{"apiKey": "**********"}'),
+        ("api_key=abc&b", "api_key=**********&b"),
         ("https://x/mcp?apiKey=abc&b=1", "https://x/mcp?apiKey=**********&b=1"),
         ("", ""),
     ],
@@ -131,5 +136,13 @@ def test_what_looks_like_a_key_is_masked(text, masked):
 def test_known_secrets_are_masked_in_every_form():
     """A secret is masked as it is, percent-encoded, and as it stands in JSON."""
     secret = Secret('p"ä/ß')
-    shown = mask('p"ä/ß p%22%C3%A4%2F%C3%9F p\\"\\u00e4/\\u00df', [secret, Secret("")])
+    forms = [
+        'p"ä/ß',
+        "p%22%C3%A4%2F%C3%9F",
+        "p%22%c3%a4%2f%c3%9f",
+        'p\\"\\u00e4/\\u00df',
+        'p\\"ä\\/ß',
+        "p&quot;ä/ß",
+    ]
+    shown = mask(" ".join(forms), [secret, Secret("")])
     assert set(shown.split()) == {"**********"}

@@ -9,7 +9,7 @@ import click
 
 from agentkeys.cli import output
 from agentkeys.cli.services import run
-from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError
+from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError, TransportError
 from agentkeys.secret import Secret, mask
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def _create(
 
     try:
         new = await make(keys)
-    except DecodeError as error:
+    except (DecodeError, TransportError) as error:
         if error.salvaged is None:
             raise
         unreadable = error, error.salvaged
@@ -124,7 +124,9 @@ async def _take_back(service: Service[Any], keys: Keys, new: NewKey[Any], reason
     )
 
 
-def _salvage(options: Options, service: Service[Any], error: DecodeError, secret: Secret) -> None:
+def _salvage(
+    options: Options, service: Service[Any], error: DecodeError | TransportError, secret: Secret
+) -> None:
     try:
         _write_secret(options, {service.secret_field: secret.reveal()}, service)
     except (output.OutputError, OSError) as failure:
@@ -132,10 +134,14 @@ def _salvage(options: Options, service: Service[Any], error: DecodeError, secret
         raise click.ClickException(
             f"the key was made, but its secret is lost ({failure}): list the keys, and delete it"
         ) from None
+    fault = (
+        f"cannot be read: expected {error.expected} at {error.json_path}"
+        if isinstance(error, DecodeError)
+        else "was cut short"
+    )
     raise click.ClickException(
         f"the key was made, and this is its secret, which is shown only once: store it; but"
-        f" {service.name}'s answer cannot be read: expected {error.expected} at {error.json_path}:"
-        " list the keys to find its id"
+        f" {service.name}'s answer {fault}: list the keys to find its id"
     )
 
 
@@ -155,9 +161,11 @@ async def _delete_one(options: Options, keys: Keys, key_id: Any) -> dict[str, ob
     try:
         await keys.delete(key_id)
     except AgentKeysError as error:
-        sentence = mask(str(error))
-        output.note(f"Error: the key {key_id} was not deleted: {sentence}")
-        return {"id": key_id, "deleted": False, "error": sentence}
+        # A key may have been pasted where its id belongs.
+        sentence, shown = mask(str(error)), mask(str(key_id))
+        output.note(f"Error: the key {shown} was not deleted: {sentence}")
+        shown_id = key_id if shown == str(key_id) else shown
+        return {"id": shown_id, "deleted": False, "error": sentence}
     if not options.json:
         _report_deleted(key_id)
     return {"id": key_id, "deleted": True}

@@ -164,7 +164,7 @@ class Session:
         token = self._credentials.current() or progress.renewed
         if token is None:
             token = await self._renew(None, progress, limit)
-        if token is not self._checked:  # it may come from credentials that are not ours
+        if token is None or token is not self._checked:  # it may come from credentials that are not ours
             self._checked = checked_token(token, "token that the credentials gave")
         return token
 

@@ -107,6 +107,24 @@ def test_the_secret_in_an_answer_that_cannot_be_read_is_printed(run, wire, form)
     assert SECRET not in ended.err
 
 
+def test_the_secret_in_an_answer_that_was_cut_short_is_printed(run, wire):
+    """So is one that had come when the connection broke."""
+    wire(answer(201, UNREADABLE, length=5000))
+    ended = run("agentity", "create", "ci")
+    assert (ended.code, ended.out) == (1, f"{SECRET}\n")
+    assert "cut short" in ended.err
+
+
+def test_a_key_in_the_place_of_an_id_is_masked(run, wire, monkeypatch):
+    """Whoever pastes a key where its id belongs does not find it in the log."""
+    monkeypatch.setenv("AGENTRY_API_KEY", "ag_token")
+    server = wire(answer(404))
+    monkeypatch.setenv("AGENTRY_BASE_URL", server.url)
+    ended = run("agentry", "delete", "i", "--yes", "ag_pasted1234")
+    assert ended.code == 1
+    assert "pasted1234" not in ended.err + ended.out
+
+
 def test_an_answer_without_a_secret(run, wire):
     """If there is no secret to save, the error alone is reported."""
     wire(answer(201, {"id": 7}))

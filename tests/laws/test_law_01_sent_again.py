@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
+import aiohttp
 import pytest
 from samples import INBOX_KEY, KEY, NEW_INBOX_KEY, NEW_KEY, agentity, agentry, jwt
-from wire import Wire, answer, close, raw, reset
+from wire import Wire, answer, close, hang, raw, reset
 
 from agentkeys import (
     APIError,
     BadRequestError,
+    ClientClosedError,
     DecodeError,
     NotFoundError,
     PasswordLogin,
@@ -239,3 +242,55 @@ async def test_a_service_that_says_400_was_heard():
             await client.api_keys.create("ci")
     assert caught.value.code == "ValidationError"
     assert caught.value.errors == ({"code": "too_small", "path": ["name"]},)
+
+
+async def test_what_came_on_an_idle_connection_is_no_answer():
+    """Bytes that a server sent unasked are not taken for the answer to the next request."""
+    came = asyncio.Event()
+
+    async def chatty(writer):
+        await answer(201, {**NEW_KEY, "id": 1})(writer)
+        await writer.drain()
+        await came.wait()
+        await answer(201, {**NEW_KEY, "id": 666})(writer)
+        await writer.drain()
+
+    chatty.is_reply = True
+    async with Wire(chatty, answer(201, {**NEW_KEY, "id": 2})) as wire:
+        async with agentity(wire.url) as client:
+            assert (await client.api_keys.create("one")).id == 1
+            came.set()
+            stray = client._session._own
+            (held,) = stray._held.values()
+            (pooled,) = (each for pool in held.resource.connector._conns.values() for each in pool)
+            while not pooled[0].should_close:  # noqa: ASYNC110  # a socket has no event
+                await asyncio.sleep(0)
+            assert (await client.api_keys.create("two")).id == 2
+    assert len(wire.requests) == 2
+
+
+async def test_a_middleware_that_replaces_the_body_does_not_make_applied_lie():
+    """With a lent session a create that was on its way may have been acted on."""
+
+    async def signing(request, handler):
+        await request.update_body(await request.body.as_bytes())
+        return await handler(request)
+
+    async with Wire(hang) as wire, aiohttp.ClientSession(middlewares=(signing,)) as lent:
+        client = agentity(wire.url, session=lent)
+        with pytest.raises(RequestError) as caught:
+            await client.api_keys.create("x", timeout=0.1)
+    assert len(wire.requests) == 1
+    assert caught.value.applied == "maybe"
+
+
+async def test_closing_between_two_tries_does_not_make_applied_lie():
+    """A delete that met trouble and then a closed client may have been acted on."""
+    async with Wire(answer(503, headers={"Retry-After": "0.2"})) as wire:
+        client = agentity(wire.url)
+        call = asyncio.create_task(client.api_keys.delete(1))
+        await wire.arrived.wait()
+        await client.close()
+        with pytest.raises((ClientClosedError, RequestError)) as caught:
+            await call
+    assert caught.value.applied == "maybe"

@@ -15,6 +15,7 @@ from wire import Seen, Wire, answer, close, hang
 
 from agentkeys import (
     AuthenticationError,
+    ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
     PasswordLogin,
@@ -417,3 +418,96 @@ async def test_credentials_of_ones_own():
         await client.api_keys.create("x")
     assert vault.reads == 1
     assert wire.requests[0].headers["authorization"] == "Bearer token-1"
+
+
+async def test_a_renewal_that_is_cancelled_before_its_first_step_is_begun_again():
+    """Whoever cancels all tasks at once does not strand the credentials."""
+    async with Wire(Service()) as wire, agentity(wire.url, login()) as client:
+        keep = asyncio.all_tasks()
+        first = asyncio.create_task(client.api_keys.list().collect())
+        while len(asyncio.all_tasks() - keep) < 2:  # noqa: ASYNC110  # the call and its renewal
+            await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - keep:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert await client.api_keys.list(timeout=30).collect() == []
+
+
+async def test_a_loop_that_has_stopped_does_not_hold_the_renewal():
+    """A loop that was left standing, neither running nor closed, holds up nobody."""
+    async with Wire(hang, Service()) as wire:
+        client = agentity(wire.url, login())
+
+        def left_standing() -> asyncio.AbstractEventLoop:
+            loop = asyncio.new_event_loop()
+            waiting = asyncio.wait_for(client.api_keys.list().collect(), 0.05)
+            with pytest.raises(TimeoutError):
+                loop.run_until_complete(waiting)
+            return loop
+
+        loop = await asyncio.to_thread(left_standing)
+        assert await client.api_keys.list(timeout=30).collect() == []
+        await client.close()
+        await asyncio.to_thread(
+            lambda: (
+                [task.cancel() for task in asyncio.all_tasks(loop)],
+                loop.run_until_complete(loop.shutdown_asyncgens()),
+                loop.close(),
+            )
+        )
+
+
+async def test_a_callback_that_hangs_once_is_given_up():
+    """The renewal is bounded with all that it waits for, and the pair is offered again."""
+    offered: list[Tokens] = []
+
+    async def keep(pair: Tokens) -> None:
+        offered.append(pair)
+        if len(offered) == 1:
+            await asyncio.Event().wait()
+
+    service = Service()
+    service.pair()
+    async with Wire(service) as wire:
+        pair = TokenPair("ended", "refresh-1", on_renewal=keep)
+        async with agentity(wire.url, pair, timeout=0.1) as client:
+            with pytest.raises(DeadlineExceededError):
+                await client.api_keys.list().collect()
+            assert await client.api_keys.list(timeout=30).collect() == []
+    assert offered[0] is offered[1]
+
+
+async def test_a_closed_client_does_not_fail_another_that_shares_its_login():
+    """Who waits for the renewal of a client that is closed takes it over."""
+    service, shared = Service(), login()
+    async with Wire(hang, service) as wire, agentity(wire.url, shared) as open_one:
+        closing = agentity(wire.url, shared)
+        first = asyncio.create_task(closing.api_keys.list().collect())
+        await wire.arrived.wait()
+        second = asyncio.create_task(open_one.api_keys.list(timeout=30).collect())
+        await asyncio.sleep(0)
+        await closing.close()
+        with pytest.raises((ClientClosedError, TransportError)):
+            await first
+        assert await second == []
+
+
+@pytest.mark.parametrize("token", ["a-str", None, Secret("a b"), Secret("")])
+async def test_what_foreign_credentials_give_is_checked(token):
+    """No Secret, or none that a header can hold, is a sentence and no request."""
+
+    class Vault:
+        def current(self):
+            return token
+
+        async def renew(self, caller, refused, timeout):
+            return token
+
+        def secrets(self):
+            return ()
+
+    async with Wire(answer(201, NEW_KEY)) as wire, agentity(wire.url, Vault()) as client:
+        with pytest.raises(ConfigurationError, match="the credentials gave"):
+            await client.api_keys.create("x")
+    assert wire.requests == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 from samples import NEW_KEY, TOKEN, agentity, agentry
 from wire import Wire, answer
@@ -79,6 +80,8 @@ async def test_a_base_path_is_kept():
         "https://user:hunter2@example.com",
         "https://example.com?apiKey=hunter2",
         "https://example.com/#hunter2",
+        "https://example.com/?",
+        "https://example.com/#",
         "https://example.com:99999",
         "https://exa mple.com",
         "https://example.com\n",
@@ -184,3 +187,29 @@ def test_a_proxy_that_cannot_be_is_refused(proxy):
     with pytest.raises(ConfigurationError, match="proxy") as caught:
         AgentityClient("token", proxy=proxy)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_a_proxy_without_a_scheme_is_http(monkeypatch):
+    """Other programs read HTTP_PROXY=host:port so, and so do we."""
+    async with Wire(answer(200, {"apiKeys": []})) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removeprefix("http://"))
+        async with AgentityClient(
+            "token", base_url="http://agentity.test", allow_http=True
+        ) as client:
+            await client.api_keys.list().collect()
+    assert len(proxy.requests) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_session_with_an_authorization_of_its_own_is_refused():
+    """It would go out in the place of ours, and to the refresh that must have none."""
+    for lent in (
+        aiohttp.ClientSession(headers={"Authorization": "Bearer other"}),
+        aiohttp.ClientSession(headers={"authorization": "x"}),
+    ):
+        async with lent:
+            with pytest.raises(ConfigurationError, match="Authorization of its own"):
+                agentity("http://127.0.0.1:9", session=lent)
+    with pytest.raises(ConfigurationError, match="session must be"):
+        agentity("http://127.0.0.1:9", session=3)

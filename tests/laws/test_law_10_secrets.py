@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import json
 import logging
 import pickle
+import weakref
 from urllib.parse import quote
 
 import attrs
@@ -284,3 +286,72 @@ async def test_nothing_is_salvaged_where_no_secret_is():
                 with pytest.raises(DecodeError) as caught:
                     await call
                 assert caught.value.salvaged is None
+
+
+@pytest.mark.asyncio
+async def test_credentials_that_fail_to_name_their_secrets_leak_none():
+    """Not even what aiohttp raised before, which holds the Authorization header."""
+
+    class Vault:
+        def current(self):
+            return Secret(TOKEN)
+
+        async def renew(self, caller, refused, timeout):
+            return self.current()
+
+        def secrets(self):
+            raise RuntimeError("sealed")
+
+    async with Wire(close) as wire, agentity(wire.url, Vault()) as client:
+        with pytest.raises(RuntimeError, match="sealed") as caught:
+            await client.api_keys.create("x")
+    assert_no_leak(shown(caught.value))
+
+
+@pytest.mark.asyncio
+async def test_a_login_that_cannot_be_read_has_nothing_to_salvage():
+    """An access token is no new key, and the error does not say that it is."""
+    async with Wire(answer(200, {"accessToken": ACCESS})) as wire:
+        async with agentity(wire.url, PasswordLogin("me@example.com", PASSWORD)) as client:
+            with pytest.raises(DecodeError) as caught:
+                await client.api_keys.create("x")
+    assert caught.value.salvaged is None
+    assert "salvaged" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_a_failed_call_leaves_no_cycle():
+    """An error that is dropped frees what it held at once, and not when a collector comes by."""
+    async with Wire(answer(400)) as wire, agentity(wire.url) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            try:
+                await client.api_keys.create("x")
+            except AgentKeysError as error:
+                dropped = weakref.ref(error)
+            assert dropped() is None
+        finally:
+            gc.enable()
+
+
+@pytest.mark.asyncio
+async def test_a_secret_that_is_cut_in_two_is_masked():
+    """Where an error's body is cut off at our bound, no half of a token remains."""
+    padding = b" " * (64 * 1024 - 30)
+    async with Wire(answer(400, b"you sent" + padding[8:] + TOKEN.encode() * 2)) as wire:
+        async with agentity(wire.url, TOKEN) as client:
+            with pytest.raises(AgentKeysError) as caught:
+                await client.api_keys.create("x")
+    assert "you sent" in str(caught.value)
+    assert TOKEN[:8] not in shown(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_a_number_that_is_a_password_is_masked():
+    """Details may be numbers, and so may passwords."""
+    async with Wire(answer(400, {"errors": [{"value": 12345678}]})) as wire:
+        async with agentity(wire.url, "12345678") as client:
+            with pytest.raises(AgentKeysError) as caught:
+                await client.api_keys.create("x")
+    assert "12345678" not in shown(caught.value)
