@@ -105,7 +105,7 @@ async def test_two_at_once_meet_two_faults(api):
 
 @pytest.mark.asyncio
 async def test_a_request_that_was_acted_on_is_past_every_fault_before(api_of):
-    """One that comes too late for the fault after the commit does not meet the next in the queue."""
+    """One that comes too late for a fault after the commit does not meet the next one."""
     both = asyncio.Barrier(2)
 
     @web.middleware
