@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from agentkeys.transport.convert import Reader
     from agentkeys.transport.endpoint import Endpoint, Request
 
-__all__ = ["MAX_ANSWER", "MAX_ERROR", "Answer", "End", "named", "read", "refused", "uncertainty"]
+__all__ = [
+    "MAX_ANSWER",
+    "MAX_ERROR",
+    "Answer",
+    "End",
+    "named",
+    "read",
+    "refused",
+    "unanswered",
+    "uncertainty",
+]
 
 End: TypeAlias = Literal["whole", "cut short", "too long"]
 
@@ -72,17 +82,10 @@ def read(request: Request, answer: Answer, reader: Reader, secrets: tuple[Secret
     found = _record(answer, wanted, reader)
     if not isinstance(found, BadValue):
         return found
-    path = mask(request.target, secrets)
     salvaged = _salvaged(answer.body, _secret_field(request.endpoint, reader))
     if answer.end == "cut short":
-        return TransportError(
-            f"{named(request.endpoint)}: the answer was cut short"
-            f"{f': {_STORE_IT}' if salvaged else uncertainty(request.endpoint, 'maybe')}",
-            salvaged=salvaged,
-            method=request.endpoint.method,
-            path=path,
-        )
-    return _unreadable(request, found, salvaged, path)
+        return unanswered(request, "the answer was cut short", "maybe", secrets, salvaged)
+    return _unreadable(request, found, salvaged, mask(request.target, secrets))
 
 
 def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
@@ -102,6 +105,24 @@ def _secret_field(endpoint: Endpoint[Any], reader: Reader) -> str | None:
     if endpoint.returns is None or endpoint.authorization != "Bearer":
         return None
     return reader.secret_field(endpoint.returns)
+
+
+def unanswered(
+    request: Request,
+    words: str,
+    applied: Applied,
+    secrets: tuple[Secret, ...],
+    salvaged: Secret | None = None,
+) -> TransportError:
+    """Return the error of a request that got no whole answer; *words* say why."""
+    advice = f": {_STORE_IT}" if salvaged else uncertainty(request.endpoint, applied)
+    return TransportError(
+        f"{named(request.endpoint)}: {words}{advice}",
+        salvaged=salvaged,
+        method=request.endpoint.method,
+        path=mask(request.target, secrets),
+        applied=applied,
+    )
 
 
 def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> APIError:

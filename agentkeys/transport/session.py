@@ -39,7 +39,7 @@ from agentkeys.transport.answer import (
     read,
     refused,
     request_id,
-    uncertainty,
+    unanswered,
 )
 from agentkeys.transport.endpoint import Endpoint, Request, build
 from agentkeys.transport.json import dumps
@@ -164,7 +164,9 @@ class Session:
         token = self._credentials.current() or progress.renewed
         if token is None:
             token = await self._renew(None, progress, limit)
-        if token is None or token is not self._checked:  # it may come from credentials that are not ours
+        if (
+            token is None or token is not self._checked
+        ):  # it may come from credentials that are not ours
             self._checked = checked_token(token, "token that the credentials gave")
         return token
 
@@ -236,7 +238,7 @@ class Session:
         if answer is not None:
             result = self._read(request, answer, secrets)
         elif lost is not None:
-            result = _transport_error(request, *lost, secrets)
+            result = unanswered(request, *lost, secrets)
         else:  # the session was closed under the call, and aiohttp does not always say so
             raise ClientClosedError("the client was closed during the call", applied="maybe")
         if logger.isEnabledFor(logging.DEBUG):
@@ -457,17 +459,6 @@ def _lost(error: Exception, base_url: str) -> tuple[str, Applied]:  # noqa: PLR0
         case aiohttp.ClientResponseError():
             return f"what came back is not HTTP: check the base URL, {base_url}", "maybe"
     return f"the connection broke before the answer came ({_reason(error)})", "maybe"
-
-
-def _transport_error(
-    request: Request, words: str, applied: Applied, secrets: tuple[Secret, ...]
-) -> TransportError:
-    return TransportError(
-        f"{named(request.endpoint)}: {words}{uncertainty(request.endpoint, applied)}",
-        method=request.endpoint.method,
-        path=mask(request.target, secrets),
-        applied=applied,
-    )
 
 
 def _reason(error: BaseException) -> str:
