@@ -5,6 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 from samples import KEY, NEW_INBOX_KEY, NEW_KEY, TOKEN, agentity, agentry
+from wire import Wire, answer
 from yarl import URL
 
 import agentkeys
@@ -49,18 +50,37 @@ async def test_a_faked_error_is_an_error(mocked):
             await client.api_keys.create("x")
 
 
-async def test_what_every_request_bears(mocked):
-    """Who we are, what we want, what we send; and nothing else."""
+async def test_a_request_is_made_as_the_laws_want_it(mocked):
+    """No redirects, a JSON body, and the token in its header alone."""
     mocked.post(URL_OF_KEYS, status=201, payload=NEW_KEY)
     async with agentity("https://agentity.test") as client:
         await client.api_keys.create("x")
     sent = mocked.requests["POST", URL(URL_OF_KEYS)][0].kwargs
-    assert set(sent["headers"]) == {"Accept", "Authorization", "User-Agent"}
-    assert sent["headers"]["User-Agent"].startswith(f"agentkeys/{agentkeys.__version__} ")
-    assert sent["headers"]["Authorization"] == f"Bearer {TOKEN}"
-    assert sent["headers"]["Accept"] == "application/json"
+    assert sent["headers"] == {"Authorization": f"Bearer {TOKEN}"}
     assert sent["allow_redirects"] is False
     assert sent["data"].content_type == "application/json"
+
+
+@pytest.mark.parametrize("is_lent", [False, True])
+async def test_what_every_request_bears(is_lent):
+    """Who we are, what we want, what we send; and nothing else."""
+    async with Wire(answer(201, NEW_KEY)) as wire, aiohttp.ClientSession() as lent:
+        async with agentity(wire.url, session=lent if is_lent else None) as client:
+            await client.api_keys.create("x")
+    headers = wire.requests[0].headers
+    assert headers["user-agent"].startswith(f"agentkeys/{agentkeys.__version__} ")
+    assert headers["authorization"] == f"Bearer {TOKEN}"
+    assert headers["accept"] == "application/json"
+    assert headers["content-type"] == "application/json"
+    assert set(headers) == {
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    }
 
 
 async def test_an_encoded_address_stays_encoded(mocked):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -74,7 +74,9 @@ class Answer:
         return 200 <= self.status < 300
 
 
-def read(request: Request, answer: Answer, reader: Reader, secrets: tuple[Secret, ...]) -> Any:
+def read(
+    request: Request, answer: Answer, reader: Reader, secrets: Callable[[], tuple[Secret, ...]]
+) -> Any:
     """Return the record that a 2xx answer holds, or the error that says why it does not."""
     wanted = request.endpoint.returns
     if answer.end == "whole" and wanted is None:
@@ -84,8 +86,8 @@ def read(request: Request, answer: Answer, reader: Reader, secrets: tuple[Secret
         return found
     salvaged = _salvaged(answer.body, _secret_field(request.endpoint, reader))
     if answer.end == "cut short":
-        return unanswered(request, "the answer was cut short", "maybe", secrets, salvaged)
-    return _unreadable(request, found, salvaged, mask(request.target, secrets))
+        return unanswered(request, "the answer was cut short", "maybe", secrets(), salvaged)
+    return _unreadable(request, found, salvaged, mask(request.target, secrets()))
 
 
 def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:

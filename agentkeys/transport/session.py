@@ -27,15 +27,12 @@ from agentkeys.errors import (
     ClientClosedError,
     ConfigurationError,
     RequestError,
-    TransportError,
 )
-from agentkeys.secret import Secret, mask
 from agentkeys.transport import check
 from agentkeys.transport.answer import (
     MAX_ANSWER,
     MAX_ERROR,
     Answer,
-    named,
     read,
     refused,
     request_id,
@@ -52,6 +49,7 @@ if TYPE_CHECKING:
 
     from agentkeys.credentials import Credentials
     from agentkeys.errors import Applied
+    from agentkeys.secret import Secret
     from agentkeys.transport.answer import End
     from agentkeys.transport.settings import Settings
 
@@ -61,9 +59,12 @@ T = TypeVar("T")
 
 logger: Final = logging.getLogger("agentkeys")
 
-_USER_AGENT: Final = (
-    f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
-)
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "User-Agent": (
+        f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
+    ),
+}
 # The deadline is ours, around the whole call; aiohttp's own five minutes would cut into it.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _NONE: Final[Mapping[str, Any]] = {}
@@ -88,7 +89,7 @@ class Session:
         self._settings = settings
         self._credentials = credentials
         self._closed = False
-        self._checked: Secret | None = None
+        self._checked: object = _NONE
         self._lent = lent
         self._own = PerLoop(partial(_open, settings))
         if lent is not None:
@@ -222,7 +223,6 @@ class Session:
         """Send *request* once; return the record that answers it, or the error."""
         begun = time.perf_counter()
         http = await self._http(progress)
-        secrets = self._secrets(authorization)
         progress.begin()
         answer = lost = None
         try:
@@ -236,9 +236,9 @@ class Session:
                 interruption.__context__ = None
                 raise interruption.with_traceback(None)  # noqa: B904  # it is the same one
         if answer is not None:
-            result = self._read(request, answer, secrets)
+            result = self._read(request, answer, authorization)
         elif lost is not None:
-            result = unanswered(request, *lost, secrets)
+            result = unanswered(request, *lost, self._secrets(authorization))
         else:  # the session was closed under the call, and aiohttp does not always say so
             raise ClientClosedError("the client was closed during the call", applied="maybe")
         if logger.isEnabledFor(logging.DEBUG):
@@ -271,7 +271,7 @@ class Session:
         progress: Progress,
     ) -> Answer:
         endpoint = request.endpoint
-        headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
+        headers = {} if self._lent is None else dict(_HEADERS)
         if authorization is not None and endpoint.authorization is not None:
             headers["Authorization"] = f"{endpoint.authorization} {authorization.reveal()}"
         body = None if request.json is None else _Body(dumps(request.json), progress)
@@ -294,10 +294,12 @@ class Session:
         """Return what our own sessions were opened with, and a lent one must be told each time."""
         return _NONE if self._lent is None else _options_for(self._lent, self._settings)
 
-    def _read(self, request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> Any:
-        if answer.succeeded:
-            return read(request, answer, self._settings.service.reader, secrets)
-        return refused(request, answer, secrets)
+    def _read(self, request: Request, answer: Answer, authorization: Secret | None) -> Any:
+        if not answer.succeeded:
+            return refused(request, answer, self._secrets(authorization))
+        # A function, for the happy path has no use for the secrets.
+        secrets = partial(self._secrets, authorization)
+        return read(request, answer, self._settings.service.reader, secrets)
 
     def _secrets(self, authorization: Secret | None) -> tuple[Secret, ...]:
         known = tuple(self._credentials.secrets())
@@ -363,6 +365,7 @@ async def _open(settings: Settings) -> AsyncGenerator[aiohttp.ClientSession, Non
     proxy = settings.proxy or proxy_from_environment(settings.base_url)
     async with aiohttp.ClientSession(
         connector=connector,
+        headers=_HEADERS,
         # A cookie would be one more secret to keep.
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(_send_once,),
