@@ -56,7 +56,7 @@ async def test_a_request_is_made_as_the_laws_want_it(mocked):
     async with agentity("https://agentity.test") as client:
         await client.api_keys.create("x")
     sent = mocked.requests["POST", URL(URL_OF_KEYS)][0].kwargs
-    assert sent["headers"] == {"Authorization": f"Bearer {TOKEN}"}
+    assert sent["headers"]["Authorization"] == f"Bearer {TOKEN}"
     assert sent["allow_redirects"] is False
     assert sent["data"].content_type == "application/json"
 

@@ -43,8 +43,13 @@ class PerLoop(Generic[R]):
         self._held: dict[asyncio.AbstractEventLoop, _Held[R]] = {}
         forks.watch(self)
 
+    def current(self) -> R | None:
+        """Return the running loop's resource if it is open."""
+        held = self._held.get(asyncio.get_running_loop())
+        return None if held is None else held.resource
+
     async def get(self) -> R:
-        """Return the running loop's resource; it never suspends once that is open."""
+        """Return the running loop's resource, and open it first if it is not."""
         loop = asyncio.get_running_loop()
         held = self._held.get(loop)
         if held is None:

@@ -165,9 +165,7 @@ class Session:
         token = self._credentials.current() or progress.renewed
         if token is None:
             token = await self._renew(None, progress, limit)
-        if (
-            token is None or token is not self._checked
-        ):  # it may come from credentials that are not ours
+        if token is not self._checked:  # it may come from credentials that are not ours
             self._checked = checked_token(token, "token that the credentials gave")
         return token
 
@@ -251,7 +249,7 @@ class Session:
                 "the client is closed: make another one", applied=progress.applied
             )
         if self._lent is None:
-            return await self._own.get()
+            return self._own.current() or await self._own.get()
         if self._lent.closed:
             raise ClientClosedError(
                 "the aiohttp session that the client was given is closed", applied=progress.applied
