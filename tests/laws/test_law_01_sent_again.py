@@ -279,7 +279,7 @@ async def test_a_middleware_that_replaces_the_body_does_not_make_applied_lie():
     async with Wire(hang) as wire, aiohttp.ClientSession(middlewares=(signing,)) as lent:
         client = agentity(wire.url, session=lent)
         with pytest.raises(RequestError) as caught:
-            await client.api_keys.create("x", timeout=0.1)
+            await client.api_keys.create("x", timeout=1)
     assert len(wire.requests) == 1
     assert caught.value.applied == "maybe"
 

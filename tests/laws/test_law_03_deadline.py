@@ -43,7 +43,9 @@ async def test_a_call_ends_with_its_timeout(trouble, own):
             with pytest.raises(DeadlineExceededError, match=f"{TICK} s") as caught:
                 await client.api_keys.create("x", timeout=None if own else TICK)
     assert isinstance(caught.value, TimeoutError)
-    assert (caught.value.applied, caught.value.attempts) == ("maybe", 1)
+    assert caught.value.attempts == 1
+    # A slow machine may spend all of it on connecting; never "no" once the service has it.
+    assert caught.value.applied == "maybe" or not wire.requests
 
 
 async def test_a_login_that_hangs_ends_with_the_calls_timeout():
