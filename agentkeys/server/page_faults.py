@@ -10,7 +10,6 @@ from multidict import MultiDict
 
 from agentkeys.server.answers import json_response
 from agentkeys.server.fault_kinds import CycledCursors, EmptyPage, Kind
-from agentkeys.server.protocol import request_id
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -53,8 +52,6 @@ def with_own_cursor(request: web.Request) -> web.Request:
     query.popall(_PARAMETER)
     if cursor.own:
         query[_PARAMETER] = cursor.own
-    # The answer carries the id of the request that came.
-    request_id(request)
     return request.clone(rel_url=request.rel_url.with_query(query))
 
 

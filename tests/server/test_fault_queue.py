@@ -7,6 +7,7 @@ import contextlib
 import math
 import threading
 import time
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -149,21 +150,24 @@ async def test_faults_can_be_added_before_the_start_and_stay_for_the_next(api_of
             assert await statuses(api_of(service), 1) == [expected]
 
 
-@pytest.mark.asyncio
-async def test_one_that_hangs_can_be_let_go_in_the_next_run(api_of):
-    """What a fault was in one run does not keep it from being removed in another."""
+def test_one_that_hangs_can_be_let_go_in_the_next_run():
+    """What a fault was in one run, and one loop, does not keep it from being removed in another."""
     service = LocalService()
-    fault = service.faults.add(CREATES, NeverAnswer(), times="always")
-    for hits in (1, 2):
-        async with service:
-            hanging = asyncio.create_task(api_of(service).create())
+    fault = service.faults.add(LISTS, NeverAnswer(), times="always")
+
+    async def run(hits):
+        async with asyncio.timeout(10), service:
+            url = urlsplit(service.url)
+            reader, writer = await asyncio.open_connection(url.hostname, url.port)
+            writer.write(b"GET /human/v0/api-keys HTTP/1.1\r\nHost: x\r\n\r\n")
             await fault.wait(hits)
             if hits == 2:
                 fault.remove()
-                with pytest.raises(aiohttp.ServerDisconnectedError):
-                    await hanging
-        await asyncio.wait([hanging])
-    assert isinstance(hanging.exception(), aiohttp.ServerDisconnectedError)
+                assert await reader.read() == b""
+            writer.close()
+
+    for hits in (1, 2):
+        asyncio.run(run(hits))
 
 
 @pytest.mark.asyncio
@@ -172,10 +176,38 @@ async def test_any_thread_may_add_and_remove(api):
     fault = api.service.faults.add(LISTS, Delay(math.inf))
     waiting = asyncio.create_task(listing(api))
     await fault.wait()
+    # Now the loop says so if another thread does what only its own may do.
+    asyncio.get_running_loop().set_debug(True)
     thread = threading.Thread(target=fault.remove)
     thread.start()
-    assert (await waiting).status == 200
+    async with asyncio.timeout(10):
+        assert (await waiting).status == 200
     thread.join()
+
+
+@pytest.mark.asyncio
+async def test_clearing_lets_go_too(api):
+    """Nothing waits at a fault that is no more."""
+    fault = api.service.faults.add(LISTS, Delay(math.inf))
+    waiting = asyncio.create_task(listing(api))
+    await fault.wait()
+    api.service.faults.clear()
+    async with asyncio.timeout(10):
+        assert (await waiting).status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_fault_that_is_removed_while_a_request_comes_holds_nothing_back(api):
+    """The head has met it; when the body is there, it is gone."""
+    fault = api.service.faults.add(CREATES, Delay(math.inf))
+    head = f"POST {api.tenant} HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n"
+    head += f"Authorization: Bearer {api.service.agentry_token}\r\n\r\n"
+    async with asyncio.timeout(10), api.connection() as (reader, writer):
+        writer.write(head.encode())
+        await fault.wait()
+        fault.remove()
+        writer.write(b'{"name":"a"}')
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
 
 
 @pytest.mark.asyncio
@@ -231,6 +263,31 @@ async def test_closing_ends_at_once_what_is_held_back(api, kind, when):
     writer.close()
 
 
+@pytest.mark.asyncio
+async def test_what_would_be_held_back_once_it_closes_is_not_begun(api_of):
+    """A request that was under way meets its fault, and delays the end no longer than itself."""
+    taken, go = asyncio.Event(), asyncio.Event()
+
+    @web.middleware
+    async def wait(request, handler):
+        taken.set()
+        await go.wait()
+        return await handler(request)
+
+    async with LocalService(middlewares=[wait]) as service:
+        fault = service.faults.add(LISTS, HugeBody(), when="after")
+        holding = asyncio.create_task(hold(api_of(service), fault))
+        await taken.wait()
+        closing = asyncio.create_task(service.close())
+        await asyncio.sleep(0)
+        start = time.perf_counter()
+        go.set()
+        await closing
+        assert time.perf_counter() - start < 1
+        assert fault.hits == 1
+        (await holding)[1].close()
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.asyncio
 async def test_a_delay_that_closing_cuts_short_is_no_answer_and_no_act(api_of, tmp_path, when):
@@ -261,6 +318,35 @@ async def test_a_client_that_goes_away_ends_what_is_held_back(api, kind):
     async with asyncio.timeout(10):
         while len(asyncio.all_tasks()) > before:
             await listing(api)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_client_that_has_gone_already_is_not_waited_for(api_of, caplog, early):
+    """Its connection ended while the service acted: a delay of the answer is over at once."""
+
+    @web.middleware
+    async def hang_up(request, handler):
+        is_create = request.method == "POST"
+        if is_create and early:
+            request.protocol.force_close()
+        answer = await handler(request)
+        if is_create:
+            request.protocol.force_close()
+        return answer
+
+    async with LocalService(middlewares=[hang_up]) as service:
+        api = api_of(service)
+        await listing(api)
+        before = len(asyncio.all_tasks())
+        fault = service.faults.add(CREATES, Delay(math.inf), when="after")
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await api.create()
+        await fault.wait()
+        async with asyncio.timeout(10):
+            while len(asyncio.all_tasks()) > before:
+                await listing(api)
+    assert caplog.records == []
 
 
 @pytest.mark.asyncio
