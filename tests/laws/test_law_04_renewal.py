@@ -248,7 +248,7 @@ async def test_a_call_that_is_cancelled_does_not_end_the_renewal_of_others():
 async def test_an_impatient_leader_does_not_fail_the_others():
     """A waiting call with more time takes over when the leader's time is up."""
     service = Service()
-    async with Wire(hang, service) as wire, agentity(wire.url, login(), timeout=0.1) as client:
+    async with Wire(hang, service) as wire, agentity(wire.url, login(), timeout=0.5) as client:
         leader = asyncio.create_task(client.api_keys.list().collect())
         await wire.arrived.wait()
         patient = asyncio.create_task(client.api_keys.list(timeout=60).collect())
@@ -471,7 +471,7 @@ async def test_a_callback_that_hangs_once_is_given_up():
     service.pair()
     async with Wire(service) as wire:
         pair = TokenPair("ended", "refresh-1", on_renewal=keep)
-        async with agentity(wire.url, pair, timeout=0.1) as client:
+        async with agentity(wire.url, pair, timeout=0.5) as client:
             with pytest.raises(DeadlineExceededError):
                 await client.api_keys.list().collect()
             assert await client.api_keys.list(timeout=30).collect() == []
