@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, TypeGuard
 
 from aiohttp import web
@@ -11,7 +12,7 @@ from agentkeys.server.holding import Holding
 from agentkeys.server.page_faults import with_own_cursor
 from agentkeys.server.protocol import request_id
 from agentkeys.server.routes import route_of
-from agentkeys.server.spoiling import spoiled
+from agentkeys.server.spoiling import Broken, spoiled
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -47,11 +48,20 @@ class Entrance:
 
         @web.middleware
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if requests.limit:
-                requests.note(request, route_of(request), request_id(request))
-            if not faults.were_added:
+            if faults.were_added:
+                handler = functools.partial(self._enter, handler=handler, unavailable=unavailable)
+            if not requests.limit:
                 return await handler(request)
-            return await self._enter(request, handler, unavailable)
+            entry = requests.note(request, route_of(request), request_id(request))
+            try:
+                answer = await handler(request)
+            # Only a middleware of the user's can have raised it.
+            except Exception as error:
+                entry.status = error.status if isinstance(error, web.HTTPException) else 500
+                raise
+            if not (isinstance(answer, Broken) and answer.is_silent):
+                entry.status = answer.status
+            return answer
 
         return enter
 

@@ -7,13 +7,12 @@ they do come through here.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
 from agentkeys.server.log import logger
-from agentkeys.server.record import note_status
 from agentkeys.server.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:
@@ -27,7 +26,9 @@ def request_id(request: BaseRequest) -> str:
     """Return the id of the request, which its answer carries as ``X-Request-Id``."""
     known = request.get(_ID)
     if known is None:
-        request[_ID] = known = f"req_{secrets.token_hex(12)}"
+        # A name and no secret. Asking the system for its bytes would let go of the GIL, and wait
+        # until the database's thread gives it back.
+        request[_ID] = known = f"req_{random.getrandbits(96):024x}"
     return known
 
 
@@ -93,7 +94,6 @@ class Protocol(web.RequestHandler):
             resp = refusal_response(request.path, from_http_exception(resp))
         if not resp.prepared:
             resp.headers["X-Request-Id"] = request_id(request)
-        note_status(request, resp.status)
         return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:

@@ -6,8 +6,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import mask
 from agentkeys.server.checks import is_whole
@@ -16,6 +14,7 @@ from agentkeys.server.tally import PATIENCE, Tally
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiohttp import web
     from yarl import URL
 
 _MASK: Final = "**********"
@@ -44,15 +43,14 @@ class RecordedRequest:
     status: int | None
 
 
-class _Entry:
+class Entry:
+    """A request in the record, whose status may change."""
+
     __slots__ = ("request", "status")
 
     def __init__(self, request: tuple[str, str, str | None, str]) -> None:
         self.request = request
         self.status: int | None = None
-
-
-_ENTRY: Final = web.RequestKey("entry", _Entry)
 
 
 class Requests:
@@ -65,7 +63,7 @@ class Requests:
         if not is_whole(limit) or limit < 0:
             raise InvalidArgumentError("recorded_requests is a number of requests, 0 for none")
         self.limit = limit
-        self._entries: deque[_Entry] = deque(maxlen=limit)
+        self._entries: deque[Entry] = deque(maxlen=limit)
         self._tally = Tally("requests that came")
 
     def __repr__(self) -> str:
@@ -101,22 +99,15 @@ class Requests:
         self._entries.clear()
         self._tally.count = 0
 
-    def note(self, request: web.Request, route: str | None, request_id: str) -> None:
-        """Note that *request* came."""
-        entry = _Entry((request.method, _shown_path(request.rel_url), route, request_id))
-        request[_ENTRY] = entry
+    def note(self, request: web.Request, route: str | None, request_id: str) -> Entry:
+        """Note that *request* came, and return its entry, for its status."""
+        entry = Entry((request.method, _shown_path(request.rel_url), route, request_id))
         self._entries.append(entry)
         self._tally.add()
+        return entry
 
 
-def note_status(request: web.BaseRequest, status: int | None) -> None:
-    """Note the status with which *request*, if it is recorded, is answered."""
-    entry = request.get(_ENTRY)
-    if entry is not None:
-        entry.status = status
-
-
-def _shown(entry: _Entry) -> RecordedRequest:
+def _shown(entry: Entry) -> RecordedRequest:
     return RecordedRequest(*entry.request, entry.status)
 
 

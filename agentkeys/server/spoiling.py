@@ -24,7 +24,6 @@ from agentkeys.server.fault_kinds import (
 )
 from agentkeys.server.holding import reset
 from agentkeys.server.page_faults import spoiled_page
-from agentkeys.server.record import note_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +57,14 @@ class Broken(web.Response):
         self._fault = fault
         self._holding = holding
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether not even its status is sent."""
+        return isinstance(self._fault.kind, _SILENT)
+
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Send what is to be sent, and end the connection."""
         kind = self._fault.kind
-        if isinstance(kind, _SILENT):
-            note_status(request, None)
         with self._holding.sending(request):
             for step in steps(kind, self):
                 await self._do(step, request)

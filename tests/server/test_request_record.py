@@ -11,7 +11,7 @@ from aiohttp import web
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.server import LocalService, RecordedRequest
-from agentkeys.server.faults import CREATES, LISTS, Answer, HalfBody, NeverAnswer, Reset
+from agentkeys.server.faults import CREATES, LISTS, Answer, Close, HalfBody, NeverAnswer, Reset
 
 
 def in_short(service):
@@ -65,10 +65,11 @@ async def test_a_request_is_there_before_it_is_answered(api):
     await fault.wait()
     assert in_short(api.service) == [("GET", api.inbox, None)]
     listing.cancel()
-    api.service.faults.add(CREATES, Reset(), when="after")
-    with pytest.raises(aiohttp.ClientError):
-        await api.create()
-    assert api.service.requests[-1].status is None
+    for kind in (Reset(), Close()):
+        api.service.faults.add(CREATES, kind, when="after")
+        with pytest.raises(aiohttp.ClientError):
+            await api.create()
+        assert api.service.requests[-1].status is None
 
 
 @pytest.mark.asyncio
