@@ -267,7 +267,18 @@ class LocalService:
 
     def start(self) -> None:
         """Start to serve; ``with`` does it too."""
-        self._portal.run(self._twin.start)
+        try:
+            self._portal.run(self._twin.start)
+        except BaseException:
+            if not self._is_running():
+                self._portal.stop()  # or the thread would stay until this object is collected
+            raise
+
+    def _is_running(self) -> bool:
+        try:
+            return bool(self._twin.url)
+        except ConfigurationError:
+            return False
 
     def close(self) -> None:
         """Finish the requests under way, and end. Twice is fine."""

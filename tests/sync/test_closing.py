@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -173,8 +174,8 @@ def test_a_call_that_comes_too_late_for_the_loop_is_refused():
     posted.wait()
     with ThreadPoolExecutor() as pool:
         call = pool.submit(portal.run, nothing)
-        while not worker.waiting:
-            pass
+        while not (worker.waiting or call.done()):
+            time.sleep(0)  # it yields to the threads that it waits for
         go.set()
         with pytest.raises(ClientClosedError) as caught:
             call.result(PATIENCE)
