@@ -27,12 +27,16 @@ __all__ = [
     "DecodeError",
     "InvalidArgumentError",
     "NotFoundError",
+    "OrphanKeyError",
     "PaginationError",
     "PermissionDeniedError",
     "RateLimitError",
     "RequestError",
     "ServerError",
+    "StoreConflictError",
+    "StoreError",
     "TransportError",
+    "UncertainCreateError",
     "UnprocessableError",
 ]
 
@@ -184,6 +188,70 @@ class PaginationError(RequestError):
     ) -> None:
         super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
         self.page_token = page_token
+
+
+class OrphanKeyError(RequestError):
+    """A key may exist on the service whose secret nobody holds, and it could not be deleted.
+
+    Attributes:
+        name: the key's name on the service, by which it can be found.
+        key_id: its id, or None if that is not known.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        name: str = "",
+        key_id: str | int | None = None,
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "maybe",
+    ) -> None:
+        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.name = name
+        self.key_id = key_id
+
+
+class UncertainCreateError(RequestError):
+    """Whether a key of a given name was made is not known, and the name does not tell.
+
+    Attributes:
+        name: the key's name.
+        candidates: the ids of the keys of that name that were not there before.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        name: str = "",
+        candidates: tuple[str | int, ...] = (),
+        method: str = "",
+        path: str = "",
+        attempts: int = 1,
+        applied: Applied = "maybe",
+    ) -> None:
+        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.name = name
+        self.candidates = candidates
+
+
+class StoreError(AgentKeysError):
+    """A store of secrets cannot be used.
+
+    Attributes:
+        store: which one: where the secret lies, or would.
+    """
+
+    def __init__(self, text: str, *, store: str = "") -> None:
+        super().__init__(text)
+        self.store = store
+
+
+class StoreConflictError(StoreError):
+    """A store holds something else than was expected, and it was left as it is."""
 
 
 class APIError(RequestError):
