@@ -18,7 +18,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
-from agentkeys.keys import Record
+from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport import check
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agentkeys.credentials import Credentials
+    from agentkeys.keys import Scope
     from agentkeys.transport.session import Session
 
 __all__ = [
@@ -80,6 +81,10 @@ class NewApiKey(ApiKey):
         """The secret, `key`."""
         return self.key
 
+    def listed(self) -> ApiKey:
+        """Return the key as it is listed: without its secret."""
+        return listed(self, ApiKey)
+
 
 @attrs.frozen
 class Account:
@@ -122,8 +127,21 @@ class ApiKeys:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @property
+    def scope(self) -> Scope:
+        """Whose keys these are."""
+        return self._session.scope(_CREATE)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
+        return self._session.timeout
+
     async def create(self, nickname: str, *, timeout: float | None = None) -> NewApiKey:
         """Make a key; its secret, `key`, is told this once.
+
+        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
+        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
 
         Args:
             nickname: unique among the account's keys.
@@ -135,7 +153,9 @@ class ApiKeys:
 
         """
         json = {"nickname": check.text("nickname", nickname)}
-        return await self._session.call(_CREATE, json=json, timeout=timeout)
+        return await self._session.create(
+            _CREATE, name=nickname, json=json, delete=self.delete, timeout=timeout
+        )
 
     def list(self, *, timeout: float | None = None) -> Pager[ApiKey]:
         """List the account's keys; Agentity gives all of them as one page.
@@ -175,6 +195,9 @@ class PasswordLogin(Renewable):
         email: the account's; it cannot hold a colon (RFC 7617, section 2).
         password: the account's.
 
+    Attributes:
+        account: the email.
+
     Raises:
         InvalidArgumentError: one of them is empty or cannot be sent.
 
@@ -185,6 +208,7 @@ class PasswordLogin(Renewable):
         super().__init__()
         self._password = password
         self._basic = _basic(email, password)
+        self.account = email
         self._refresh_token: Secret | None = None
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:

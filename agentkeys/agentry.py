@@ -14,7 +14,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken
 from agentkeys.errors import ConfigurationError
-from agentkeys.keys import Record
+from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentkeys.credentials import Credentials
+    from agentkeys.keys import Scope
     from agentkeys.transport.session import Session
 
 __all__ = [
@@ -95,6 +96,10 @@ class NewApiKey(Record):
         """The secret, `api_key`."""
         return self.api_key
 
+    def listed(self) -> ApiKey:
+        """Return the key as it is listed: without its secret."""
+        return listed(self, ApiKey)
+
 
 @attrs.frozen
 class _Listing:
@@ -136,6 +141,16 @@ class _Keys:
         self._collection = collection
         self._scope = scope or {}
 
+    @property
+    def scope(self) -> Scope:
+        """Whose keys these are."""
+        return self._session.scope(self._collection.create, self._scope)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
+        return self._session.timeout
+
     def list(
         self,
         *,
@@ -167,9 +182,19 @@ class _Keys:
         path = {**self._scope, "api_key_id": check.segment("api_key_id", api_key_id)}
         await self._session.call(self._collection.delete, path=path, timeout=timeout)
 
-    async def _create(self, body: dict[str, object], timeout: float | None) -> NewApiKey:
-        return await self._session.call(
-            self._collection.create, path=self._scope, json=body, timeout=timeout
+    async def _create(
+        self, name: str, timeout: float | None, permissions: dict[str, bool] | None = None
+    ) -> NewApiKey:
+        body: dict[str, object] = {"name": check.text("name", name)}
+        if permissions is not None:
+            body["permissions"] = permissions
+        return await self._session.create(
+            self._collection.create,
+            name=name,
+            path=self._scope,
+            json=body,
+            delete=self.delete,
+            timeout=timeout,
         )
 
     def _list(
@@ -205,6 +230,9 @@ class ApiKeys(_Keys):
     async def create(self, name: str, *, timeout: float | None = None) -> NewApiKey:
         """Make a key; its secret, `api_key`, is told this once.
 
+        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
+        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
+
         Args:
             name: what a person calls it; it need not be unique.
             timeout: seconds for the whole call; the client's own if None.
@@ -214,7 +242,7 @@ class ApiKeys(_Keys):
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
-        return await self._create({"name": check.text("name", name)}, timeout)
+        return await self._create(name, timeout)
 
 
 class TenantApiKeys(ApiKeys):
@@ -252,6 +280,9 @@ class AgentApiKeys(_Keys):
     ) -> NewApiKey:
         """Make a key; its secret, `api_key`, is told this once.
 
+        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
+        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
+
         Args:
             name: what a person calls it; it need not be unique.
             permissions: what it may do, like ``{"read_inbox": True}``; the service's default if
@@ -263,10 +294,8 @@ class AgentApiKeys(_Keys):
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
-        body: dict[str, object] = {"name": check.text("name", name)}
-        if permissions is not None:
-            body["permissions"] = check.flags("permissions", permissions)
-        return await self._create(body, timeout)
+        flags = None if permissions is None else check.flags("permissions", permissions)
+        return await self._create(name, timeout, flags)
 
 
 @attrs.frozen

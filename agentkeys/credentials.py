@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import hashlib
 import json
 import math
 import threading
@@ -222,6 +223,22 @@ class _Flight:
         return future.result() if future.done() else DeadlineExceededError("its loop has stopped")
 
 
+def account_of(credentials: Credentials) -> str:
+    """Say whose *credentials* are: what they call it, what their token says, or the token's digest.
+
+    It is no secret, and tells the attempts of one account from those of another. Empty if there is
+    nothing to go by.
+    """
+    named = getattr(credentials, "account", None)
+    if isinstance(named, str):
+        return named
+    token = next(iter(credentials.secrets()), None)
+    if token is None:
+        return ""
+    subject = _claims(token).get("sub")
+    return subject if isinstance(subject, str) and subject else f"sha256:{_digest(token)}"
+
+
 def checked_token(token: Secret, name: str) -> Secret:
     """Return *token* if it can stand in a header (RFC 9110, 5.5), or raise `ConfigurationError`."""
     if not isinstance(token, Secret):
@@ -240,10 +257,24 @@ def _fits_a_header(token: Secret) -> bool:
 
 
 def _lifetime(jwt: Secret) -> float | None:
+    claims = _claims(jwt)
+    try:
+        lifetime = float(claims["exp"]) - float(claims["iat"])
+    except (ValueError, TypeError, LookupError, OverflowError):
+        return None
+    return lifetime if 0 < lifetime < math.inf else None
+
+
+def _claims(jwt: Secret) -> dict[str, Any]:
+    """Return what a JWT claims, unverified; nothing if it is none."""
     try:
         payload = jwt.reveal().split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        lifetime = float(claims["exp"]) - float(claims["iat"])
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
-        return None
-    return lifetime if 0 < lifetime < math.inf else None
+    except (ValueError, LookupError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def _digest(token: Secret) -> str:
+    # Of a random token, so that nobody can try out what it is the digest of.
+    return hashlib.sha256(token.reveal().encode()).hexdigest()[:16]

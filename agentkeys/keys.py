@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+import attrs
+
 if TYPE_CHECKING:
     from datetime import datetime
 
     from agentkeys.paging import Pager
     from agentkeys.secret import Secret
 
-__all__ = ["Key", "KeyCollection", "NewKey", "Record"]
+__all__ = ["Key", "KeyCollection", "NewKey", "Record", "Scope"]
 
 IdT_contra = TypeVar("IdT_contra", contravariant=True)
 KeyT_co = TypeVar("KeyT_co", bound="Key[Any]", covariant=True)
 NewKeyT_co = TypeVar("NewKeyT_co", bound="NewKey[Any]", covariant=True)
 IdT_co = TypeVar("IdT_co", covariant=True)
+
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Scope:
+    """Whose keys a collection holds: what tells it from every other one.
+
+    Attributes:
+        service: the service's name.
+        base_url: where the service is.
+        path: the collection's path below that, percent-encoded.
+        account: whose credentials see it: an email, or what a token says, but never a secret.
+    """
+
+    service: str
+    base_url: str
+    path: str
+    account: str
 
 
 class Record:
@@ -27,6 +49,13 @@ class Record:
         from agentkeys import notebook
 
         return notebook.table([self], notebook.now())
+
+
+def listed(new: Any, kind: type[T]) -> T:
+    """Return a new key as a record of *kind*, which lists it: without its secret."""
+    known = attrs.asdict(new, recurse=False)
+    names = (field.name for field in attrs.fields(kind))  # type: ignore[arg-type]  # records are attrs classes
+    return kind(**{name: known[name] for name in names if name in known})
 
 
 class Key(Protocol[IdT_co]):
@@ -52,9 +81,20 @@ class NewKey(Key[IdT_co], Protocol[IdT_co]):
     def secret(self) -> Secret:
         """What the key's bearer presents."""
 
+    def listed(self) -> Key[IdT_co]:
+        """Return the key as it is listed: without its secret."""
+
 
 class KeyCollection(Protocol[IdT_contra, KeyT_co, NewKeyT_co]):
     """The keys of an account, an inbox, a pod or a tenant."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys these are."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
 
     async def create(self, name: str, /, *, timeout: float | None = None) -> NewKeyT_co:
         """Make a key."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
 
 from agentkeys import agentity, agentry, forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
     from agentkeys.credentials import Credentials
+    from agentkeys.keys import KeyCollection, Scope
     from agentkeys.server.blocking import BlockingFaults, BlockingRequests
     from agentkeys.server.clock import Clock
     from agentkeys.transport.portal import Start
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 ClientT = TypeVar("ClientT", bound=Client)
+KeysT_co = TypeVar("KeysT_co", bound="KeyCollection[Any, Any, Any]", covariant=True)
 T = TypeVar("T")
 
 
@@ -96,7 +98,21 @@ class _Client(Facade[ClientT], Generic[ClientT]):
         return f"{getattr(self, '_twin', None)!r} (blocking)"
 
 
-class AgentityApiKeys(Facade[agentity.ApiKeys]):
+class _Keys(Facade[KeysT_co], Generic[KeysT_co]):
+    """What the blocking collections have in common."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys these are."""
+        return self._twin.scope
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
+        return self._twin.timeout
+
+
+class AgentityApiKeys(_Keys[agentity.ApiKeys]):
     """The keys of the account that is logged in."""
 
     create = blocking(agentity.ApiKeys.create)
@@ -115,7 +131,7 @@ class AgentityClient(_Client[agentity.AgentityClient]):
         return AgentityApiKeys(self._twin.api_keys, self._portal)
 
 
-class AgentryApiKeys(Facade[agentry.ApiKeys]):
+class AgentryApiKeys(_Keys[agentry.ApiKeys]):
     """The keys of one inbox, on the human surface."""
 
     create = blocking(agentry.ApiKeys.create)
@@ -123,7 +139,7 @@ class AgentryApiKeys(Facade[agentry.ApiKeys]):
     delete = blocking(agentry.ApiKeys.delete)
 
 
-class AgentryTenantApiKeys(Facade[agentry.TenantApiKeys]):
+class AgentryTenantApiKeys(_Keys[agentry.TenantApiKeys]):
     """The keys of the tenant, on the human surface."""
 
     create = blocking(agentry.TenantApiKeys.create)
@@ -131,7 +147,7 @@ class AgentryTenantApiKeys(Facade[agentry.TenantApiKeys]):
     delete = blocking(agentry.TenantApiKeys.delete)
 
 
-class AgentryAgentApiKeys(Facade[agentry.AgentApiKeys]):
+class AgentryAgentApiKeys(_Keys[agentry.AgentApiKeys]):
     """The keys of a tenant, an inbox or a pod, on the agent surface."""
 
     create = blocking(agentry.AgentApiKeys.create)

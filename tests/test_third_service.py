@@ -68,7 +68,8 @@ class Gate(Client):
         return Pin((variable("GATE_PIN") or Secret("0000")).reveal())
 
     async def create(self, label: str) -> NewPass:
-        return await self._session.call(CREATE, json={"label": check.text("label", label)})
+        json = {"label": check.text("label", label)}
+        return await self._session.create(CREATE, name=label, json=json, delete=self.delete)
 
     def list(self) -> Pager[Pass]:
         async def fetch(token: str | None) -> Page[Pass]:

@@ -74,17 +74,12 @@ async def _create(
     keys: KeysT,
     make: Callable[[KeysT], Awaitable[NewKey[Any]]],
 ) -> None:
-    import asyncio
-
     try:
         new = await make(keys)
     except (DecodeError, TransportError) as error:
         if error.salvaged is None:
             raise
         unreadable = error, error.salvaged
-    except asyncio.CancelledError:
-        output.note("Interrupted: the key may have been made all the same: list, and delete it.")
-        raise
     else:
         return await _hand_over(options, service, keys, new)
     return _salvage(options, service, *unreadable)

@@ -37,8 +37,9 @@ Start: TypeAlias = "Callable[[], Coroutine[Any, Any, T]]"
 # Seconds to wait at a stretch; -1 is for ever. Windows cannot interrupt a wait for a lock, so there
 # Ctrl-C is noticed between ticks.
 _TICK: Final = 0.1 if sys.platform == "win32" else -1
-# Seconds that cancelled calls may take for their clean-up, and `on_close` for its work.
-_GRACE: Final = 2.0
+# Seconds that cancelled calls may take for their clean-up, and `on_close` for its work; more than
+# `agentkeys.transport.shelter.GRACE`, which is what a create takes.
+_GRACE: Final = 3.0
 
 
 class Portal:

@@ -30,6 +30,11 @@ class Progress:
         self.renewed: Secret | None = None  # the token that this call's one renewal gave
         self.free = 0  # attempts that are no tries: the one after a renewal
 
+    @property
+    def may_have_been_sent(self) -> bool:
+        """Whether some try, or the one at hand, may have reached the service."""
+        return self.under_way or self.applied != "no"
+
     def begin(self) -> None:
         """Count a try that is about to be made."""
         self.attempts += 1
@@ -42,6 +47,7 @@ class Progress:
 
     def note(self, error: RequestError) -> None:
         """Take in what a try came to, and tell *error* what the whole call came to."""
+        self.under_way = False
         self._applied(error.applied)
         error.applied = self.applied
         error.attempts = self.attempts

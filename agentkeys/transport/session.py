@@ -13,6 +13,7 @@ import os
 import platform
 import random
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -21,13 +22,16 @@ import aiohttp
 from yarl import URL
 
 from agentkeys import __version__
-from agentkeys.credentials import checked_token
+from agentkeys.credentials import account_of, checked_token
 from agentkeys.errors import (
+    AgentKeysError,
     AuthenticationError,
     ClientClosedError,
     ConfigurationError,
     RequestError,
 )
+from agentkeys.keys import Scope
+from agentkeys.secret import mask
 from agentkeys.transport import check
 from agentkeys.transport.answer import (
     MAX_ANSWER,
@@ -43,12 +47,14 @@ from agentkeys.transport.json import dumps
 from agentkeys.transport.loops import PerLoop
 from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
 from agentkeys.transport.settings import proxy_from_environment
+from agentkeys.transport.shelter import Shelter, around
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from agentkeys.credentials import Credentials
     from agentkeys.errors import Applied
+    from agentkeys.keys import NewKey
     from agentkeys.secret import Secret
     from agentkeys.transport.answer import End
     from agentkeys.transport.settings import Settings
@@ -56,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 T = TypeVar("T")
+NewKeyT = TypeVar("NewKeyT", bound="NewKey[Any]")
 
 logger: Final = logging.getLogger("agentkeys")
 
@@ -120,17 +127,81 @@ class Session:
             RequestError: see `agentkeys.errors`.
 
         """
-        seconds = self._settings.timeout if timeout is None else check.timeout(timeout)
+        seconds = self._seconds(timeout)
         request = build(endpoint, path, query, json)
+        return await self._within(seconds, request, authorization, Progress())  # type: ignore[no-any-return]  # `read` makes what `endpoint.returns` says
+
+    async def create(
+        self,
+        endpoint: Endpoint[NewKeyT],
+        *,
+        name: str,
+        path: Mapping[str, str | int] = _NONE,
+        json: Mapping[str, object],
+        delete: Callable[[Any], Awaitable[object]],
+        timeout: float | None = None,
+    ) -> NewKeyT:
+        """Make a call that makes a key; see `call`.
+
+        If it is cancelled when its request may be on its way, it runs on, until its deadline or for
+        two seconds, whichever is sooner, and deletes the key that nobody will hold. If that is not
+        known to have worked, a warning on the logger names the key.
+
+        Args:
+            endpoint: what to call.
+            name: what the key is called.
+            path: the ids in its path.
+            json: its body.
+            delete: deletes the key of an id.
+            timeout: seconds for all of it; the client's own if None.
+
+        """
+        seconds = self._seconds(timeout)
+        request = build(endpoint, path, _NONE, json)
         progress = Progress()
-        limit = asyncio.timeout(None if seconds == math.inf else seconds)
+        shelter = around()
+        if shelter is not None:  # who opened it sees to the key
+            shelter.progress = progress
+            return await self._within(seconds, request, None, progress)  # type: ignore[no-any-return]  # as above
+        shelter = Shelter()
+        shelter.progress = progress
+        return await shelter.run(
+            lambda: self._within(seconds, request, None, progress),
+            seconds=seconds,
+            leave=partial(_discard, name, progress, delete),
+        )
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self._settings.timeout if timeout is None else check.timeout(timeout)
+
+    async def _within(
+        self, seconds: float, request: Request, authorization: Secret | None, progress: Progress
+    ) -> Any:
+        end = asyncio.get_running_loop().time() + seconds
+        limit = asyncio.timeout_at(None if end == math.inf else end)
         try:
             async with limit:
-                return await self._tries(request, authorization, progress, limit)  # type: ignore[no-any-return]  # `read` makes what `endpoint.returns` says
+                return await self._tries(request, authorization, progress, end)
         except TimeoutError:
             if not limit.expired():
                 raise
+        finally:
+            del limit  # it knows the task, and that would keep its error, whose traceback has this
         raise late(request, progress, seconds, self._secrets(authorization))
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
+        return self._settings.timeout
+
+    def scope(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> Scope:
+        """Return whose keys an endpoint is about, for these credentials."""
+        return Scope(
+            service=self._settings.service.name,
+            base_url=self._settings.base_url,
+            path=build(endpoint, path, _NONE, None).target,
+            account=account_of(self._credentials),
+        )
 
     async def close(self) -> None:
         """Close the connections, and refuse calls from now on. Closing twice is fine."""
@@ -142,29 +213,29 @@ class Session:
         request: Request,
         authorization: Secret | None,
         progress: Progress,
-        limit: asyncio.Timeout,
+        end: float,
     ) -> Any:
         while True:
             if request.endpoint.authorization == "Bearer":
-                authorization = await self._bearer(progress, limit)
+                authorization = await self._bearer(progress, end)
             result = await self._try(request, authorization, progress)
             if not isinstance(result, RequestError):
                 return result
             if is_gone_as_wanted(request, result, progress):
                 return None
             progress.note(result)
-            if await self._is_cured(request, result, authorization, progress, limit):
+            if await self._is_cured(request, result, authorization, progress, end):
                 continue
-            if not await self._waited(request, result, progress, limit):
+            if not await self._waited(request, result, progress, end):
                 try:
                     raise result
                 finally:
                     del result  # or error, traceback and this frame would keep each other alive
 
-    async def _bearer(self, progress: Progress, limit: asyncio.Timeout) -> Secret:
+    async def _bearer(self, progress: Progress, end: float) -> Secret:
         token = self._credentials.current() or progress.renewed
         if token is None:
-            token = await self._renew(None, progress, limit)
+            token = await self._renew(None, progress, end)
         if token is not self._checked:  # it may come from credentials that are not ours
             self._checked = checked_token(token, "token that the credentials gave")
         return token
@@ -175,7 +246,7 @@ class Session:
         error: RequestError,
         token: Secret | None,
         progress: Progress,
-        limit: asyncio.Timeout,
+        end: float,
     ) -> bool:
         """Renew the token after a 401, once in a call; True if there is a new one to try.
 
@@ -185,15 +256,13 @@ class Session:
             return False
         if request.endpoint.authorization != "Bearer":
             return False
-        if await self._renew(token, progress, limit) is token:
+        if await self._renew(token, progress, end) is token:
             return False
         progress.free += 1
         return True
 
-    async def _renew(
-        self, token: Secret | None, progress: Progress, limit: asyncio.Timeout
-    ) -> Secret:
-        patience = max(_remaining(limit), self._settings.timeout)
+    async def _renew(self, token: Secret | None, progress: Progress, end: float) -> Secret:
+        patience = max(_remaining(end), self._settings.timeout)
         try:
             progress.renewed = await self._credentials.renew(self, token, patience)
         except RequestError as error:
@@ -203,7 +272,7 @@ class Session:
         return progress.renewed
 
     async def _waited(
-        self, request: Request, error: RequestError, progress: Progress, limit: asyncio.Timeout
+        self, request: Request, error: RequestError, progress: Progress, end: float
     ) -> bool:
         """Wait for the next try; False if there is none, or none within the deadline."""
         seconds = self._settings.retry.wait(
@@ -212,7 +281,7 @@ class Session:
             idempotent=request.endpoint.idempotent,
             chance=random.random(),  # noqa: S311  # jitter needs no cryptography
         )
-        if seconds is None or seconds >= _remaining(limit):
+        if seconds is None or seconds >= _remaining(end) or _is_left():
             return False
         await asyncio.sleep(seconds)
         return True
@@ -320,6 +389,33 @@ class Session:
             progress.attempts,
             None if answer is None else request_id(answer, self._secrets(None)),
         )
+
+
+def _is_left() -> bool:
+    shelter = around()
+    return shelter is not None and shelter.is_left
+
+
+async def _discard(
+    name: str,
+    progress: Progress,
+    delete: Callable[[Any], Awaitable[object]],
+    making: asyncio.Task[NewKey[Any]],
+    seconds: float,
+) -> None:
+    """Delete the key that a cancelled call has made, or warn that there may be one."""
+    if making.done() and not making.cancelled() and making.exception() is None:
+        with suppress(AgentKeysError, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await delete(making.result().id)
+            return
+    elif not progress.may_have_been_sent:
+        return
+    logger.warning(
+        "the creation of the key %r was cancelled, and the key may exist, with a secret that nobody"
+        " holds: list the keys, and delete it",
+        mask(name),
+    )
 
 
 class _Body(aiohttp.BytesPayload):
@@ -431,9 +527,8 @@ async def _send_once(
     raise _LostConnectionError(words)
 
 
-def _remaining(limit: asyncio.Timeout) -> float:
-    end = limit.when()
-    return math.inf if end is None else end - asyncio.get_running_loop().time()
+def _remaining(end: float) -> float:
+    return end - asyncio.get_running_loop().time()
 
 
 def _lost(error: Exception, base_url: str) -> tuple[str, Applied]:  # noqa: PLR0911  # one for each cause

@@ -229,7 +229,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(start, wire, args):
     ("args", "says"),
     [
         (["agentity", "list"], ""),
-        (["agentity", "create", "ci"], "Interrupted: the key may have been made"),
+        (["agentity", "create", "ci"], "the creation of the key 'ci' was cancelled"),
     ],
     ids=["list", "create"],
 )

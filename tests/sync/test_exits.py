@@ -98,7 +98,7 @@ call()
 WAITING = """
 def work():
     try:
-        client.api_keys.create("x")
+        client.api_keys.list().first()
     except ClientClosedError as error:
         print(error.applied)
 threading.Thread(target=work, daemon=True).start()
@@ -163,7 +163,7 @@ def test_an_exit_ends_the_call_of_a_thread(leave, background):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_ends_the_process_ends_it_at_once(leave, background, number):
     """Ctrl-C that nobody catches is a KeyboardInterrupt; a kill is a kill."""
-    server, running = leave(end='client.api_keys.create("x")')
+    server, running = leave(end="client.api_keys.list().first()")
     background.wait(server.arrived)
     running.send(number)
     ended = running.end()
