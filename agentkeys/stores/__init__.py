@@ -1,0 +1,45 @@
+"""Where a secret is kept: stores, all of one contract.
+
+Every store is imported when it is first used, for it may need what is not installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentkeys.stores.addresses import open_store
+from agentkeys.stores.contract import ABSENT, ANY, Expected, Store, Stored, Version
+from agentkeys.stores.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from agentkeys.stores.dotenv import DotenvStore
+
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "DotenvStore",
+    "Expected",
+    "MemoryStore",
+    "Store",
+    "Stored",
+    "Version",
+    "open_store",
+]
+
+_ELSEWHERE = {
+    "DotenvStore": "agentkeys.stores.dotenv",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_ELSEWHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,152 @@
+"""What every store of secrets does."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
+
+import attrs
+
+from agentkeys.errors import InvalidArgumentError, StoreConflictError
+from agentkeys.secret import Secret
+
+__all__ = ["ABSENT", "ANY", "Expected", "Store", "Stored", "Version"]
+
+
+@final
+@attrs.frozen
+class Version:
+    """What a store holds at one moment. Two are equal if it holds the same.
+
+    Args:
+        tag: whatever tells one version from another. It holds no secret.
+
+    """
+
+    tag: str = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, secret: Secret | None) -> Version:
+        """Return the version of a store that has no versions of its own: a digest, or `ABSENT`."""
+        if secret is None:
+            return ABSENT
+        return cls(hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest())
+
+
+ABSENT: Final = Version("absent")
+"""The version of a store that holds no secret. As `expected` it keeps what is there from harm."""
+
+
+class _Anything(enum.Enum):
+    ANY = "any"
+
+
+ANY: Final = _Anything.ANY
+"""As `expected`: whatever the store holds may be replaced or removed."""
+
+Expected: TypeAlias = Version | Literal[_Anything.ANY]
+"""What a store must hold for a change to be made: `ABSENT`, `ANY`, or the version last read."""
+
+
+@final
+@attrs.frozen
+class Stored:
+    """What a store holds.
+
+    Args:
+        secret: the secret, or None if there is none. An empty value is none.
+        version: what to expect when this is to be replaced or removed.
+
+    """
+
+    secret: Secret | None
+    version: Version
+
+    @classmethod
+    def of(cls, secret: Secret | None) -> Stored:
+        """Return what a store holds that has no versions of its own."""
+        return cls(secret or None, Version.of(secret or None))
+
+
+@runtime_checkable
+class Store(Protocol):
+    """A place for one secret. Implement it to keep secrets where you keep yours.
+
+    Every method that cannot do what it says raises `StoreError`, and then the store holds what it
+    held before, or what it was told to hold. A call that is cancelled leaves one of the two as
+    well. `agentkeys.testing.store_conformance` has the tests for all of that.
+    """
+
+    @property
+    def address(self) -> str:
+        """What `open_store` makes the same store of, in any process and folder. No secret."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether the store can be read. If not, `read` and `remove` raise `StoreError`."""
+
+    async def probe(self) -> None:
+        """Show that the store can keep a secret, by writing something else and removing it.
+
+        Raises:
+            StoreError: it cannot. The text says what to do.
+
+        """
+
+    async def read(self) -> Stored:
+        """Return what the store holds."""
+
+    async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
+        """Keep *secret*, and return the version that it now is. It has been read back.
+
+        Raises:
+            InvalidArgumentError: *secret* is empty, or no Unicode.
+            StoreConflictError: the store does not hold what was *expected*. Nothing was changed.
+
+        """
+
+    async def remove(self, *, expected: Expected = ANY) -> None:
+        """Remove the secret. It is no error if there is none and `ANY` was expected.
+
+        Raises:
+            StoreConflictError: the store does not hold what was *expected*. Nothing was changed.
+
+        """
+
+    def describe(self) -> str:
+        """Return where the secret lies, for a sentence: ``NAME in /folder/.env``. No secret."""
+
+
+def check_secret(secret: object) -> Secret:
+    """Check what is to be kept: a Secret, and not an empty one, which counts as none."""
+    if not isinstance(secret, Secret):
+        kind = type(secret).__name__
+        del secret
+        raise InvalidArgumentError(f"a store keeps a Secret, not {kind}: wrap it in Secret(...)")
+    if not secret:
+        raise InvalidArgumentError("the secret is empty, and a store would take it for none")
+    if not _is_unicode(secret):
+        raise InvalidArgumentError("the secret holds a lone surrogate, which is no character")
+    return secret
+
+
+def _is_unicode(secret: Secret) -> bool:
+    try:
+        secret.reveal().encode()
+    except UnicodeEncodeError:  # it holds the secret, so nothing is raised from here
+        return False
+    return True
+
+
+def check_expected(expected: Expected, found: Version, store: str) -> None:
+    """Raise `StoreConflictError` if a store holds something else than was expected."""
+    if expected is ANY or expected == found:
+        return
+    if expected == ABSENT:
+        reason = "holds a secret already"
+    elif found == ABSENT:
+        reason = "holds no secret any more"
+    else:
+        reason = "holds another secret than the one that was read"
+    raise StoreConflictError(f"{store} {reason}: it was left as it is", store=store)

@@ -1,0 +1,79 @@
+"""A store in the memory of this process."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from agentkeys.errors import InvalidArgumentError
+from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret
+
+if TYPE_CHECKING:
+    from agentkeys.secret import Secret
+    from agentkeys.stores.contract import Expected, Version
+
+__all__ = ["MemoryStore"]
+
+
+class _Cell:
+    """What stores of one name share. It goes with the last of them."""
+
+    def __init__(self) -> None:
+        self.secret: Secret | None = None
+
+
+_cells: Final[WeakValueDictionary[str, _Cell]] = WeakValueDictionary()
+_lock: Final = threading.Lock()
+
+
+class MemoryStore:
+    """A secret in the memory of this process, for tests and for what lives no longer than it.
+
+    Stores of one name hold the same secret, as long as there is one of them.
+
+    Args:
+        name: its name in this process; by default one that nobody else has.
+
+    """
+
+    readable = True
+
+    def __init__(self, name: str | None = None) -> None:
+        if name is None:
+            name = secrets.token_hex(8)
+        if not name:
+            raise InvalidArgumentError("the name of a memory store is empty")
+        self._name = name
+        self.address = f"memory:{name}"
+        with _lock:
+            self._cell = _cells.setdefault(name, _Cell())
+
+    async def probe(self) -> None:
+        """Do nothing: memory can keep a secret."""
+
+    async def read(self) -> Stored:
+        """Return what the store holds."""
+        return Stored.of(self._cell.secret)
+
+    async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
+        """Keep *secret*; see `Store.write`."""
+        return self._put(check_secret(secret), expected)
+
+    async def remove(self, *, expected: Expected = ANY) -> None:
+        """Remove the secret; see `Store.remove`."""
+        self._put(None, expected)
+
+    def describe(self) -> str:
+        """Return where the secret lies."""
+        return f"{self._name} in the memory of this process"
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({self._name!r})"
+
+    def _put(self, secret: Secret | None, expected: Expected) -> Version:
+        with _lock:
+            check_expected(expected, Stored.of(self._cell.secret).version, self.describe())
+            self._cell.secret = secret
+        return Stored.of(secret).version

@@ -1,0 +1,84 @@
+"""Blocking work of stores, in a thread that nobody waits for longer than they say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
+
+from agentkeys.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+Work: TypeAlias = "Callable[[threading.Event], T]"
+"""It is given an event, and ends soon once that is set: its time is up, or it was cancelled."""
+
+# Seconds that a thread has to end, once it was told to.
+_GRACE: Final = 2.0
+
+
+class _Outcome(NamedTuple):
+    # Never the exception of a future, which would be logged if nobody came for it.
+    value: object
+    error: BaseException | None
+
+
+async def in_thread(work: Work[T], *, timeout: float, store: str) -> T:
+    """Return what *work* does, in a thread of its own.
+
+    A thread cannot be cancelled. So if the caller is, it is told to stop and waited for, and only
+    then the cancellation goes on: what the caller does next meets no write that is half done.
+
+    Args:
+        work: what to do.
+        timeout: seconds after which it is told to stop.
+        store: where the secret lies, for the error.
+
+    Raises:
+        StoreError: it did not end in time. Errors of *work* pass through.
+
+    """
+    stop = threading.Event()
+    ended = _started(work, stop)
+    try:
+        await asyncio.wait({ended}, timeout=timeout)
+    finally:
+        if not ended.done():
+            stop.set()
+            await asyncio.wait({ended}, timeout=_GRACE)
+    if not ended.done():
+        raise StoreError(
+            f"{store} did not answer within {timeout:g} s, and what it holds is not known:"
+            " look there before you try again",
+            store=store,
+        )
+    value, error = ended.result()
+    if error is not None:
+        raise error
+    return value  # type: ignore[return-value]  # an outcome without an error has a T
+
+
+def _started(work: Work[T], stop: threading.Event) -> asyncio.Future[_Outcome]:
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[_Outcome] = loop.create_future()
+
+    def settle(outcome: _Outcome) -> None:
+        if not ended.done():
+            ended.set_result(outcome)
+
+    def run() -> None:
+        try:
+            outcome = _Outcome(work(stop), None)
+        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+            outcome = _Outcome(None, error)
+        # The loop may be closed by now.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, outcome)
+
+    # Not the loop's executor, nor any thread that is joined at exit: one that hangs in a library
+    # would keep the whole program from ending.
+    threading.Thread(target=run, name="agentkeys-store", daemon=True).start()
+    return ended
