@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UncertainCreateError,
         UnprocessableError,
     )
+    from agentkeys.lifecycle import Issued, Swept, issue, sweep
     from agentkeys.paging import Page, Pager
     from agentkeys.secret import Secret
     from agentkeys.transport.retry import RetryPolicy
@@ -57,6 +58,7 @@ __all__ = [
     "DeadlineExceededError",
     "DecodeError",
     "InvalidArgumentError",
+    "Issued",
     "NotFoundError",
     "OrphanKeyError",
     "Page",
@@ -71,11 +73,14 @@ __all__ = [
     "ServerError",
     "StoreConflictError",
     "StoreError",
+    "Swept",
     "TokenPair",
     "TransportError",
     "UncertainCreateError",
     "UnprocessableError",
     "__version__",
+    "issue",
+    "sweep",
 ]
 
 _ELSEWHERE = {
@@ -83,12 +88,16 @@ _ELSEWHERE = {
     "AgentryClient": "agentkeys.agentry",
     "BearerToken": "agentkeys.credentials",
     "Credentials": "agentkeys.credentials",
+    "Issued": "agentkeys.lifecycle",
     "Page": "agentkeys.paging",
     "Pager": "agentkeys.paging",
     "PasswordLogin": "agentkeys.agentity",
     "RetryPolicy": "agentkeys.transport.retry",
     "Secret": "agentkeys.secret",
+    "Swept": "agentkeys.lifecycle",
     "TokenPair": "agentkeys.agentity",
+    "issue": "agentkeys.lifecycle",
+    "sweep": "agentkeys.lifecycle",
 }
 
 

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import KeyCollection, Scope
+    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
+    from agentkeys.lifecycle import Issued, Swept
     from agentkeys.server.blocking import BlockingFaults, BlockingRequests
     from agentkeys.server.clock import Clock
+    from agentkeys.stores import Store
     from agentkeys.transport.portal import Start
 
 __all__ = [
@@ -43,11 +45,14 @@ __all__ = [
     "AgentryTenantApiKeys",
     "BlockingPager",
     "LocalService",
+    "issue",
     "login",
     "register",
+    "sweep",
 ]
 
 ClientT = TypeVar("ClientT", bound=Client)
+KeyT = TypeVar("KeyT", bound="Key[Any]")
 KeysT_co = TypeVar("KeysT_co", bound="KeyCollection[Any, Any, Any]", covariant=True)
 T = TypeVar("T")
 
@@ -231,6 +236,48 @@ def register(
     password = as_secret(password)
     _prepare(settings)
     return _once(partial(agentity.register, email, password, name=name, **settings))
+
+
+def issue(
+    keys: _Keys[KeyCollection[Any, KeyT, NewKey[Any]]],
+    name: str,
+    *,
+    into: Store | str,
+    exact_name: bool = False,
+    replace: bool = False,
+    timeout: float | None = None,
+    scope: Scope | None = None,
+    **options: Any,
+) -> Issued[KeyT]:
+    """Make exactly one key, and store its secret before this returns; see `agentkeys.issue`."""
+    from agentkeys import lifecycle
+
+    return keys._portal.run(  # noqa: SLF001  # a function of the collection
+        partial(
+            lifecycle.issue,
+            keys._twin,  # noqa: SLF001
+            name,
+            into=into,
+            exact_name=exact_name,
+            replace=replace,
+            timeout=timeout,
+            scope=scope,
+            **options,
+        )
+    )
+
+
+def sweep(
+    keys: _Keys[KeyCollection[Any, Any, Any]],
+    *,
+    timeout: float | None = None,
+    scope: Scope | None = None,
+) -> Swept:
+    """Finish what processes that died have left behind; see `agentkeys.sweep`."""
+    from agentkeys import lifecycle
+
+    start = partial(lifecycle.sweep, keys._twin, timeout=timeout, scope=scope)  # noqa: SLF001
+    return keys._portal.run(start)  # noqa: SLF001  # a function of the collection
 
 
 def _prepare(settings: ClientSettings) -> None:

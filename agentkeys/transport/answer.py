@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from agentkeys.transport.endpoint import Endpoint, Request
 
 __all__ = [
+    "DOUBT",
     "MAX_ANSWER",
     "MAX_ERROR",
+    "STORE_IT",
     "Answer",
     "End",
     "named",
@@ -49,7 +51,10 @@ MAX_ERROR: Final = 64 * 1024
 # The service says itself that it did not act on these (RFC 9110, 15.5; RFC 6585, 4).
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
 _LONGEST_TEXT: Final = 1000
-_STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
+STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
+"""How a sentence ends if a secret was salvaged."""
+DOUBT: Final = "; the service may have done it all the same: look before you do it again"
+"""How a sentence ends if a call that must not be repeated may have been done."""
 _DEEPEST: Final = 20
 _MOST_DETAILS: Final = 3
 _LIKE_A_NEW_KEY: Final = re.compile(rb'"(%s[A-Za-z0-9]+)"' % KEY_PREFIX.encode())
@@ -117,7 +122,7 @@ def unanswered(
     salvaged: Secret | None = None,
 ) -> TransportError:
     """Return the error of a request that got no whole answer; *words* say why."""
-    advice = f": {_STORE_IT}" if salvaged else uncertainty(request.endpoint, applied)
+    advice = f": {STORE_IT}" if salvaged else uncertainty(request.endpoint, applied)
     return TransportError(
         f"{named(request.endpoint)}: {words}{advice}",
         salvaged=salvaged,
@@ -161,7 +166,7 @@ def uncertainty(endpoint: Endpoint[Any], applied: Applied) -> str:
     """Return what a sentence must add if a call that must not be repeated may have been done."""
     if applied == "no" or endpoint.idempotent:
         return ""
-    return "; the service may have done it all the same: look before you do it again"
+    return DOUBT
 
 
 def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
@@ -173,7 +178,7 @@ def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
 def _unreadable(
     request: Request, fault: BadValue, salvaged: Secret | None, path: str
 ) -> DecodeError:
-    advice = _STORE_IT if salvaged else "check the base URL, or look for a newer agentkeys"
+    advice = STORE_IT if salvaged else "check the base URL, or look for a newer agentkeys"
     return DecodeError(
         f"{named(request.endpoint)}: the service did it, but its answer cannot be read: expected"
         f" {fault.expected} at {fault.json_path}: {advice}",

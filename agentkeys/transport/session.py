@@ -512,6 +512,10 @@ class _Connector(aiohttp.TCPConnector):
 class _LostConnectionError(aiohttp.ClientConnectionError):
     """A connection broke under a request, and aiohttp must not send it again."""
 
+    def __init__(self, words: str, number: int | None) -> None:
+        super().__init__(words)
+        self.errno = number
+
 
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -523,8 +527,8 @@ async def _send_once(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        words = str(error)
-    raise _LostConnectionError(words)
+        words, number = str(error), getattr(error, "errno", None)
+    raise _LostConnectionError(words, number)
 
 
 def _remaining(end: float) -> float:
@@ -559,4 +563,6 @@ def _lost(error: Exception, base_url: str) -> tuple[str, Applied]:  # noqa: PLR0
 
 def _reason(error: BaseException) -> str:
     number = getattr(error, "errno", None)
-    return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number)
+    return "it was closed" if isinstance(error, _LostConnectionError) else type(error).__name__

@@ -1,0 +1,84 @@
+"""Putting a secret into a store, and being sure of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from agentkeys.errors import AgentKeysError, StoreConflictError, StoreError
+from agentkeys.stores import ABSENT, ANY
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from agentkeys.secret import Secret
+    from agentkeys.stores import Store
+
+__all__ = ["Keeping"]
+
+
+class Keeping:
+    """Keeps one secret in one store.
+
+    Args:
+        store: the store.
+        replace: whether a secret that it holds may be replaced.
+
+    """
+
+    def __init__(self, store: Store, *, replace: bool) -> None:
+        self._store = store
+        self._expected = ANY if replace or not store.readable else ABSENT
+        self.address = store.address
+        self.place = store.describe()
+
+    async def check(self) -> None:
+        """See that the store can keep a secret, and holds none that would be lost.
+
+        Raises:
+            StoreError: it cannot, or does.
+
+        """
+        await self._store.probe()
+        if self._expected is not ABSENT or (await self._store.read()).secret is None:
+            return
+        raise StoreConflictError(
+            f"{self.place} holds a secret already, which would be lost: choose another place, or"
+            " allow it to be replaced",
+            store=self.place,
+        )
+
+    async def keep(self, secret: Secret, seconds: float) -> StoreError | None:
+        """Write *secret*; return None if the store holds it now, or else why not."""
+        failure = await self._failure(self._store.write(secret, expected=self._expected), seconds)
+        # What the store holds counts, and not what it says.
+        if failure is None or await self.holds(secret):
+            return None
+        return failure
+
+    async def holds(self, secret: Secret) -> bool:
+        """Whether the store can be read and holds *secret*."""
+        if not self._store.readable:
+            return False
+        try:
+            return (await self._store.read()).secret == secret
+        except Exception:  # noqa: BLE001  # a store may be anybody's
+            return False
+
+    async def _failure(self, writing: Awaitable[object], seconds: float) -> StoreError | None:
+        limit = asyncio.timeout(None if seconds == math.inf else seconds)
+        try:
+            async with limit:
+                await writing
+        except StoreError as error:
+            return error
+        except AgentKeysError as error:
+            reason = str(error)
+        except TimeoutError:
+            reason = f"it took more than {seconds:g} s"
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+            reason = type(error).__name__
+        else:
+            return None
+        return StoreError(f"{self.place} cannot keep the secret: {reason}", store=self.place)

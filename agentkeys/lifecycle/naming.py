@@ -1,0 +1,21 @@
+"""Names that prove whose attempt a key comes from."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+__all__ = ["new_nonce", "with_nonce"]
+
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32 (RFC 4648, section 6), in lower case
+_LENGTH: Final = 6
+
+
+def new_nonce() -> str:
+    """Return 30 random bits, as 6 characters."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+
+
+def with_nonce(name: str, nonce: str) -> str:
+    """Return the name of a key that only the attempt with this nonce can have made."""
+    return f"{name}~{nonce}"
