@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
 from agentkeys.cli import verbs
 from agentkeys.cli.options import common
+from agentkeys.cli.saving import with_saving
 from agentkeys.cli.services import Service, Target
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient, ApiKeys
     from agentkeys.cli.options import Options
+    from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
     from agentkeys.server import LocalService
     from agentkeys.transport.client import ClientSettings
 
-__all__ = ["commands"]
+__all__ = ["SERVICE", "commands"]
 
 _MOST_DIGITS: Final = 19  # of a number of 64 bits
 
@@ -58,8 +60,13 @@ class _Agentity(Service["AgentityClient"]):
 
         return PasswordLogin(local.email, local.password)
 
+    def keys_at(self, client: AgentityClient, path: str) -> ApiKeys | None:
+        keys = client.api_keys
+        return keys if keys.scope.path == path else None
 
-_KEYS: Final = Target(_Agentity(), lambda client: client.api_keys)
+
+SERVICE: Final = _Agentity()
+_KEYS: Final = Target(SERVICE, lambda client: client.api_keys)
 
 
 def _key_id(value: str) -> int:
@@ -84,19 +91,19 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("nickname")
+@with_saving
 @common
-def create(options: Options, nickname: str) -> None:
+def create(options: Options, nickname: str, saving: Saving | None) -> None:
     """Make a key, and print its secret.
 
     NICKNAME is unique among the account's keys. The secret is shown only this once, alone on
     stdout. --json prints {"id", "nickname", "created_at", "updated_at", "key"}, of which "key" is
     the secret.
+
+    With --save the secret is stored and never shown, exactly one key is left whatever happens on
+    the way, and its id goes to stdout. --json has "store" and "recovered" instead of "key".
     """
-
-    async def make(keys: ApiKeys) -> Any:
-        return await keys.create(nickname)
-
-    verbs.create(options, _KEYS, make)
+    verbs.create(options, _KEYS, nickname, saving)
 
 
 @commands.command("list")

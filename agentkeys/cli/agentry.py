@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+from urllib.parse import unquote
 
 import click
 
 from agentkeys.cli import verbs
 from agentkeys.cli.options import common
+from agentkeys.cli.saving import with_saving
 from agentkeys.cli.services import Service, Target
 from agentkeys.transport import check
 
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
 
     from agentkeys.agentry import AgentApiKeys, AgentryClient, ApiKeys
     from agentkeys.cli.options import Options
+    from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
     from agentkeys.server import LocalService
     from agentkeys.transport.client import ClientSettings
 
     Keys: TypeAlias = ApiKeys | AgentApiKeys
 
-__all__ = ["commands"]
+__all__ = ["SERVICE", "commands"]
 
 _LOCAL_POD: Final = "demo"
 
@@ -57,8 +60,21 @@ class _Agentry(Service["AgentryClient"]):
         await local.add_pod(_LOCAL_POD)
         return BearerToken(local.agentry_token)
 
+    def keys_at(self, client: AgentryClient, path: str) -> Keys | None:
+        match path.split("/"):
+            case ["", surface, "v0", "api-keys"]:
+                scope = _Scope(None, None, agent=surface == "agent")
+            case ["", surface, "v0", "inboxes", inbox, "api-keys"]:
+                scope = _Scope(unquote(inbox), None, agent=surface == "agent")
+            case ["", "agent", "v0", "pods", pod, "api-keys"]:
+                scope = _Scope(None, unquote(pod), agent=True)
+            case _:
+                return None
+        keys = scope.keys(client)
+        return keys if keys.scope.path == path else None
 
-_AGENTRY: Final = _Agentry()
+
+SERVICE: Final = _Agentry()
 
 
 @dataclass(frozen=True)
@@ -70,9 +86,9 @@ class _Scope:
     agent: bool
 
     def target(self) -> Target[AgentryClient, Keys]:
-        return Target(_AGENTRY, self._keys)
+        return Target(SERVICE, self.keys)
 
-    def _keys(self, client: AgentryClient) -> Keys:
+    def keys(self, client: AgentryClient) -> Keys:
         if self.pod is not None:
             return client.agent.pod(self.pod).api_keys
         if self.agent:
@@ -149,11 +165,13 @@ def commands() -> None:
     multiple=True,
     help="What the key may do, or with =false may not; repeatable; on the agent surface only.",
 )
+@with_saving
 @common
 def create(
     options: Options,
     words: tuple[str, ...],
     permissions: tuple[tuple[str, bool], ...],
+    saving: Saving | None,
     **scope_options: Any,
 ) -> None:
     """Make a key, and print its secret.
@@ -161,20 +179,17 @@ def create(
     The secret is shown only this once, alone on stdout. --json prints {"api_key_id", "api_key",
     "name", "prefix", "created_at", "inbox_id", "pod_id", "permissions"}, of which "api_key" is the
     secret.
+
+    With --save the secret is stored and never shown, exactly one key is left whatever happens on
+    the way, and its id goes to stdout. --json has "store" and "recovered" instead of "api_key".
     """
     scope, words = _taken(words, **scope_options)
     (name,) = _only(words, "NAME")
-    if permissions and not (scope.agent or scope.pod):
+    if not permissions:
+        return verbs.create(options, scope.target(), name, saving)
+    if not (scope.agent or scope.pod):
         raise click.UsageError("--permission needs --agent, or --pod")
-
-    async def make(keys: Keys) -> Any:
-        from agentkeys.agentry import AgentApiKeys
-
-        if isinstance(keys, AgentApiKeys):
-            return await keys.create(name, permissions=dict(permissions) or None)
-        return await keys.create(name)
-
-    verbs.create(options, scope.target(), make)
+    return verbs.create(options, scope.target(), name, saving, permissions=dict(permissions))
 
 
 @commands.command("list")
@@ -200,7 +215,7 @@ def list_(
         return verbs.show(options, scope.target(), lambda keys: keys.list(limit=limit))
     if scope != _Scope(None, None, agent=False):
         raise click.UsageError("--inbox needs --tenant, without --agent")
-    target = Target(_AGENTRY, lambda client: client.api_keys)
+    target = Target(SERVICE, lambda client: client.api_keys)
     return verbs.show(options, target, lambda keys: keys.list(limit=limit, inbox_id=inbox))
 
 

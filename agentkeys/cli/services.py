@@ -6,10 +6,11 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 import click
 
+from agentkeys.cli.interruption import run_interruptibly
 from agentkeys.cli.logs import logged
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from agentkeys.cli.options import Options
     from agentkeys.credentials import Credentials
+    from agentkeys.keys import KeyCollection
     from agentkeys.server import LocalService
     from agentkeys.transport.client import Client, ClientSettings
 
@@ -52,6 +54,10 @@ class Service(ABC, Generic[ClientT]):
     @abstractmethod
     async def local_credentials(self, local: LocalService) -> Credentials:
         """Return the credentials for the service on this machine."""
+
+    @abstractmethod
+    def keys_at(self, client: ClientT, path: str) -> KeyCollection[Any, Any, Any] | None:
+        """Return the collection of keys at a path of the service, or None if it has none there."""
 
     def credentials(self) -> Credentials | None:
         """Return the credentials, None for those that the environment holds; it may ask for them.
@@ -88,13 +94,11 @@ def run(
     """Run *work* on the target's keys, with a client that is open for so long."""
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url exclude each other")
-    import asyncio
-
     # Not in the event loop, where Ctrl-C would not end a prompt.
     with _credentials_of(target.service):
         credentials = None if options.local else target.service.credentials()
     with logged(verbose=options.verbose):
-        return asyncio.run(_run(options, target, credentials, work))
+        return run_interruptibly(_run(options, target, credentials, work))
 
 
 async def _run(

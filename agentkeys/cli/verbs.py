@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from agentkeys.cli.options import Options
+    from agentkeys.cli.saving import Saving
     from agentkeys.cli.services import Service, Target
-    from agentkeys.keys import Key, KeyCollection, NewKey
+    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
     from agentkeys.paging import Pager
 
     Keys: TypeAlias = KeyCollection[Any, Key[Any], NewKey[Any]]
 
-__all__ = ["create", "delete", "show"]
+__all__ = ["create", "delete", "scope_of", "show"]
 
 ClientT = TypeVar("ClientT", bound=Any)
 KeysT = TypeVar("KeysT", bound="Keys")
@@ -31,12 +33,31 @@ KeysT = TypeVar("KeysT", bound="Keys")
 def create(
     options: Options,
     target: Target[ClientT, KeysT],
-    make: Callable[[KeysT], Awaitable[NewKey[Any]]],
+    name: str,
+    saving: Saving | None,
+    **create_options: Any,
 ) -> None:
-    """Make a key and print its secret, alone on stdout; in JSON, with the rest of the key."""
+    """Make a key; save its secret, or print it alone on stdout; in JSON, with the rest of the key.
+
+    Args:
+        options: what every command is given.
+        target: where to make it.
+        name: what to call it.
+        saving: where the secret is to be kept; None to print it.
+        **create_options: what else `create` of these keys takes.
+
+    """
+    service = target.service
+    if saving is not None:
+        issuing = _Issuing(name, saving, create_options)
+        return run(options, target, lambda keys: _issue(options, service, keys, issuing))
     if sys.stdout is None:
         raise ConfigurationError("standard output is closed, and the secret is printed only once")
-    run(options, target, lambda keys: _create(options, target.service, keys, make))
+
+    async def make(keys: KeysT) -> None:
+        await _create(options, service, keys, lambda: keys.create(name, **create_options))
+
+    return run(options, target, make)
 
 
 def show(
@@ -71,11 +92,11 @@ def delete(
 async def _create(
     options: Options,
     service: Service[Any],
-    keys: KeysT,
-    make: Callable[[KeysT], Awaitable[NewKey[Any]]],
+    keys: Keys,
+    make: Callable[[], Awaitable[NewKey[Any]]],
 ) -> None:
     try:
-        new = await make(keys)
+        new = await make()
     except (DecodeError, TransportError) as error:
         if error.salvaged is None:
             raise
@@ -83,6 +104,49 @@ async def _create(
     else:
         return await _hand_over(options, service, keys, new)
     return _salvage(options, service, *unreadable)
+
+
+@dataclass(frozen=True)
+class _Issuing:
+    """What `create --save` is to issue."""
+
+    name: str
+    saving: Saving
+    create_options: dict[str, Any]
+
+
+async def _issue(options: Options, service: Service[Any], keys: Keys, wanted: _Issuing) -> None:
+    from agentkeys import issue
+
+    issued = await issue(
+        keys,
+        wanted.name,
+        into=wanted.saving.store,
+        exact_name=wanted.saving.exact_name,
+        replace=wanted.saving.replace,
+        scope=scope_of(options, keys),
+        **wanted.create_options,
+    )
+    key = issued.key
+    if options.json:
+        more = {"store": issued.store, "recovered": issued.recovered}
+        output.write(output.as_json({**output.fields_of(key), **more}))
+        return
+    output.note(
+        f"Created the key {key.name!r} of {service.name}. Its secret is stored: {issued.store}."
+    )
+    output.write(str(key.id))
+
+
+def scope_of(options: Options, keys: Keys) -> Scope:
+    """Return whose keys these are; --local has another address each time, and one database."""
+    if not options.local:
+        return keys.scope
+    import attrs
+
+    from agentkeys.cli.local import local_database
+
+    return attrs.evolve(keys.scope, base_url=local_database())
 
 
 async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: NewKey[Any]) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "digest_of",
     "folder",
     "in_thread",
+    "scopes",
 ]
 
 logger: Final = logging.getLogger("agentkeys")
@@ -158,6 +159,14 @@ def claim(is_wanted: Callable[[Scope], bool]) -> list[HeldAttempt]:
     """Lock the attempts in wanted scopes whose owners are gone; the caller releases each."""
     held = (_claimed(path) for path in sorted(folder().glob(f"*{_SUFFIX}")))
     return [each for each in held if each is not None and _is_kept(each, is_wanted)]
+
+
+def scopes() -> set[Scope]:
+    """Return the scopes in which attempts are left whose owners are gone."""
+    found = claim(lambda _: True)
+    for held in found:
+        held.release()
+    return {held.attempt.scope for held in found}
 
 
 def _is_kept(held: HeldAttempt, is_wanted: Callable[[Scope], bool]) -> bool:

@@ -45,7 +45,7 @@ class Keeping:
             return
         raise StoreConflictError(
             f"{self.place} holds a secret already, which would be lost: choose another place, or"
-            " allow it to be replaced",
+            " allow it to be replaced (replace=True, or --replace)",
             store=self.place,
         )
 

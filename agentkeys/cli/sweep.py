@@ -1,0 +1,97 @@
+"""``agentkeys sweep``: finish what `create --save` could not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from agentkeys.cli import agentity, agentry, output, verbs
+from agentkeys.cli.options import common
+from agentkeys.cli.services import Target, run
+from agentkeys.errors import AgentKeysError
+from agentkeys.secret import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agentkeys.cli.options import Options
+    from agentkeys.cli.services import Service
+    from agentkeys.keys import Scope
+    from agentkeys.lifecycle import Swept
+
+__all__ = ["commands"]
+
+_SERVICES: Final[tuple[Service[Any], ...]] = (agentity.SERVICE, agentry.SERVICE)
+
+
+@click.command("sweep")
+@common
+def commands(options: Options) -> None:
+    """Finish what `create --save` left when it was killed, or when answers were lost.
+
+    A key whose secret reached no store is deleted. What is not sure is said, and left alone. Put
+    it into cron; it sends nothing when there is nothing to sweep. --json prints {"deleted",
+    "stored", "waiting", "unresolved"}.
+    """
+    from agentkeys.lifecycle import attempts
+
+    scopes = attempts.scopes()
+    swept: list[Swept] = []
+    faults: list[str] = []
+    for service in _SERVICES:
+        own = [scope for scope in scopes if scope.service == service.name]
+        if own:
+            found, fault = _sweep(options, service, own)
+            swept += found
+            faults += fault
+    _report(options, swept, faults)
+
+
+def _sweep(
+    options: Options, service: Service[Any], scopes: Iterable[Scope]
+) -> tuple[list[Swept], list[str]]:
+    """Sweep the scopes of one service; what stops it must not stop the others."""
+    target: Target[Any, Any] = Target(service, lambda client: client)
+    try:
+        return run(options, target, lambda client: _swept(options, service, client, scopes))
+    except AgentKeysError as error:
+        return [], [mask(str(error))]
+
+
+async def _swept(
+    options: Options, service: Service[Any], client: Any, scopes: Iterable[Scope]
+) -> tuple[list[Swept], list[str]]:
+    from agentkeys import sweep
+
+    swept, elsewhere = [], []
+    for base_url, path in sorted({(scope.base_url, scope.path) for scope in scopes}):
+        keys = service.keys_at(client, path)
+        scope = None if keys is None else verbs.scope_of(options, keys)
+        if keys is None or scope is None or scope.base_url != base_url:
+            elsewhere.append(f"what is left at {base_url}{path} was not looked at: {_HOW}")
+        else:
+            swept.append(await sweep(keys, scope=scope))
+    return swept, elsewhere
+
+
+_HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left"
+
+
+def _report(options: Options, swept: list[Swept], faults: list[str]) -> None:
+    deleted = [key_id for each in swept for key_id in each.deleted]
+    stored = [key_id for each in swept for key_id in each.stored]
+    waiting = [name for each in swept for name in each.waiting]
+    unresolved = [*(sentence for each in swept for sentence in each.unresolved), *faults]
+    if options.json:
+        found = {"deleted": deleted, "stored": stored, "waiting": waiting, "unresolved": unresolved}
+        output.write(output.as_json(found))
+    else:
+        for key_id in deleted:
+            output.write(f"deleted {output.printable(str(key_id))}")
+        for name in waiting:
+            output.note(f"The key {name} is not there, but may come late: sweep again later.")
+    for sentence in unresolved:
+        output.note(f"Error: {sentence}")
+    if unresolved:
+        raise click.exceptions.Exit(1)
