@@ -27,7 +27,7 @@ _MODULES: Final = (agentity, agentry, sweep, serve)
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
     AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
-    interrupted.""",
+    interrupted, 143 terminated.""",
 )
 @click.option(
     "--local",

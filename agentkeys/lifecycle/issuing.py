@@ -88,7 +88,7 @@ async def issue(
     Args:
         keys: where to make the key, e.g. ``agentity.api_keys``.
         name: what to call it; the nonce comes behind it.
-        into: the store, or its address, like ``dotenv:.env#AGENTITY_API_KEY``.
+        into: the store, or its address, like ``dotenv:.env#BILLING_BOT_KEY``.
         exact_name: make a key of this very name, without a nonce. Then a lost answer ends in an
             `UncertainCreateError`, and nothing is deleted.
         replace: replace a secret that the store holds; without it, such a store is refused.
