@@ -18,7 +18,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
-from agentkeys.keys import Record, listed
+from agentkeys.keys import Keys, Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport import check
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from agentkeys.credentials import Credentials
     from agentkeys.keys import Scope
-    from agentkeys.transport.session import Session
 
 __all__ = [
     "Account",
@@ -121,21 +120,13 @@ _REFRESH: Final = Endpoint("POST", "/auth/token/refresh", returns=Tokens, author
 _REGISTER: Final = Endpoint("POST", "/auth/register", returns=Account, authorization="Basic")
 
 
-class ApiKeys:
+class ApiKeys(Keys):
     """The keys of the account that is logged in."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
 
     @property
     def scope(self) -> Scope:
         """Whose keys these are."""
         return self._session.scope(_CREATE)
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
-        return self._session.timeout
 
     async def create(self, nickname: str, *, timeout: float | None = None) -> NewApiKey:
         """Make a key; its secret, `key`, is told this once.

@@ -14,7 +14,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken
 from agentkeys.errors import ConfigurationError
-from agentkeys.keys import Record, listed
+from agentkeys.keys import Keys, Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
@@ -131,13 +131,13 @@ _AGENT_INBOX: Final = _collection("/agent/v0/inboxes/{inbox_id}/api-keys")
 _AGENT_POD: Final = _collection("/agent/v0/pods/{pod_id}/api-keys")
 
 
-class _Keys:
+class _Keys(Keys):
     """The keys of one scope: what all scopes have in common."""
 
     def __init__(
         self, session: Session, collection: _Collection, scope: Mapping[str, str] | None = None
     ) -> None:
-        self._session = session
+        super().__init__(session)
         self._collection = collection
         self._scope = scope or {}
 
@@ -145,11 +145,6 @@ class _Keys:
     def scope(self) -> Scope:
         """Whose keys these are."""
         return self._session.scope(self._collection.create, self._scope)
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
-        return self._session.timeout
 
     def list(
         self,

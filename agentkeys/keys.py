@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from agentkeys.paging import Pager
     from agentkeys.secret import Secret
+    from agentkeys.transport.retry import RetryPolicy
+    from agentkeys.transport.session import Session
 
 __all__ = ["Key", "KeyCollection", "NewKey", "Record", "Scope"]
 
@@ -49,6 +51,23 @@ class Record:
         from agentkeys import notebook
 
         return notebook.table([self], notebook.now())
+
+
+class Keys:
+    """The base of a service's collections of keys."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
+        return self._session.timeout
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When to try again."""
+        return self._session.retry
 
 
 def listed(new: Any, kind: type[T]) -> T:
@@ -95,6 +114,10 @@ class KeyCollection(Protocol[IdT_contra, KeyT_co, NewKeyT_co]):
     @property
     def timeout(self) -> float:
         """Seconds that a call may take if nothing else is said."""
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When to try again."""
 
     async def create(self, name: str, /, *, timeout: float | None = None) -> NewKeyT_co:
         """Make a key."""

@@ -116,6 +116,11 @@ class _Keys(Facade[KeysT_co], Generic[KeysT_co]):
         """Seconds that a call may take if nothing else is said."""
         return self._twin.timeout
 
+    @property
+    def retry(self) -> RetryPolicy:
+        """When to try again."""
+        return self._twin.retry
+
 
 class AgentityApiKeys(_Keys[agentity.ApiKeys]):
     """The keys of the account that is logged in."""

@@ -44,10 +44,6 @@ ErrorT = TypeVar("ErrorT", bound=AgentKeysError)
 
 logger: Final = logging.getLogger("agentkeys")
 
-_TRIES: Final = 4
-# Seconds; full jitter, as between the tries of a call.
-_BASE: Final = 0.5
-_CAP: Final = 8.0
 _HOW_TO_FINISH: Final = "`agentkeys sweep` deletes it when the service answers again"
 
 
@@ -375,10 +371,14 @@ class _Issuing(Generic[KeyT]):
 
     async def _waited(self, failed: _Failed, tried: int) -> bool:
         """Wait for the next attempt; False if there is none."""
-        seconds = _wait(failed.error, tried)
-        if not failed.again or tried == _TRIES or self.shelter.is_left:
+        if not failed.again or self.shelter.is_left:
             return False
-        if seconds >= self._budget.left():
+        seconds = self._keys.retry.wait_after(
+            tried,
+            asked=getattr(failed.error, "retry_after", None),
+            chance=random.random(),  # noqa: S311  # jitter needs no cryptography
+        )
+        if seconds is None or seconds >= self._budget.left():
             return False
         self.shelter.progress = None  # nothing is under way any more
         await asyncio.sleep(seconds)
@@ -426,14 +426,6 @@ class _Issuing(Generic[KeyT]):
     async def _ids_of_the_name(self) -> frozenset[str | int]:
         found = await recovery.named(self._keys, self._name, self._budget)
         return frozenset(key.id for key in found)
-
-
-def _wait(error: AgentKeysError, tried: int) -> float:
-    """Return the seconds before the next attempt: what the service asks for, or full jitter."""
-    asked: float | None = getattr(error, "retry_after", None)
-    if asked is not None:
-        return asked
-    return min(_CAP, _BASE * 2.0 ** (tried - 1)) * random.random()  # noqa: S311  # jitter
 
 
 def _fact(error: AgentKeysError) -> str:

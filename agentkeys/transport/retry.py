@@ -52,10 +52,24 @@ class RetryPolicy:
             chance: a random number between 0 and 1.
 
         """
-        if tried >= self.tries or not _may_try_again(error, idempotent=idempotent):
+        if not _may_try_again(error, idempotent=idempotent):
             return None
-        if isinstance(error, APIError) and error.retry_after is not None:
-            return error.retry_after
+        asked = error.retry_after if isinstance(error, APIError) else None
+        return self.wait_after(tried, asked=asked, chance=chance)
+
+    def wait_after(self, tried: int, *, asked: float | None, chance: float) -> float | None:
+        """Return how many seconds to wait after so many tries, or None if there were enough.
+
+        Args:
+            tried: how many tries there were, at least 1.
+            asked: seconds that the service asks for, if it does.
+            chance: a random number between 0 and 1.
+
+        """
+        if tried >= self.tries:
+            return None
+        if asked is not None:
+            return asked
         return min(self.cap, self.base * 2.0 ** min(tried - 1, 1000)) * chance
 
 

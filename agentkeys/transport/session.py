@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from agentkeys.keys import NewKey
     from agentkeys.secret import Secret
     from agentkeys.transport.answer import End
+    from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.settings import Settings
 
 __all__ = ["Session"]
@@ -193,6 +194,11 @@ class Session:
     def timeout(self) -> float:
         """Seconds that a call may take if nothing else is said."""
         return self._settings.timeout
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When to try again."""
+        return self._settings.retry
 
     def scope(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> Scope:
         """Return whose keys an endpoint is about, for these credentials."""

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import attrs
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from lifecycle import Place
 from samples import agentity, agentry
 
-from agentkeys import PasswordLogin
+from agentkeys import PasswordLogin, Secret
 from agentkeys.lifecycle import attempts
 from agentkeys.server import LocalService
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -22,40 +25,37 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return attempts.folder()
 
 
-@attrs.frozen
-class Place:
-    """A collection of keys on a local service."""
+def spying(made: dict[Any, Secret]):
+    """Note the secrets of the keys that are made, as the service answers them."""
 
-    service: LocalService
-    client: Any
-    keys: Any
-    name: str
+    @web.middleware
+    async def spy(request, handler):
+        response = await handler(request)
+        if (
+            request.method == "POST"
+            and request.path.endswith("/api-keys")
+            and response.status < 300
+        ):
+            new = json.loads(response.body)
+            secret = new.get("key", new.get("api_key"))
+            if secret is not None:
+                made[new.get("id", new.get("api_key_id"))] = Secret(secret)
+        return response
 
-    async def names(self) -> list[str]:
-        return [key.name for key in await self.keys.list().collect()]
-
-    async def works(self, secret: str) -> bool:
-        """Whether a live key has this secret: an Agentry key is used, an Agentity key is looked up."""
-        if self.name == "agentity":
-            return await holds_live_key(self.service, secret)
-        async with agentry(self.service.url, secret) as bearer:
-            await bearer.inbox(self.service.inbox_id).api_keys.list().first()
-            return True
+    return spy
 
 
 @pytest_asyncio.fixture(params=["agentity", "agentry"])
 async def place(request):
     """Give the account's keys, and an inbox's."""
-    async with LocalService() as service, contextlib.AsyncExitStack() as exits:
+    made: dict[Any, Secret] = {}
+    service = LocalService(middlewares=[spying(made)])
+    async with service, contextlib.AsyncExitStack() as exits:
         if request.param == "agentity":
             login = PasswordLogin(service.email, service.password)
             client = await exits.enter_async_context(agentity(service.url, login))
-            yield Place(service, client, client.api_keys, "agentity")
+            yield Place(service, client, client.api_keys, "agentity", made)
         else:
             client = await exits.enter_async_context(agentry(service.url, service.agentry_token))
-            yield Place(service, client, client.inbox(service.inbox_id).api_keys, "agentry")
-
-
-def left(state: Path) -> list[dict[str, Any]]:
-    """Return the first steps of the attempts that are left."""
-    return [json.loads(path.read_text().splitlines()[0]) for path in state.glob("*.attempt")]
+            keys = client.inbox(service.inbox_id).api_keys
+            yield Place(service, client, keys, "agentry", made)

@@ -14,18 +14,22 @@ from agentkeys import (
     BearerToken,
     Credentials,
     DecodeError,
+    Issued,
     Page,
     Pager,
     PasswordLogin,
     RequestError,
     RetryPolicy,
     Secret,
+    Swept,
     TokenPair,
     agentity,
     agentry,
+    issue,
+    sweep,
 )
 from agentkeys.errors import Applied
-from agentkeys.keys import Key, KeyCollection, NewKey
+from agentkeys.keys import Key, KeyCollection, NewKey, Scope
 from agentkeys.server import Clock, LocalService, RecordedRequest
 from agentkeys.server.faults import (
     AGENTRY,
@@ -38,6 +42,7 @@ from agentkeys.server.faults import (
     RepeatedCursor,
     Reset,
 )
+from agentkeys.stores import open_store
 
 if TYPE_CHECKING:
     from agentkeys.credentials import Caller
@@ -120,6 +125,19 @@ class Vault:
 vault: Credentials = Vault()
 fixed: Credentials = BearerToken("token")
 AgentityClient(Vault())
+
+
+async def issuing(client: AgentityClient, other: AgentryClient) -> None:
+    issued = await issue(client.api_keys, "ci", into=open_store("dotenv:.env#KEY"), timeout=5)
+    assert_type(issued, Issued[agentity.ApiKey])
+    assert_type(issued.key.nickname, str)
+    assert_type(issued.recovered, tuple[str | int, ...])
+    one = await issue(other.agent.api_keys, "ci", into="memory:x", permissions={"read_inbox": True})
+    assert_type(one.key, agentry.ApiKey)
+    assert_type(await sweep(client.api_keys), Swept)
+    assert_type(client.api_keys.scope, Scope)
+    await issue(client.api_keys, "ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # nowhere to keep it
+    await issue(client.api_keys, "ci", into=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def both(keys: KeyCollection[int, Key[int], NewKey[int]]) -> AsyncIterator[str]:

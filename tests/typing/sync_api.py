@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator
 from typing import assert_type
 
-from agentkeys import Page, PasswordLogin, RetryPolicy, Secret, agentity, agentry
+from agentkeys import Issued, Page, PasswordLogin, RetryPolicy, Secret, Swept, agentity, agentry
 from agentkeys.server import Clock, RecordedRequest
 from agentkeys.server.blocking import BlockingFault
 from agentkeys.server.faults import CREATES, Reset
@@ -19,8 +19,10 @@ from agentkeys.sync import (
     AgentryTenantApiKeys,
     BlockingPager,
     LocalService,
+    issue,
     login,
     register,
+    sweep,
 )
 
 
@@ -78,6 +80,14 @@ def agentry_keys() -> None:
             assert_type(scope, AgentryAgentApiKeys)
             assert_type(scope.create("ci", permissions={"read": True}), agentry.NewApiKey)
         keys.create("ci", permissions={})  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def issuing(client: AgentityClient, other: AgentryClient) -> None:
+    issued = issue(client.api_keys, "ci", into="dotenv:.env#KEY", replace=True)
+    assert_type(issued, Issued[agentity.ApiKey])
+    assert_type(issue(other.inbox("i").api_keys, "ci", into="memory:x").key, agentry.ApiKey)
+    assert_type(sweep(client.api_keys), Swept)
+    issue(client.api_keys, "ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 def settings(context: ssl.SSLContext) -> None:
