@@ -12,13 +12,17 @@ from agentkeys.stores.contract import ABSENT, ANY, Expected, Store, Stored, Vers
 from agentkeys.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
+    from agentkeys.stores.command import CommandStore
     from agentkeys.stores.dotenv import DotenvStore
+    from agentkeys.stores.keyring import KeyringStore
 
 __all__ = [
     "ABSENT",
     "ANY",
+    "CommandStore",
     "DotenvStore",
     "Expected",
+    "KeyringStore",
     "MemoryStore",
     "Store",
     "Stored",
@@ -27,7 +31,9 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "CommandStore": "agentkeys.stores.command",
     "DotenvStore": "agentkeys.stores.dotenv",
+    "KeyringStore": "agentkeys.stores.keyring",
 }
 
 

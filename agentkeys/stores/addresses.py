@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from agentkeys.errors import InvalidArgumentError
@@ -57,6 +58,24 @@ def _dotenv(place: str) -> Store:
     return DotenvStore(path, name.removesuffix(ALLOW_TRACKED), allow_tracked=allow_tracked)
 
 
+def _keyring(place: str) -> Store:
+    from agentkeys.stores.keyring import KeyringStore
+
+    return KeyringStore(*_divided(place, "keyring:SERVICE#NAME"))
+
+
+def _command(place: str) -> Store:
+    from agentkeys.stores.command import CommandStore
+
+    try:
+        arguments = shlex.split(place)
+    except ValueError as error:
+        reason = str(error).lower()
+    else:
+        return CommandStore(arguments)
+    raise InvalidArgumentError(f"the command of a store cannot be read: {reason}")
+
+
 def _divided(place: str, example: str) -> tuple[str, str]:
     where, sign, name = place.rpartition("#")
     if not sign or not where or not name:
@@ -67,4 +86,6 @@ def _divided(place: str, example: str) -> tuple[str, str]:
 _KINDS: dict[str, Callable[[str], Store]] = {
     "memory": _memory,
     "dotenv": _dotenv,
+    "keyring": _keyring,
+    "command": _command,
 }

@@ -118,6 +118,22 @@ class Store(Protocol):
         """Return where the secret lies, for a sentence: ``NAME in /folder/.env``. No secret."""
 
 
+def check_text(what: str, value: object) -> str:
+    """Check a str that names a place: not empty, and no NUL in it."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{what} must be a str, not {type(value).__name__}")
+    if not value or "\0" in value:
+        raise InvalidArgumentError(f"{what} is empty or has a NUL in it")
+    return value
+
+
+def check_timeout(value: object) -> float:
+    """Check a number of seconds above 0; `math.inf` waits for ever."""
+    if isinstance(value, int | float) and value > 0:
+        return float(value)
+    raise InvalidArgumentError("timeout must be more than 0 seconds; math.inf waits for ever")
+
+
 def check_secret(secret: object) -> Secret:
     """Check what is to be kept: a Secret, and not an empty one, which counts as none."""
     if not isinstance(secret, Secret):
@@ -143,6 +159,9 @@ def check_expected(expected: Expected, found: Version, store: str) -> None:
     """Raise `StoreConflictError` if a store holds something else than was expected."""
     if expected is ANY or expected == found:
         return
+    if not isinstance(expected, Version):
+        kind = type(expected).__name__
+        raise InvalidArgumentError(f"expected must be ABSENT, ANY or a Version, not {kind}")
     if expected == ABSENT:
         reason = "holds a secret already"
     elif found == ABSENT:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.stores import git
-from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret
+from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
 from agentkeys.stores.threads import in_thread
 
 try:
@@ -205,9 +205,7 @@ def _reason(error: OSError) -> str:
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
-    text = os.fspath(path)
-    if not text or "\0" in text:
-        raise InvalidArgumentError("the path of a dotenv file is empty, or has a NUL in it")
+    text = check_text("the path", os.fspath(path) if isinstance(path, os.PathLike) else path)
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
 
 

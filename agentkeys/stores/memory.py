@@ -7,8 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from agentkeys.errors import InvalidArgumentError
-from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret
+from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
 
 if TYPE_CHECKING:
     from agentkeys.secret import Secret
@@ -41,14 +40,10 @@ class MemoryStore:
     readable = True
 
     def __init__(self, name: str | None = None) -> None:
-        if name is None:
-            name = secrets.token_hex(8)
-        if not name:
-            raise InvalidArgumentError("the name of a memory store is empty")
-        self._name = name
-        self.address = f"memory:{name}"
+        self._name = check_text("the name", secrets.token_hex(8) if name is None else name)
+        self.address = f"memory:{self._name}"
         with _lock:
-            self._cell = _cells.setdefault(name, _Cell())
+            self._cell = _cells.setdefault(self._name, _Cell())
 
     async def probe(self) -> None:
         """Do nothing: memory can keep a secret."""

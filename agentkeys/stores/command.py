@@ -1,0 +1,239 @@
+"""A store that is a program: it reads the secret on its standard input."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
+
+from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
+from agentkeys.secret import Secret, mask
+from agentkeys.stores.contract import ANY, Version, check_secret, check_timeout
+from agentkeys.stores.threads import in_thread
+
+try:
+    import fcntl
+    import termios
+except ModuleNotFoundError:
+    raise ConfigurationError("the command store needs Linux, macOS or another POSIX") from None
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+    from typing import IO
+
+    from agentkeys.stores.contract import Expected, Stored
+
+__all__ = ["CommandStore"]
+
+_PAUSE: Final = 0.01
+"""Seconds between two looks at whether the program has ended."""
+
+_KEPT: Final = 4096
+"""Bytes that are kept of what a program says on its standard error: the last ones."""
+
+_READ: Final = 65536
+_SHOWN: Final = 200
+_UNKNOWN: Final = ", and whether it has kept the secret is not known"
+_TELLING: Final = 6
+"""Characters of a secret in a row that a text may not hold to be shown."""
+
+
+class _Ended(NamedTuple):
+    """How a program ended: its exit code, None if it was killed, and what it said."""
+
+    code: int | None
+    said: Secret
+
+
+class CommandStore:
+    """A secret that a program of yours keeps: ``gh secret set``, ``kubectl``, ``op``, ``vault``.
+
+    The program gets the secret on its standard input, without a line end, and never as an argument
+    or in its environment. It runs without a shell and without a terminal. It has kept the secret if
+    it has read it and ends with 0. What it prints is not shown. If it fails, its last line on the
+    standard error is, unless there is a piece of the secret in what it said.
+
+    The store is write-only: what the program keeps cannot be read, compared or removed.
+
+    Args:
+        command: the program and its arguments. Put no secret into them: others can see them.
+        timeout: seconds after which the program is killed, with all that it has started.
+
+    Raises:
+        ConfigurationError: there is no such program.
+        InvalidArgumentError: *command* is no list of str, or empty.
+
+    """
+
+    readable = False
+
+    def __init__(self, command: Sequence[str], *, timeout: float = 30.0) -> None:
+        program, *arguments = _checked(command)
+        self._command = (_found(program), *arguments)
+        self._timeout = check_timeout(timeout)
+        self.address = f"command:{shlex.join(self._command)}"
+
+    async def probe(self) -> None:
+        """Look whether the program is there: nobody knows what else it would do.
+
+        Raises:
+            StoreError: it is not there any more.
+
+        """
+        if shutil.which(self._command[0]) is None:
+            raise self._error("it is not there any more")
+
+    async def read(self) -> Stored:
+        """Raise `StoreError`: the store is write-only."""
+        self._refuse("what it keeps cannot be read")
+
+    async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
+        """Run the program with *secret* on its standard input.
+
+        Raises:
+            StoreError: the program did not end with 0, or did not read the secret, or not in time;
+                or something else than `ANY` was expected, and it was not run.
+
+        """
+        check_secret(secret)
+        if expected is not ANY:
+            self._refuse("what it holds is not known, so nothing but ANY can be expected")
+        await in_thread(
+            lambda stop: self._run(secret, stop), timeout=self._timeout, store=self.describe()
+        )
+        return Version.of(secret)
+
+    async def remove(self, *, expected: Expected = ANY) -> None:
+        """Raise `StoreError`: the store is write-only."""
+        del expected
+        self._refuse("what it keeps cannot be removed")
+
+    def describe(self) -> str:
+        """Return where the secret lies: no more than the program's name is known."""
+        return f"the keeping of {self._command[0]}"
+
+    def __repr__(self) -> str:
+        return f"CommandStore({list(self._command)!r})"
+
+    def _run(self, secret: Secret, stop: threading.Event) -> None:
+        try:
+            with _pipe_with(secret) as pipe:
+                ended = self._ended(pipe, stop)
+                reason = _failure(ended, unread=_unread(pipe))
+        except OSError as error:
+            reason = f"it cannot be run: {error.strerror or type(error).__name__}"
+            ended = _Ended(None, Secret(""))
+        if reason:
+            raise self._error(f"{reason}{_shown(ended.said, secret)}")
+
+    def _ended(self, pipe: int, stop: threading.Event) -> _Ended:
+        # A session of its own: no terminal to wait at, and one group to kill.
+        with subprocess.Popen(  # noqa: S603  # to run it is what the user asks for
+            self._command,
+            stdin=pipe,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            return _awaited(process, stop)
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise self._error(f"the store is write-only: {reason}")
+
+    def _error(self, reason: str) -> StoreError:
+        return StoreError(f"{self._command[0]}: {reason}", store=self.describe())
+
+
+@contextlib.contextmanager
+def _pipe_with(secret: Secret) -> Iterator[int]:
+    """Give the end of a pipe that is read, with the whole secret in it and nobody who writes."""
+    pipe, source = os.pipe()
+    try:
+        try:
+            # Not blocking, for nobody reads yet: a pipe holds 64 KiB or so.
+            os.set_blocking(source, False)
+            written = os.write(source, secret.reveal().encode())
+        finally:
+            os.close(source)
+        if written < len(secret.reveal().encode()):
+            raise OSError(errno.EMSGSIZE, "the secret is longer than a pipe holds")
+        yield pipe
+    finally:
+        os.close(pipe)
+
+
+def _unread(pipe: int) -> int:
+    """Return how many bytes of the secret are still in the pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def _awaited(process: subprocess.Popen[bytes], stop: threading.Event) -> _Ended:
+    stderr = cast("IO[bytes]", process.stderr)
+    os.set_blocking(stderr.fileno(), False)
+    said = Secret("")
+    while process.poll() is None:
+        said = _heard(said, stderr)
+        if stop.wait(_PAUSE):
+            os.killpg(process.pid, signal.SIGKILL)
+            return _Ended(None, said)
+    return _Ended(process.returncode, _heard(said, stderr))
+
+
+def _heard(said: Secret, stderr: IO[bytes]) -> Secret:
+    """Return the end of what was said, with what has come since. It may hold the secret."""
+    with contextlib.suppress(BlockingIOError):
+        come = os.read(stderr.fileno(), _READ).decode(errors="replace")
+        return Secret((said.reveal() + come)[-_KEPT:])
+    return said
+
+
+def _failure(ended: _Ended, *, unread: int) -> str:
+    """Return what is wrong with how a program ended, or nothing."""
+    if ended.code is None:
+        return f"it did not end in time and was killed{_UNKNOWN}"
+    if ended.code:
+        how = f"with {ended.code}" if ended.code > 0 else f"by signal {-ended.code}"
+        return f"it ended {how}{_UNKNOWN}"
+    return "it ended without reading the secret on its standard input" if unread else ""
+
+
+def _shown(said: Secret, secret: Secret) -> str:
+    """Return the last line of what was said, or nothing if a piece of the secret is in it all."""
+    lines = said.reveal().strip().splitlines()
+    if not lines or any(piece in said.reveal() for piece in _pieces(secret)):
+        return ""
+    printable = "".join(c if c.isprintable() else " " for c in lines[-1])
+    return f". It said: {mask(printable[-_SHOWN:])}"
+
+
+def _pieces(secret: Secret) -> Iterator[str]:
+    """Return what gives a part of the secret away, as it is or encoded."""
+    data = secret.reveal().encode()
+    for form in (secret.reveal(), data.hex(), base64.b64encode(data).decode()):
+        for start in range(max(1, len(form) - _TELLING + 1)):
+            yield form[start : start + _TELLING]
+
+
+def _checked(command: object) -> list[str]:
+    if (
+        isinstance(command, list | tuple)
+        and all(isinstance(part, str) and "\0" not in part for part in command)
+        and any(command[:1])
+    ):
+        return list(command)
+    raise InvalidArgumentError("a command is a list of str: the program, then its arguments")
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        raise ConfigurationError(f"there is no program {program!r} to keep a secret: install it")
+    return os.path.abspath(path)  # noqa: PTH100  # a Path would be made str again
