@@ -17,23 +17,25 @@ __all__ = ["MemoryStore"]
 
 
 class _Cell:
-    """What stores of one name share. It goes with the last of them."""
+    """What stores of one name share."""
 
     def __init__(self) -> None:
         self.secret: Secret | None = None
 
 
 _cells: Final[WeakValueDictionary[str, _Cell]] = WeakValueDictionary()
+# Whoever asks for a name again finds what it holds. Without a name it goes with the last store.
+_named: Final[set[_Cell]] = set()
 _lock: Final = threading.Lock()
 
 
 class MemoryStore:
     """A secret in the memory of this process, for tests and for what lives no longer than it.
 
-    Stores of one name hold the same secret, as long as there is one of them.
+    Stores of one name hold the same secret, from everywhere in the process and to its end.
 
     Args:
-        name: its name in this process; by default one that nobody else has.
+        name: its name. By default one that nobody else has; then the secret goes with the store.
 
     """
 
@@ -44,6 +46,8 @@ class MemoryStore:
         self.address = f"memory:{self._name}"
         with _lock:
             self._cell = _cells.setdefault(self._name, _Cell())
+            if name is not None:
+                _named.add(self._cell)
 
     async def probe(self) -> None:
         """Do nothing: memory can keep a secret."""

@@ -1,0 +1,355 @@
+"""What every store of secrets must do, as tests that run on any store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import secrets
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from agentkeys.errors import InvalidArgumentError, StoreConflictError, StoreError
+from agentkeys.secret import Secret
+from agentkeys.stores import ABSENT, ANY, Store, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["store_conformance"]
+
+# Nothing in this module binds what a secret reveals to a name: frames are among what is searched.
+
+_AWKWARD: Final = {
+    "with a space": "two words ",
+    "with quotes": 'it\'s "so" `so`',
+    "with signs": "a#b $c ${HOME} \\n %d =e;f&g|h",
+    "with line ends": "-----BEGIN-----\nabc\r\ndef\n-----END-----\n",
+    "of other letters": "clé-ключ-鍵-🔑",
+}
+# Turns of the event loop after which a write is cancelled: soon, later, and when it is over.
+_TURNS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 55, 144, 377, 987)
+_RIVALS: Final = 4
+
+
+def store_conformance(
+    make: Callable[[Path], Store],
+    *,
+    broken: Callable[[Path], Store] | None = None,
+    kept: Callable[[Path], str | None] | None = None,
+) -> type[object]:
+    """Return a class of tests for a store, for pytest to find under a name like ``TestMyStore``.
+
+    They are plain functions: no plugin is needed. What the store needs can be a fixture with
+    ``autouse`` in the module.
+
+    Args:
+        make: makes the store. It is given a folder of the test's own, to use if it likes. Called
+            again with the same folder it makes a store of the same secret. If it lies elsewhere,
+            what is there is removed.
+        broken: makes one that cannot keep a secret: a locked one, one that is not there.
+        kept: for a write-only store: returns what it has kept, or None.
+
+    """
+    kind = _WriteOnlyStore if kept else _ReadableStore
+    bases = (kind, _BrokenStore) if broken else (kind,)
+    given = {"make": make, "broken": broken, "kept": kept}
+    return type("Conformance", bases, {k: staticmethod(v) for k, v in given.items() if v})
+
+
+class _AnyStore:
+    """What holds for a store, whether or not it can be read."""
+
+    make: Any
+
+    def test_it_is_a_store(self, tmp_path: Path) -> None:
+        """It has all that the contract names; its address and description are one line each."""
+        store = self.make(tmp_path)
+        _law(isinstance(store, Store), "it lacks something that the protocol Store has")
+        for text in (store.address, store.describe()):
+            _law(isinstance(text, str), "an address and a description are str")
+            _law(len(text.splitlines()) == 1, "an address and a description are one line")
+
+    def test_two_of_one_place_have_one_address(self, tmp_path: Path) -> None:
+        """An address says which store it is."""
+        _law(
+            self.make(tmp_path).address == self.make(tmp_path).address,
+            "two stores of one place have different addresses",
+        )
+
+    def test_an_empty_secret_is_refused(self, tmp_path: Path) -> None:
+        """It would be taken for none."""
+        with pytest.raises(InvalidArgumentError):
+            asyncio.run(self.make(tmp_path).write(Secret("")))
+
+    def test_a_str_is_refused(self, tmp_path: Path) -> None:
+        """What shows in a traceback is not taken in."""
+        with pytest.raises(InvalidArgumentError):
+            asyncio.run(self.make(tmp_path).write("a plain str"))
+
+
+class _BrokenStore:
+    """What holds for a store that cannot keep a secret."""
+
+    broken: Any
+
+    def test_a_broken_one_says_so(self, tmp_path: Path) -> None:
+        """A StoreError names the store, and not the secret that it could not keep."""
+        secret = _made_up()
+        with _watched() as log:
+            store = self.broken(tmp_path)
+            for call in (store.probe(), store.write(secret)):
+                error = _error_of(call, StoreError)
+                _law(error.store == store.describe(), "a StoreError has `store`: the description")
+                _law(str(error) != "", "a StoreError says what failed")
+                _hidden(secret, _all_of(error))
+        _hidden(secret, log.getvalue())
+
+
+class _ReadableStore(_AnyStore):
+    """What holds for a store that can be read."""
+
+    @pytest.fixture(autouse=True)
+    def _emptied(self, tmp_path: Path) -> Iterator[None]:
+        asyncio.run(self.make(tmp_path).remove())
+        yield
+        asyncio.run(self.make(tmp_path).remove())
+
+    def test_an_empty_one_holds_nothing(self, tmp_path: Path) -> None:
+        """There is no secret, and its version is `ABSENT`."""
+        store = self.make(tmp_path)
+        _law(store.readable, "it can be read, but says that it cannot")
+        stored = asyncio.run(store.read())
+        _law(stored.secret is None, "an empty store gave a secret")
+        _law(stored.version == ABSENT, "the version of an empty store is ABSENT")
+
+    @pytest.mark.parametrize("length", [16, 64, 1024])
+    def test_what_is_written_is_read(self, tmp_path: Path, length: int) -> None:
+        """Any other store of that place gives it back, with the version that `write` returned."""
+        secret = _made_up(length)
+        version = asyncio.run(self.make(tmp_path).write(secret))
+        self._holds(tmp_path, secret)
+        stored = asyncio.run(self.make(tmp_path).read())
+        _law(stored.version == version, "`write` and `read` gave different versions")
+        _law(isinstance(version, Version), "a version is a Version")
+
+    @pytest.mark.parametrize("kind", _AWKWARD)
+    def test_it_keeps_a_secret_exactly_or_refuses_it(self, tmp_path: Path, kind: str) -> None:
+        """No secret is changed on the way; one that cannot be kept leaves the one before."""
+        before, awkward = _made_up(), Secret(_AWKWARD[kind])
+        store = self.make(tmp_path)
+        asyncio.run(store.write(before))
+        try:
+            asyncio.run(store.write(awkward))
+        except (StoreError, InvalidArgumentError):
+            awkward = before
+        self._holds(tmp_path, awkward)
+
+    def test_it_is_replaced(self, tmp_path: Path) -> None:
+        """By whoever does not say what to expect, or expects what is there."""
+        store, secrets_ = self.make(tmp_path), [_made_up() for _ in range(3)]
+        version = asyncio.run(store.write(secrets_[0], expected=ABSENT))
+        version = asyncio.run(store.write(secrets_[1], expected=version))
+        _law(
+            asyncio.run(store.write(secrets_[2], expected=ANY)) != version,
+            "two secrets have one version",
+        )
+        self._holds(tmp_path, secrets_[2])
+
+    def test_what_was_not_expected_is_left_alone(self, tmp_path: Path) -> None:
+        """A conflict changes nothing, and shows neither secret."""
+        store, first, second, third = self.make(tmp_path), _made_up(), _made_up(), _made_up()
+        with _watched() as log:
+            outdated = asyncio.run(store.write(first))
+            asyncio.run(store.write(second))
+            for change in (
+                store.write(third, expected=ABSENT),
+                store.write(third, expected=outdated),
+                store.remove(expected=ABSENT),
+                store.remove(expected=outdated),
+            ):
+                error = _error_of(change, StoreConflictError)
+                _law(error.store == store.describe(), "a StoreError has `store`: the description")
+                _hidden(second, _all_of(error))
+                _hidden(third, _all_of(error))
+                self._holds(tmp_path, second)
+        _hidden(second, log.getvalue())
+
+    def test_what_is_gone_is_not_what_was_read(self, tmp_path: Path) -> None:
+        """A version that was read is a conflict once the secret is removed."""
+        store = self.make(tmp_path)
+        version = asyncio.run(store.write(_made_up()))
+        asyncio.run(store.remove())
+        _error_of(store.write(_made_up(), expected=version), StoreConflictError)
+        _error_of(store.remove(expected=version), StoreConflictError)
+        self._holds(tmp_path, None)
+
+    def test_it_is_removed(self, tmp_path: Path) -> None:
+        """By whoever expects what is there; removing nothing is fine."""
+        store = self.make(tmp_path)
+        for expected in (asyncio.run(store.write(_made_up())), ABSENT, ANY):
+            asyncio.run(store.remove(expected=expected))
+            self._holds(tmp_path, None)
+
+    def test_a_probe_changes_nothing(self, tmp_path: Path) -> None:
+        """Neither an empty store nor one that holds a secret."""
+        store, secret = self.make(tmp_path), _made_up()
+        asyncio.run(store.probe())
+        self._holds(tmp_path, None)
+        asyncio.run(store.write(secret))
+        asyncio.run(store.probe())
+        self._holds(tmp_path, secret)
+
+    def test_one_of_many_rivals_wins(self, tmp_path: Path) -> None:
+        """Of writers who all expect an empty store, one writes and the others are told."""
+        rivals = [_made_up() for _ in range(_RIVALS)]
+
+        async def compete() -> list[object]:
+            writes = [self.make(tmp_path).write(each, expected=ABSENT) for each in rivals]
+            return list(await asyncio.gather(*writes, return_exceptions=True))
+
+        outcomes = asyncio.run(compete())
+        winners = [each for each, out in zip(rivals, outcomes, strict=True) if _won(out)]
+        _law(len(winners) == 1, f"of {_RIVALS} writers who expected ABSENT {len(winners)} wrote")
+        self._holds(tmp_path, winners[0])
+
+    def test_a_cancelled_write_is_done_or_not(self, tmp_path: Path) -> None:
+        """Whenever the cancellation comes, the store holds the old secret or the new one."""
+        store, new = self.make(tmp_path), _made_up()
+        asyncio.run(store.write(new))
+        for turns in _TURNS:
+            old, new = asyncio.run(store.read()).secret, _made_up()
+            held = asyncio.run(_cancelled_after(turns, store, new))
+            _law(held in {old, new}, f"cancelled after {turns} turns it holds something else")
+        asyncio.run(store.write(new))
+        self._holds(tmp_path, new)
+
+    def test_it_works_in_any_loop(self, tmp_path: Path) -> None:
+        """A store is not bound to the event loop in which it was made or first used."""
+
+        async def make() -> Any:
+            return self.make(tmp_path)
+
+        store, secret = asyncio.run(make()), _made_up()
+        asyncio.run(store.write(secret))
+        stored = asyncio.run(store.read())
+        _law(stored.secret == secret, "in another loop it holds something else")
+
+    def test_the_secret_shows_nowhere(self, tmp_path: Path) -> None:
+        """Not in its repr, address or description, in what it returns, or in a log."""
+        store, secret = self.make(tmp_path), _made_up()
+        with _watched() as log:
+            asyncio.run(store.probe())
+            version = asyncio.run(store.write(secret))
+            stored = asyncio.run(store.read())
+        for shown in (repr(store), store.address, store.describe(), repr(version), repr(stored)):
+            _hidden(secret, shown)
+        _hidden(secret, log.getvalue())
+
+    def _holds(self, folder: Path, secret: Secret | None) -> None:
+        found = asyncio.run(self.make(folder).read()).secret
+        _law(found == secret, "the store does not hold what it should")
+
+
+class _WriteOnlyStore(_AnyStore):
+    """What holds for a store that cannot be read."""
+
+    kept: Any
+
+    def test_what_is_written_is_kept(self, tmp_path: Path) -> None:
+        """Exactly, and what is written next takes its place."""
+        store = self.make(tmp_path)
+        _law(not store.readable, "it cannot be read, but says that it can")
+        for secret in (_made_up(), _made_up(1024), *map(Secret, _AWKWARD.values())):
+            _law(isinstance(asyncio.run(store.write(secret)), Version), "`write` returns a Version")
+            _law(Secret(self.kept(tmp_path) or "") == secret, "it kept something else")
+
+    def test_a_probe_keeps_nothing(self, tmp_path: Path) -> None:
+        """It leaves what is there."""
+        store, secret = self.make(tmp_path), _made_up()
+        asyncio.run(store.probe())
+        _law(self.kept(tmp_path) is None, "the probe has left something")
+        asyncio.run(store.write(secret))
+        asyncio.run(store.probe())
+        _law(Secret(self.kept(tmp_path) or "") == secret, "the probe has changed something")
+
+    def test_it_says_that_it_is_write_only(self, tmp_path: Path) -> None:
+        """Whatever would have to read it is a StoreError, and changes nothing."""
+        store, secret = self.make(tmp_path), _made_up()
+        asyncio.run(store.write(secret))
+        for call in (
+            store.read(),
+            store.remove(),
+            store.write(_made_up(), expected=ABSENT),
+            store.write(_made_up(), expected=Version("another")),
+        ):
+            _hidden(secret, _all_of(_error_of(call, StoreError)))
+        _law(Secret(self.kept(tmp_path) or "") == secret, "a refusal has changed something")
+
+
+def _law(held: bool, broken: str) -> None:
+    if not held:
+        raise AssertionError(broken)
+
+
+def _made_up(length: int = 40) -> Secret:
+    """Return a secret that looks like a key of Agentity's."""
+    return Secret(f"agk_live_{secrets.token_urlsafe(length)[:length]}")
+
+
+def _won(outcome: object) -> bool:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, StoreConflictError):
+        raise outcome
+    return not isinstance(outcome, BaseException)
+
+
+async def _cancelled_after(turns: int, store: Store, secret: Secret) -> Secret | None:
+    """Cancel a write after so many turns of the event loop; return what the store then holds."""
+    write = asyncio.ensure_future(store.write(secret))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    write.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await write
+    return (await store.read()).secret
+
+
+def _error_of(call: Awaitable[object], kind: type[StoreError]) -> StoreError:
+    async def made() -> None:
+        await call
+
+    with pytest.raises(kind) as raised:
+        asyncio.run(made())
+    return raised.value
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[io.StringIO]:
+    """Collect what is logged, by whomever and at any level."""
+    text, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield text
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+
+
+def _all_of(error: BaseException | None) -> str:
+    """Return all that can be seen of an error and its causes: the locals of every frame, too."""
+    text = io.StringIO()
+    while error is not None:
+        seen = traceback.TracebackException.from_exception(error, capture_locals=True)
+        print(*seen.format(), repr(error), error.args, vars(error), file=text)
+        error = error.__cause__ or error.__context__
+    return text.getvalue()
+
+
+def _hidden(secret: Secret, shown: str) -> None:
+    _law(secret.reveal() not in shown, "the secret shows")
