@@ -165,13 +165,12 @@ class DotenvStore:
 
     def _edited(self, found: OnDisk, secret: Secret | None) -> Secret:
         if secret is None:
-            text = dotenv_text.without_entry(found.text, self._name)
-        else:
-            text = dotenv_text.with_entry(found.text, self._name, secret)
+            return dotenv_text.without_entry(found.text, self._name)
+        text = dotenv_text.with_entry(found.text, self._name, secret)
         if text is not None:
             return text
         raise self._error(
-            "cannot set" if secret else "cannot remove",
+            "cannot set",
             "python-dotenv would read the file otherwise than it is meant (a line that is not"
             " closed, or a secret with '${' or a NUL): it was left as it is",
         )

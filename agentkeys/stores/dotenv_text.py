@@ -68,13 +68,10 @@ def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:
     return None
 
 
-def without_entry(text: Secret, name: str) -> Secret | None:
-    """Return *text* without *name*, or None if other entries would then be read otherwise."""
+def without_entry(text: Secret, name: str) -> Secret:
+    """Return *text* without the line of *name*. No other is read otherwise for that."""
     place = _place(text, name)
-    if place is None:
-        return text
-    edited = _spliced(text, place, Secret(""))
-    return edited if _others(edited, name) == _others(text, name) else None
+    return _spliced(text, place, Secret("")) if place else text
 
 
 def _set(text: Secret, place: _Place | None, name: str, literal: Secret) -> Secret:
@@ -149,7 +146,7 @@ def _meant(name: str, literal: Secret) -> Secret:
 def _others(text: Secret, name: str) -> list[Secret]:
     """Return all that is read of *text* but *name*, and what cannot be read."""
     return [
-        Secret(f"{each.key}={each.value!r} {each.original.string if each.error else ''}")
+        Secret(f"{each.key}={each.value!r} {each.original.string.strip() if each.error else ''}")
         for each in _as_read(text)
         if each.key != name and (each.key is not None or each.error)
     ]
