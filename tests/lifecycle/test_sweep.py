@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -149,6 +150,7 @@ async def test_an_attempt_of_a_living_owner_is_left_alone(place, state):
     assert (await sweep(place.keys)).deleted == (key.id,)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of a process with threads
 async def test_a_forked_child_does_not_hold_the_lock(place, state):
     """The owner's end is the end of its lock, whatever children it has."""
     await asyncio.to_thread(check_fork, place)
@@ -156,17 +158,27 @@ async def test_a_forked_child_does_not_hold_the_lock(place, state):
 
 def check_fork(place):
     held = attempts.begin(place.keys.scope, "ci~k7f3q9", "k7f3q9")
-    reading, writing = os.pipe()
+    child, channel = forked_child()
+    try:
+        assert channel.recv(1) == b"r"
+        held.release()
+        assert len(attempts.claim(lambda _: True)) == 1
+    finally:
+        channel.close()
+        os.waitpid(child, 0)
+
+
+def forked_child():
+    """Fork a child that says when it runs, and lives until the channel to it is closed."""
+    ours, theirs = socket.socketpair()
     child = os.fork()
     if not child:
-        os.read(reading, 1)
+        ours.close()
+        theirs.send(b"r")
+        theirs.recv(1)
         os._exit(0)
-    held.release()
-    assert len(attempts.claim(lambda _: True)) == 1
-    os.write(writing, b"x")
-    os.waitpid(child, 0)
-    for each in (reading, writing):
-        os.close(each)
+    theirs.close()
+    return child, ours
 
 
 async def test_attempts_of_other_places_are_left_alone(place, state):
