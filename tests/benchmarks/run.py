@@ -9,6 +9,7 @@ import argparse
 import platform
 
 import aiohttp
+import behaviour
 import calls
 import memory
 import paging
@@ -21,6 +22,7 @@ PARTS = {
     "memory": memory.run,
     "service": service.run,
     "startup": startup.run,
+    "behaviour": behaviour.run,
 }
 
 
