@@ -66,9 +66,8 @@ def build(
 
     """
     target = endpoint.path.format_map({name: _segment(name, path[name]) for name in path})
-    given = {name: str(value) for name, value in query.items() if value is not None}
-    if given:
-        pairs = [f"{name}={_quoted(name, value)}" for name, value in given.items()]
+    pairs = [f"{n}={_quoted(n, str(value))}" for n, value in query.items() if value is not None]
+    if pairs:
         target = f"{target}?{'&'.join(pairs)}"
     return Request(endpoint, target, json)
 

@@ -223,7 +223,8 @@ class Session:
     ) -> Any:
         while True:
             if request.endpoint.authorization == "Bearer":
-                authorization = await self._bearer(progress, end)
+                token = self._credentials.current() or progress.renewed
+                authorization = self._sendable(token or await self._renew(None, progress, end))
             result = await self._try(request, authorization, progress)
             if not isinstance(result, RequestError):
                 return result
@@ -238,10 +239,7 @@ class Session:
                 finally:
                     del result  # or error, traceback and this frame would keep each other alive
 
-    async def _bearer(self, progress: Progress, end: float) -> Secret:
-        token = self._credentials.current() or progress.renewed
-        if token is None:
-            token = await self._renew(None, progress, end)
+    def _sendable(self, token: Secret) -> Secret:
         if token is not self._checked:  # it may come from credentials that are not ours
             self._checked = checked_token(token, "token that the credentials gave")
         return token
@@ -295,7 +293,7 @@ class Session:
     async def _try(self, request: Request, authorization: Secret | None, progress: Progress) -> Any:
         """Send *request* once; return the record that answers it, or the error."""
         begun = time.perf_counter()
-        http = await self._http(progress)
+        http = self._http(progress) or await self._own.get()
         progress.begin()
         answer = lost = None
         try:
@@ -318,13 +316,14 @@ class Session:
             self._log(request, result, answer, begun, progress)
         return result
 
-    async def _http(self, progress: Progress) -> aiohttp.ClientSession:
+    def _http(self, progress: Progress) -> aiohttp.ClientSession | None:
+        """Return the session of this loop, None if one must be opened first."""
         if self._closed:
             raise ClientClosedError(
                 "the client is closed: make another one", applied=progress.applied
             )
         if self._lent is None:
-            return self._own.current() or await self._own.get()
+            return self._own.current()
         if self._lent.closed:
             raise ClientClosedError(
                 "the aiohttp session that the client was given is closed", applied=progress.applied
