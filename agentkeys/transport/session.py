@@ -14,6 +14,7 @@ import platform
 import random
 import time
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -76,6 +77,8 @@ _HEADERS: Final = {
 # The deadline is ours, around the whole call; aiohttp's own five minutes would cut into it.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _NONE: Final[Mapping[str, Any]] = {}
+# Whose request a connection is wanted for; aiohttp has no other way to hand it on.
+_at_hand: Final[ContextVar[Progress]] = ContextVar("progress")
 
 
 class Session:
@@ -346,9 +349,10 @@ class Session:
         headers = {} if self._lent is None else dict(_HEADERS)
         if authorization is not None and endpoint.authorization is not None:
             headers["Authorization"] = f"{endpoint.authorization} {authorization.reveal()}"
-        body = None if request.json is None else _Body(dumps(request.json), progress)
-        # A middleware of a lent session may put another body in the place of ours.
-        progress.under_way = body is None or self._lent is not None
+        body = None if request.json is None else _body(request.json)
+        # Our own connector tells when there is a connection to send it on; that of a lent one not.
+        progress.under_way = self._lent is not None
+        _at_hand.set(progress)
         async with http.request(
             endpoint.method,
             # Encoded already: yarl would fold "%2E%2E" and the like into another path.
@@ -423,18 +427,8 @@ async def _discard(
     )
 
 
-class _Body(aiohttp.BytesPayload):
-    """A JSON body that notes when it is written: before that, the service cannot have acted."""
-
-    def __init__(self, value: bytes, progress: Progress) -> None:
-        super().__init__(value, content_type="application/json")
-        self._progress = progress
-
-    async def write_with_length(
-        self, writer: aiohttp.abc.AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        self._progress.under_way = True
-        await super().write_with_length(writer, content_length)
+def _body(document: Mapping[str, object]) -> aiohttp.BytesPayload:
+    return aiohttp.BytesPayload(dumps(document), content_type="application/json")
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
@@ -495,11 +489,11 @@ def _options_for(lent: aiohttp.ClientSession, settings: Settings) -> Mapping[str
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Takes no connection from the pool on which something came while it was idle.
+    """Notes when a request can be sent: before that, the service cannot have acted.
 
-    Else those bytes, e.g. the 408 of a server that closes idle connections, would be taken for the
-    answer to the next request. aiohttp looks when a connection goes into the pool, not when it
-    comes out.
+    And takes no connection from the pool on which something came while it was idle. Else those
+    bytes, e.g. the 408 of a server that closes idle connections, would be taken for the answer to
+    the next request. aiohttp looks when a connection goes into the pool, not when it comes out.
     """
 
     async def connect(
@@ -511,6 +505,7 @@ class _Connector(aiohttp.TCPConnector):
                 break
             connection.close()
             connection = await super().connect(req, traces, timeout)
+        _at_hand.get().under_way = True
         return connection
 
 

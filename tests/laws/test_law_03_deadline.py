@@ -107,12 +107,19 @@ async def test_a_pooled_connection_is_waited_for_within_the_deadline():
         while len(wire.requests) < 100:
             wire.arrived.clear()
             await wire.arrived.wait()
-        with pytest.raises(DeadlineExceededError) as caught:
-            await client.api_keys.create("x", timeout=TICK)
+        ends = []
+        for late in (
+            client.api_keys.create("x", timeout=TICK),
+            client.api_keys.list(timeout=TICK).first(),
+            client.api_keys.delete(1, timeout=TICK),
+        ):
+            with pytest.raises(DeadlineExceededError) as caught:
+                await late
+            ends.append((caught.value.applied, caught.value.attempts))
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-    assert caught.value.applied == "no"
+    assert ends == [("no", 1)] * 3
     assert len(wire.requests) == 100
 
 
