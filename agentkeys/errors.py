@@ -119,6 +119,8 @@ class TransportError(RequestError):
     """No whole answer came: refused, reset, unreachable, TLS, or an answer that was cut short.
 
     Attributes:
+        lasting: whether it will be the same in a moment, e.g. a certificate that is not trusted, so
+            that the call was not tried again.
         salvaged: on a create whose answer was cut short, the new key's secret if it had come by
             then, else None. Store it: it cannot be had again. Pickle and copy leave it behind.
     """
@@ -127,6 +129,7 @@ class TransportError(RequestError):
         self,
         text: str,
         *,
+        lasting: bool = False,
         salvaged: Secret | None = None,
         method: str = "",
         path: str = "",
@@ -134,6 +137,7 @@ class TransportError(RequestError):
         applied: Applied = "maybe",
     ) -> None:
         super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        self.lasting = lasting
         self.salvaged = salvaged
 
 

@@ -17,23 +17,24 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 
-from agentkeys.errors import APIError, DecodeError, TransportError
+from agentkeys.errors import APIError, Applied, DecodeError, TransportError
 from agentkeys.secret import KEY_PREFIX, Secret, mask
 from agentkeys.transport.convert import BadValue
 from agentkeys.transport.json import loads
 
 if TYPE_CHECKING:
-    from agentkeys.errors import Applied
     from agentkeys.transport.convert import Reader
     from agentkeys.transport.endpoint import Endpoint, Request
 
 __all__ = [
+    "CUT_SHORT",
     "DOUBT",
     "MAX_ANSWER",
     "MAX_ERROR",
     "STORE_IT",
     "Answer",
     "End",
+    "Loss",
     "named",
     "read",
     "refused",
@@ -79,6 +80,25 @@ class Answer:
         return 200 <= self.status < 300
 
 
+@attrs.frozen
+class Loss:
+    """Why no whole answer came.
+
+    Attributes:
+        words: what happened, and what to do about it.
+        applied: whether the service can have acted.
+        lasting: whether it will be the same at the next try.
+    """
+
+    words: str
+    applied: Applied
+    lasting: bool = False
+
+
+CUT_SHORT: Final = Loss("the answer was cut short", "maybe")
+"""What an answer of which the end is missing comes to."""
+
+
 def read(
     request: Request, answer: Answer, reader: Reader, secrets: Callable[[], tuple[Secret, ...]]
 ) -> Any:
@@ -91,7 +111,7 @@ def read(
         return found
     salvaged = _salvaged(answer.body, _secret_field(request.endpoint, reader))
     if answer.end == "cut short":
-        return unanswered(request, "the answer was cut short", "maybe", secrets(), salvaged)
+        return unanswered(request, CUT_SHORT, secrets(), salvaged)
     return _unreadable(request, found, salvaged, mask(request.target, secrets()))
 
 
@@ -115,20 +135,17 @@ def _secret_field(endpoint: Endpoint[Any], reader: Reader) -> str | None:
 
 
 def unanswered(
-    request: Request,
-    words: str,
-    applied: Applied,
-    secrets: tuple[Secret, ...],
-    salvaged: Secret | None = None,
+    request: Request, loss: Loss, secrets: tuple[Secret, ...], salvaged: Secret | None = None
 ) -> TransportError:
-    """Return the error of a request that got no whole answer; *words* say why."""
-    advice = f": {STORE_IT}" if salvaged else uncertainty(request.endpoint, applied)
+    """Return the error of a request that got no whole answer."""
+    advice = f": {STORE_IT}" if salvaged else uncertainty(request.endpoint, loss.applied)
     return TransportError(
-        f"{named(request.endpoint)}: {words}{advice}",
+        f"{named(request.endpoint)}: {loss.words}{advice}",
+        lasting=loss.lasting,
         salvaged=salvaged,
         method=request.endpoint.method,
         path=mask(request.target, secrets),
-        applied=applied,
+        applied=loss.applied,
     )
 
 

@@ -75,7 +75,7 @@ class RetryPolicy:
 
 def _may_try_again(error: RequestError, *, idempotent: bool) -> bool:
     if isinstance(error, TransportError):
-        return idempotent or error.applied == "no"
+        return not error.lasting and (idempotent or error.applied == "no")
     if isinstance(error, APIError):
         return error.status == 429 or (idempotent and error.status in _PASSING)
     return False

@@ -35,9 +35,11 @@ from agentkeys.keys import Scope
 from agentkeys.secret import mask
 from agentkeys.transport import check
 from agentkeys.transport.answer import (
+    CUT_SHORT,
     MAX_ANSWER,
     MAX_ERROR,
     Answer,
+    Loss,
     read,
     refused,
     request_id,
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from agentkeys.credentials import Credentials
-    from agentkeys.errors import Applied
     from agentkeys.keys import NewKey
     from agentkeys.secret import Secret
     from agentkeys.transport.answer import End
@@ -312,7 +313,7 @@ class Session:
         if answer is not None:
             result = self._read(request, answer, authorization)
         elif lost is not None:
-            result = unanswered(request, *lost, self._secrets(authorization))
+            result = unanswered(request, lost, self._secrets(authorization))
         else:  # the session was closed under the call, and aiohttp does not always say so
             raise ClientClosedError("the client was closed during the call", applied="maybe")
         if logger.isEnabledFor(logging.DEBUG):
@@ -535,30 +536,40 @@ def _remaining(end: float) -> float:
     return end - asyncio.get_running_loop().time()
 
 
-def _lost(error: Exception, base_url: str) -> tuple[str, Applied]:  # noqa: PLR0911  # one for each cause
+def _lost(error: Exception, base_url: str) -> Loss:  # noqa: PLR0911  # one for each cause
     """Say in our own words what went wrong, and whether the service can have acted."""
     host = urlsplit(base_url).hostname
     match error:
         case aiohttp.ClientHttpProxyError():
-            return f"the proxy answered {error.status}: check the proxy and its password", "no"
+            return Loss(
+                f"the proxy answered {error.status}: check the proxy and its password",
+                "no",
+                lasting=error.status == 407,
+            )
         case aiohttp.ClientProxyConnectionError():
-            return f"could not connect to the proxy ({_reason(error.os_error)}): check it", "no"
+            return Loss(
+                f"could not connect to the proxy ({_reason(error.os_error)}): check it", "no"
+            )
         case aiohttp.ClientConnectorDNSError():
-            return f"the host name {host} could not be looked up: check the base URL", "no"
+            return Loss(f"the host name {host} could not be looked up: check the base URL", "no")
         case aiohttp.ClientConnectorCertificateError():
-            return f"the TLS certificate of {host} is not trusted: check the address, or ssl", "no"
+            return Loss(
+                f"the TLS certificate of {host} is not trusted: check the address, or ssl",
+                "no",
+                lasting=True,
+            )
         case aiohttp.ClientSSLError():
-            return f"{host} does not speak TLS as we do: check the base URL, or ssl", "no"
+            return Loss(f"{host} does not speak TLS as we do: check the base URL, or ssl", "no")
         case aiohttp.ClientConnectorError():
             reason = _reason(error.os_error)
-            return f"could not connect to {base_url} ({reason}): is it running?", "no"
+            return Loss(f"could not connect to {base_url} ({reason}): is it running?", "no")
         case aiohttp.ConnectionTimeoutError():
-            return f"could not connect to {base_url} in time", "no"
+            return Loss(f"could not connect to {base_url} in time", "no")
         case aiohttp.ClientPayloadError():
-            return "the answer was cut short", "maybe"
+            return CUT_SHORT
         case aiohttp.ClientResponseError():
-            return f"what came back is not HTTP: check the base URL, {base_url}", "maybe"
-    return f"the connection broke before the answer came ({_reason(error)})", "maybe"
+            return Loss(f"what came back is not HTTP: check the base URL, {base_url}", "maybe")
+    return Loss(f"the connection broke before the answer came ({_reason(error)})", "maybe")
 
 
 def _reason(error: BaseException) -> str:

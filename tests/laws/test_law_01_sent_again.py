@@ -294,3 +294,23 @@ async def test_closing_between_two_tries_does_not_make_applied_lie():
         with pytest.raises((ClientClosedError, RequestError)) as caught:
             await call
     assert caught.value.applied == "maybe"
+
+
+async def test_a_certificate_that_is_not_trusted_is_not_tried_again(tls):
+    """It will not be trusted in a second: the error comes at once, and nothing was applied."""
+    wire = Wire(answer(200, {"apiKeys": []}), tls=tls)
+    async with wire, agentity(wire.url) as client:
+        with pytest.raises(TransportError, match="is not trusted") as caught:
+            await client.api_keys.list().collect()
+    assert (caught.value.applied, caught.value.attempts) == ("no", 1)
+    assert wire.requests == []
+
+
+async def test_a_proxy_that_wants_another_password_is_asked_once(tls):
+    """The same password will not do in a second either."""
+    async with Wire(answer(407)) as proxy, Wire(tls=tls) as wire:
+        async with agentity(wire.url, proxy=proxy.url) as client:
+            with pytest.raises(TransportError, match="407") as caught:
+                await client.api_keys.list().collect()
+    assert (caught.value.applied, caught.value.attempts) == ("no", 1)
+    assert len(proxy.requests) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import aiohttp
 import pytest
 from samples import NEW_KEY, TOKEN, agentity, agentry
@@ -213,3 +215,13 @@ async def test_a_session_with_an_authorization_of_its_own_is_refused():
                 agentity("http://127.0.0.1:9", session=lent)
     with pytest.raises(ConfigurationError, match="session must be"):
         agentity("http://127.0.0.1:9", session=3)
+
+
+@pytest.mark.asyncio
+async def test_a_certificate_is_trusted_if_the_context_says_so(authority, tls):
+    """An `ssl` context with an authority of one's own is what https is checked by."""
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with Wire(answer(200, {"apiKeys": []}), tls=tls) as wire:
+        async with agentity(wire.url, ssl=trusting) as client:
+            assert await client.api_keys.list().collect() == []

@@ -7,9 +7,12 @@ import json as stdlib_json
 import struct
 from collections.abc import Awaitable, Callable
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -35,7 +38,10 @@ class Wire:
     one.
     """
 
-    def __init__(self, *replies: Reply | Callable[[Seen], Reply]) -> None:
+    def __init__(
+        self, *replies: Reply | Callable[[Seen], Reply], tls: SSLContext | None = None
+    ) -> None:
+        self._tls = tls
         self.replies = list(replies)
         self.requests: list[Seen] = []
         self.arrived = asyncio.Event()
@@ -48,10 +54,10 @@ class Wire:
     def url(self) -> str:
         assert self._server is not None
         host, port = self._server.sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"{'https' if self._tls else 'http'}://{host}:{port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
