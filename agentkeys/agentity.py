@@ -242,7 +242,7 @@ class TokenPair(Renewable):
         refresh_token: single-use: once it is used, only the pair that it gave is good.
         on_renewal: called with each new pair before it is used, so that it can be kept; a function
             or a coroutine function. What it raises ends the call, and the same pair is offered to
-            it again at the next one.
+            it again at the next one. It cannot make calls by the client that waits for it.
 
     Raises:
         ConfigurationError: a token is empty or holds white space.

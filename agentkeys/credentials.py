@@ -12,6 +12,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
@@ -154,7 +155,7 @@ class Renewable(ABC):
             if leads:
                 # A task of its own: if the call that began it is cancelled, the answer to a
                 # single-use refresh token must still arrive, or the session is lost.
-                flight.task = asyncio.create_task(self._fetched(caller, timeout))
+                flight.task = asyncio.create_task(self._fetched(flight, caller, timeout))
                 flight.task.add_done_callback(partial(self._land, flight))
             landed = await flight.landing()
             if isinstance(landed, Token):
@@ -172,12 +173,18 @@ class Renewable(ABC):
 
     def _join(self) -> tuple[_Flight, bool]:
         flight = self._flight
+        if flight is not None and flight is _aboard.get():
+            raise ConfigurationError(
+                "the token's renewal calls by the client that waits for it, and would wait for"
+                " itself: use another client there, with credentials of its own"
+            )
         if flight is not None and flight.loop.is_running():
             return flight, False
         self._flight = flight = _Flight(asyncio.get_running_loop())
         return flight, True
 
-    async def _fetched(self, caller: Caller, timeout: float) -> Token:
+    async def _fetched(self, flight: _Flight, caller: Caller, timeout: float) -> Token:
+        _aboard.set(flight)
         limit = asyncio.timeout(None if timeout == math.inf else timeout)
         try:
             async with limit:  # whatever `fetch` waits for
@@ -221,6 +228,10 @@ class _Flight:
         while not future.done() and self.loop.is_running():
             await asyncio.wait([future], timeout=_LOOK_AGAIN)
         return future.result() if future.done() else DeadlineExceededError("its loop has stopped")
+
+
+# The renewal that the running code is part of.
+_aboard: Final[ContextVar[_Flight | None]] = ContextVar("renewal", default=None)
 
 
 def account_of(credentials: Credentials) -> str:

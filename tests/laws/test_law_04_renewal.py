@@ -511,3 +511,43 @@ async def test_what_foreign_credentials_give_is_checked(token):
         with pytest.raises(ConfigurationError, match="the credentials gave"):
             await client.api_keys.create("x")
     assert wire.requests == []
+
+
+async def test_a_callback_that_waits_for_itself_is_told_so():
+    """`on_renewal` that calls by the client that waits for it gets a sentence, not the deadline."""
+
+    async def keep(_: Tokens) -> None:
+        await client.api_keys.list().collect()
+
+    service = Service()
+    service.pair()
+    async with Wire(service) as wire:
+        pair = TokenPair("ended", "refresh-1", on_renewal=keep)
+        async with agentity(wire.url, pair, timeout=20) as client:
+            with pytest.raises(ConfigurationError, match="wait for itself"):
+                await client.api_keys.list().collect()
+
+
+async def test_a_callback_may_start_what_calls_later():
+    """What `on_renewal` leaves behind may call when the renewal is over, and renew."""
+    calls: list[asyncio.Task[object]] = []
+    over = asyncio.Event()
+
+    async def later() -> object:
+        await over.wait()
+        return await client.api_keys.list().collect()
+
+    def keep(_: Tokens) -> None:
+        calls.append(asyncio.create_task(later()))
+
+    service = Service()
+    service.pair()
+    async with Wire(service) as wire:
+        pair = TokenPair("ended", "refresh-1", on_renewal=keep)
+        async with agentity(wire.url, pair) as client:
+            await client.api_keys.list().collect()
+            service.access_token = "another"  # so that the next call is refused, and renews
+            over.set()
+            assert await calls[0] == []
+            await asyncio.gather(*calls)
+    assert len(calls) == 2
