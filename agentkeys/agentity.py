@@ -111,7 +111,14 @@ class _Listing:
 
 _CREATE: Final = Endpoint("POST", "/auth/api-keys", returns=NewApiKey)
 _LIST: Final = Endpoint("GET", "/auth/api-keys", returns=_Listing, idempotent=True)
-_DELETE: Final = Endpoint[None]("DELETE", "/auth/api-keys/{id}", returns=None, idempotent=True)
+_DELETE: Final = Endpoint[None](
+    "DELETE",
+    "/auth/api-keys/{id}",
+    returns=None,
+    idempotent=True,
+    # Agentity's documentation, Delete an API key: so it answers for the key of another account.
+    advice={401: "check the credentials, and that the key is one of this account's"},
+)
 _LOGIN: Final = Endpoint(
     "POST", "/auth/token", returns=Tokens, idempotent=True, authorization="Basic"
 )

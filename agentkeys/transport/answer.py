@@ -6,6 +6,7 @@ secret.
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import time
@@ -58,6 +59,9 @@ DOUBT: Final = "; the service may have done it all the same: look before you do 
 """How a sentence ends if a call that must not be repeated may have been done."""
 _DEEPEST: Final = 20
 _MOST_DETAILS: Final = 3
+_PAGE: Final = re.compile(r"\s*<(!doctype|html|head|body)\b", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_LONGEST_HEAD: Final = 4096
 _LIKE_A_NEW_KEY: Final = re.compile(rb'"(%s[A-Za-z0-9]+)"' % KEY_PREFIX.encode())
 
 
@@ -228,7 +232,7 @@ def _details(
     try:
         document = loads(body)
     except ValueError:
-        document = body.decode(errors="replace")
+        document = _in_words(body.decode(errors="replace"))
     if not isinstance(document, dict):
         return None, _first([document], secrets), ()
     error = document.get("error")
@@ -244,6 +248,14 @@ def _details(
         message,
         tuple(_masked(each, secrets) for each in listed),
     )
+
+
+def _in_words(text: str) -> str:
+    """Return an error's body that is not JSON as words: of a page of HTML, its title."""
+    if not _PAGE.match(text):
+        return text
+    title = _TITLE.search(text[:_LONGEST_HEAD])
+    return html.unescape(title[1]) if title else ""
 
 
 def _without_a_torn_end(answer: Answer, secrets: tuple[Secret, ...]) -> bytes:
@@ -313,10 +325,7 @@ def _phrase(status: int) -> str:
 def _advice(request: Request, kind: type[APIError], status: int) -> str:
     if 300 <= status < 400:
         return "redirects are not followed, so that no token goes astray: check the base URL"
-    if status == 401 and request.endpoint.method == "DELETE":
-        # Agentity's documentation, Delete an API key: so it answers for the key of another account.
-        return f"{kind.advice}, and that the key is one of this account's"
-    return kind.advice
+    return request.endpoint.advice.get(status, kind.advice)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -30,6 +30,7 @@ class Endpoint(Generic[T]):
         idempotent: whether it does no harm to act on the request twice (RFC 9110, 9.2.2).
         authorization: the scheme of the Authorization header: "Bearer" gets the client's token,
             "Basic" what the call hands over, None nothing.
+        advice: what a caller can do about a status that means something particular here.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Endpoint(Generic[T]):
     returns: type[T] | None
     idempotent: bool = False
     authorization: Literal["Bearer", "Basic"] | None = "Bearer"
+    advice: Mapping[int, str] = attrs.field(factory=dict, eq=False)
 
 
 @attrs.frozen

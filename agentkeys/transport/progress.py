@@ -70,11 +70,15 @@ def late(
 ) -> DeadlineExceededError:
     """Return the error of a call that was not done within *seconds*."""
     return DeadlineExceededError(
-        f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was sent"
-        f" {progress.attempts} times: give it a longer timeout"
+        f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was"
+        f" {_sent(progress.attempts)}: give it a longer timeout"
         f"{uncertainty(request.endpoint, progress.applied)}",
         method=request.endpoint.method,
         path=mask(request.target, secrets),
         attempts=progress.attempts,
         applied=progress.applied,
     )
+
+
+def _sent(attempts: int) -> str:
+    return {0: "not sent yet", 1: "sent once"}.get(attempts, f"sent {attempts} times")

@@ -220,6 +220,14 @@ async def test_an_unusable_success_is_not_tried_again():
     assert caught.value.applied == "yes"
 
 
+async def test_what_a_status_means_at_one_endpoint_is_not_said_of_others():
+    """Only Agentity answers 401 to who deletes the key of another account."""
+    async with Wire(answer(401)) as wire, agentry(wire.url) as client:
+        with pytest.raises(APIError) as caught:
+            await client.api_keys.delete("key_1")
+    assert "account" not in str(caught.value)
+
+
 async def test_agentrys_keys_follow_the_same_law():
     """The law is the session's, not a service's."""
     async with Wire(reset, answer(201, NEW_INBOX_KEY)) as wire, agentry(wire.url) as client:

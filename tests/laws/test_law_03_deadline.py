@@ -56,6 +56,7 @@ async def test_a_login_that_hangs_ends_with_the_calls_timeout():
             with pytest.raises(DeadlineExceededError) as caught:
                 await client.api_keys.create("x", timeout=TICK)
     assert (caught.value.applied, caught.value.attempts) == ("no", 0)
+    assert "it was not sent yet" in str(caught.value)
     assert caught.value.path == "/auth/api-keys"
 
 

@@ -276,7 +276,10 @@ ERRORS = [
     ("gone", None, "gone"),
     (None, None, None),
     (b"plain words", None, "plain words"),
-    (b"<html><h1>Bad Gateway</h1></html>", None, "<html><h1>Bad Gateway</h1></html>"),
+    (b"<html><h1>Bad Gateway</h1></html>", None, None),
+    (b"\n<!DOCTYPE html><html><TITLE>Bad\n&amp; Sad</TITLE><p>x", None, "Bad & Sad"),
+    (b"<html><title" * 5000, None, None),
+    (b"<no page at all>", None, "<no page at all>"),
     (b"\xff\x00\x1b[31mred", None, "\ufffd [31mred"),
     (b"[" * 50_000, None, "[" * 1000 + "..."),
 ]
@@ -285,7 +288,7 @@ ERRORS = [
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("body", "code", "message"), ERRORS)
 async def test_error_bodies_of_every_shape(body, code, message):
-    """JSON, text, HTML or nothing: the parser requires nothing."""
+    """JSON, text, HTML or nothing: the parser requires nothing. Of a page it takes the title."""
     async with (
         Wire(answer(403, body, {"X-Request-Id": "req_1"})) as wire,
         agentry(wire.url) as client,
