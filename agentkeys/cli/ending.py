@@ -82,6 +82,9 @@ def _sentence(error: Exception) -> str:
         case output.OutputError():
             output.abandon()
             return str(error)
+        case OSError() if output.is_broken():
+            output.abandon()
+            return f"standard output cannot be written: {error.strerror}"
     return f"unexpected {type(error).__name__}: {error}: run it with -v to see more"
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "abandon",
     "as_json",
     "fields_of",
+    "is_broken",
     "note",
     "print_table",
     "printable",
@@ -56,6 +57,15 @@ def write(text: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"standard output cannot be written: {reason}") from error
+
+
+def is_broken() -> bool:
+    """Whether standard output does not take what it still buffers, as after a help of click's."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        return True
+    return False
 
 
 def abandon() -> None:

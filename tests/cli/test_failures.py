@@ -192,6 +192,17 @@ def test_a_full_disk(start):
     assert listed.communicate(timeout=30) == ("[]\n", "")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")  # noqa: PTH110
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["serve", "--help"]])
+def test_a_help_that_cannot_be_written(start, args):
+    """Help on a full disk is one line and exit 1, too."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        process = start(*args, stdout=full)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert err == "Error: standard output cannot be written: No space left on device\n"
+
+
 @pytest.mark.parametrize("broken", [Full, Stuck])
 def test_deleting_goes_on_if_nobody_reads(run, wire, monkeypatch, broken):
     """What cannot be reported on stdout is reported on stderr, and the other keys go as well."""
