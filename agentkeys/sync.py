@@ -397,6 +397,11 @@ class LocalService:
         return self._twin.inbox_id
 
     @property
+    def pod_id(self) -> str:
+        """The id of the pod that Agentry starts with; no inbox is in it."""
+        return self._twin.pod_id
+
+    @property
     def faults(self) -> BlockingFaults:
         """What goes wrong on purpose; nothing until something is added."""
         from agentkeys.server.blocking import BlockingFaults

@@ -95,6 +95,6 @@ def _as_shell(service: LocalService) -> str:
         [
             f"# Agentity and Agentry are on {service.url} until Ctrl-C. For another shell:",
             *exports,
-            f"# Agentry's inbox is {service.inbox_id}.",
+            f"# Agentry's inbox is {service.inbox_id}, its pod is {service.pod_id}.",
         ]
     )

@@ -1,4 +1,4 @@
-"""What a new database starts with: the tables, a secret, an account and an inbox."""
+"""What a new database starts with: the tables, a secret, an account, an inbox and a pod."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EMAIL: Final = "owner@agentkeys.local"
 INBOX_ID: Final = "demo@agentkeys.local"
+POD_ID: Final = "demo"
 
 _MASTER: Final = "master secret"
 
@@ -44,5 +45,6 @@ def _create(connection: Connection) -> None:
     password_hash = hash_unguessable(derived.bootstrap_password(master))
     accounts.add_account(connection, EMAIL, EMAIL, password_hash, iso(time.time()))
     scopes.add_inbox(connection, INBOX_ID, None)
+    scopes.add_pod(connection, POD_ID)
     connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
     connection.exec_driver_sql(f"PRAGMA user_version={schema.VERSION}")

@@ -19,7 +19,7 @@ from agentkeys.server.agentity import Agentity
 from agentkeys.server.agentry import Agentry
 from agentkeys.server.app import BODY_LIMIT, BODY_SECONDS, create_app
 from agentkeys.server.authorization import Credentials
-from agentkeys.server.bootstrap import EMAIL, INBOX_ID, initialise
+from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
 from agentkeys.server.checks import check_id, check_seconds, check_text
 from agentkeys.server.clock import Clock
 from agentkeys.server.cursors import Cursors
@@ -59,8 +59,9 @@ class _Running:
 class LocalService:
     """A real Agentity and a real Agentry on one port of this machine, as an async context manager.
 
-    It starts with an account, a tenant and an inbox; `url`, `email`, `password`, `agentry_token`
-    and `inbox_id` are what a client needs. `add_account`, `add_inbox` and `add_pod` make more.
+    It starts with an account, a tenant, an inbox and a pod; `url`, `email`, `password`,
+    `agentry_token`, `inbox_id` and `pod_id` are what a client needs. `add_account`, `add_inbox` and
+    `add_pod` make more.
 
     Args:
         database: ``sqlite:///PATH`` keeps the data in a file, which is created with mode 0600 if
@@ -164,6 +165,11 @@ class LocalService:
     def inbox_id(self) -> str:
         """The id of the inbox that Agentry starts with."""
         return INBOX_ID
+
+    @property
+    def pod_id(self) -> str:
+        """The id of the pod that Agentry starts with; no inbox is in it."""
+        return POD_ID
 
     @property
     def faults(self) -> Faults:

@@ -18,6 +18,9 @@ def test_data_is_kept_across_commands(run):
     ] == ["a"]
     listed = run("--local", "agentry", "list", "demo@agentkeys.local", "--json")
     assert [key["name"] for key in json.loads(listed.out)] == ["b"]
+    run("--local", "agentry", "create", "--pod", "demo", "c")
+    listed = run("--local", "agentry", "list", "--pod", "demo", "--json")
+    assert [key["name"] for key in json.loads(listed.out)] == ["c"]
 
 
 def test_two_commands_at_once(start):
