@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import sys
 import time
 
@@ -32,19 +34,21 @@ class Kernel:
         self._client = self._manager.blocking_client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=PATIENCE)
+        self._cell = ""
+        self._subscribe()
 
     def start(self, code: str) -> None:
         """Start a cell."""
-        self._client.execute(code)
+        self._cell = self._client.execute(code)
 
     def interrupt(self) -> None:
         self._manager.interrupt_kernel()
 
-    def end(self) -> tuple[str, str]:
+    def end(self, *, timeout: float = PATIENCE) -> tuple[str, str]:
         """Wait for the cell's end; return what it printed and displayed, and its error's name."""
         shown, error = [], ""
         while True:
-            message = self._client.get_iopub_msg(timeout=PATIENCE)
+            message = self._of_this_cell(self._client.get_iopub_msg, timeout)
             content = message["content"]
             match message["msg_type"]:
                 case "stream":
@@ -54,8 +58,25 @@ class Kernel:
                 case "error":
                     error = content["ename"]
                 case "status" if content["execution_state"] == "idle":
-                    self._client.get_shell_msg(timeout=PATIENCE)
+                    self._of_this_cell(self._client.get_shell_msg, timeout)
                     return "".join(shown), error
+
+    def _of_this_cell(self, get, timeout):
+        # What earlier requests made may come late.
+        while True:
+            message = get(timeout=timeout)
+            if message["parent_header"].get("msg_id") == self._cell:
+                return message
+
+    def _subscribe(self) -> None:
+        # What a kernel prints before the subscription to it has arrived is lost.
+        begun = time.monotonic()
+        while time.monotonic() - begun < PATIENCE:
+            with contextlib.suppress(queue.Empty):
+                self.start("")
+                self.end(timeout=1)
+                return
+        pytest.fail("nothing came from the kernel")
 
     def run(self, code: str) -> tuple[str, str]:
         self.start(code)
