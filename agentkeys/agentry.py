@@ -8,6 +8,7 @@ from Agentry's documentation, the pages API Keys of both surfaces.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -216,7 +217,8 @@ class _Keys(Keys):
             # Null, "" and no token at all mean the end; an empty page with a token does not.
             return Page(listing.api_keys, listing.next_page_token or None)
 
-        return Pager(fetch, page_token=start)
+        path = partial(self._session.path, self._collection.list, self._scope)
+        return Pager(fetch, page_token=start, path=path)
 
 
 class ApiKeys(_Keys):

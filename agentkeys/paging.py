@@ -57,9 +57,16 @@ class Pager(Generic[Item_co]):
     `PaginationError` if the service gives a page token for the second time.
     """
 
-    def __init__(self, fetch: FetchPage[Item_co], *, page_token: str | None = None) -> None:
+    def __init__(
+        self,
+        fetch: FetchPage[Item_co],
+        *,
+        page_token: str | None = None,
+        path: Callable[[], str] | None = None,  # of what is listed, for an error
+    ) -> None:
         self._fetch = fetch
         self._page_token = page_token
+        self._path = path
 
     def __aiter__(self) -> AsyncGenerator[Item_co, None]:  # noqa: PYI058  # it has aclose(), which a caller may want
         return self._items()
@@ -77,7 +84,7 @@ class Pager(Generic[Item_co]):
         try:
             while (token := page.next_page_token) is not None:
                 if token in seen:
-                    raise _repeated(token)
+                    raise _repeated(token, self._path() if self._path else "")
                 seen.add(token)
                 page = await (ahead or self._fetch(token))
                 ahead = self._ask_ahead(page.next_page_token, seen)
@@ -115,11 +122,13 @@ class Pager(Generic[Item_co]):
         return None if token is None or token in seen else asyncio.create_task(self._fetch(token))
 
 
-def _repeated(token: str) -> PaginationError:
+def _repeated(token: str, path: str) -> PaginationError:
+    listing = f"GET {path}: " if path else ""
     return PaginationError(
-        f"the service gave the page token {mask(token)!r} for the second time, so this listing"
-        " would never end: list again, and tell the service's support if it goes on",
+        f"{listing}the service gave the page token {mask(token)!r} for the second time, so the"
+        " listing would never end: list again, and tell the service's support if it goes on",
         page_token=token,
+        path=path,
     )
 
 

@@ -63,10 +63,12 @@ async def test_a_token_that_comes_again_ends_in_an_error(cycle):
     tokens = [*cycle, *cycle]
     async with Wire(*(page([n], token) for n, token in enumerate(tokens))) as wire:
         async with agentry(wire.url) as client:
-            with pytest.raises(PaginationError, match="'A'") as caught:
+            listed = r"^GET /human/v0/api-keys: .* 'A'"
+            with pytest.raises(PaginationError, match=listed) as caught:
                 await client.api_keys.list().collect()
     assert len(wire.requests) == len(cycle) + 1
     assert caught.value.page_token == "A"
+    assert caught.value.path == "/human/v0/api-keys"
 
 
 async def test_the_token_that_a_listing_began_with_counts():
