@@ -171,8 +171,8 @@ def _password(backend: KeyringBackend, service: str, name: str) -> Secret | None
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, keyring_errors.KeyringLocked):
-        return "it is locked: unlock it and try again"
+    if isinstance(error, keyring_errors.KeyringLocked | keyring_errors.InitError):
+        return "it is locked, and nobody unlocked it: unlock it and try again"
     if isinstance(error, keyring_errors.NoKeyringError):
         return f"there is no keyring on this machine: {_NAME_ONE}"
     # Nothing of what it says, for that may hold the secret.

@@ -1,9 +1,25 @@
+"""The operating system's keyring, and what goes wrong with it."""
+
 from __future__ import annotations
 
-import pytest
+import asyncio
+import re
+import threading
+from pathlib import Path
 
-from agentkeys.stores import KeyringStore
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends import fail, null
+from keyring.errors import KeyringLocked, PasswordSetError
+from leaks import shown
+from programs import Program
+
+from agentkeys import InvalidArgumentError, Secret, StoreError
+from agentkeys.stores import KeyringStore, open_store
 from agentkeys.testing import store_conformance
+
+KEY = Secret("agk_live_0123456789abcdef")
 
 
 @pytest.fixture(autouse=True)
@@ -11,4 +27,165 @@ def _keyring(file_keyring):
     """Every test here has a keyring of its own."""
 
 
+@pytest.fixture
+def store():
+    return KeyringStore("agentkeys tests", "A NAME")
+
+
+def error_of(call):
+    async def awaited():
+        await call
+
+    with pytest.raises(StoreError) as raised:
+        asyncio.run(awaited())
+    assert KEY.reveal() not in shown(raised.value)
+    return str(raised.value)
+
+
 TestConformance = store_conformance(lambda _: KeyringStore("agentkeys tests", "A NAME"))
+
+
+def test_others_find_it_in_the_keyring(store):
+    """Under the service and the name that the address says."""
+    assert store.address == "keyring:agentkeys tests#A NAME"
+    asyncio.run(open_store(store.address).write(KEY))
+    assert keyring.get_password("agentkeys tests", "A NAME") == KEY.reveal()
+
+
+def test_a_probe_leaves_nothing(store, file_keyring):
+    """What it has written for a moment is gone."""
+    asyncio.run(store.probe())
+    assert "probe" not in Path(file_keyring.file_path).read_text()
+
+
+class Broken(KeyringBackend):
+    """A keyring that raises *error*, or what it returns, at all that is asked of it."""
+
+    priority = 1
+
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
+    def get_password(self, service, username):
+        raise self._error("")
+
+    def set_password(self, service, username, password):
+        raise self._error(password)
+
+    delete_password = get_password
+
+
+@pytest.mark.parametrize(
+    ("backend", "reason"),
+    [
+        (Broken(KeyringLocked), "it is locked, and nobody unlocked it: unlock it"),
+        (Broken(lambda said: PasswordSetError(f"no: {said}")), "failed with PasswordSetError"),
+        (Broken(lambda said: UnicodeEncodeError("x", said, 0, 1, "")), "failed with UnicodeEncode"),
+        (fail.Keyring(), "there is no keyring on this machine: name another"),
+        (null.Keyring(), "it does not keep what it is given: name another|something else than"),
+    ],
+    ids=["locked", "says the secret", "holds the secret", "none", "forgets"],
+)
+def test_a_keyring_that_fails_says_so(store, backend, reason):
+    """A probe finds it, and a write does; what the keyring says of the secret is not told."""
+    keyring.set_keyring(backend)
+    for call in (store.probe(), store.write(KEY)):
+        assert re.search(reason, error_of(call))
+
+
+class Hanging(KeyringBackend):
+    """A keyring that waits for somebody who does not come."""
+
+    priority = 1
+
+    def __init__(self):
+        super().__init__()
+        self.comes = threading.Event()
+
+    def get_password(self, service, username):
+        self.comes.wait()
+
+    set_password = delete_password = get_password
+
+
+def test_a_keyring_that_hangs_is_given_up():
+    """In time, and without a word on what it holds."""
+    backend = Hanging()
+    keyring.set_keyring(backend)
+    try:
+        error = error_of(KeyringStore("agentkeys tests", "A NAME", timeout=0.1).read())
+    finally:
+        backend.comes.set()
+    assert "did not answer within 0.1 s, and what it holds is not known" in error
+
+
+EXIT = """
+    import asyncio, threading
+    import keyring
+    from keyring.backend import KeyringBackend
+    from agentkeys import StoreError
+    from agentkeys.stores import open_store
+
+    class Hanging(KeyringBackend):
+        priority = 1
+        def get_password(self, service, username):
+            threading.Event().wait()
+        set_password = delete_password = get_password
+
+    async def main():
+        reading = asyncio.ensure_future(open_store("keyring:a#b").read())
+        await asyncio.sleep(0)
+        raise SystemExit(5)
+
+    keyring.set_keyring(Hanging())
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_keyring_that_hangs_keeps_no_program_from_ending():
+    """Its thread is left behind."""
+    program = Program(EXIT)
+    try:
+        ended = program.end()
+    finally:
+        program.kill()
+    assert ended.code == 5, ended.err
+
+
+@pytest.mark.parametrize("address", ["keyring:a", "keyring:#b", "keyring:a#"])
+def test_a_bad_address_is_refused(address):
+    """With a sentence."""
+    with pytest.raises(InvalidArgumentError, match="keyring:SERVICE#NAME"):
+        open_store(address)
+
+
+@pytest.mark.parametrize("name", ["", "a#b", None, 5, "a\0b"])
+def test_a_bad_name_is_refused(name):
+    """With a sentence; the service may have a # in it."""
+    assert open_store("keyring:a#b#c").address == "keyring:a#b#c"
+    with pytest.raises(InvalidArgumentError, match="the name"):
+        KeyringStore("a", name)
+
+
+NO_EXTRA = """
+    import sys
+    sys.modules["keyring"] = None
+    from agentkeys import ConfigurationError
+    from agentkeys.stores import open_store
+    try:
+        open_store("keyring:a#b")
+    except ConfigurationError as error:
+        print(error)
+"""
+
+
+def test_a_missing_extra_says_what_to_install():
+    """When the store is made, and so before anything is sent."""
+    program = Program(NO_EXTRA)
+    try:
+        ended = program.end()
+    finally:
+        program.kill()
+    assert ended.out == ["the keyring store needs keyring: pip install 'agentkeys-sdk[keyring]'"]
