@@ -28,6 +28,8 @@ MODULES = [
     "agentkeys.keys",
     "agentkeys.server.blocking",
     "agentkeys.server.faults",
+    "agentkeys.stores",
+    "agentkeys.testing",
     "agentkeys.server",
     "agentkeys.sync",
 ]
