@@ -63,7 +63,7 @@ def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:
     for literal in _literals(value, place.quote if place else ""):
         if _meant(name, literal) == value:
             edited = _set(text, place, name, literal)
-            if values(edited, name) == [value] and _others(edited, name) == _others(text, name):
+            if values(edited, name) == [value]:
                 return edited
     return None
 
@@ -141,15 +141,6 @@ def _meant(name: str, literal: Secret) -> Secret:
     """Return what a program gets that lets python-dotenv fill in ``${...}``, as it does unasked."""
     line = io.StringIO(_universal(f"{name}={literal.reveal()}\n"))
     return Secret(dotenv_values(stream=line).get(name) or "")
-
-
-def _others(text: Secret, name: str) -> list[Secret]:
-    """Return all that is read of *text* but *name*, and what cannot be read."""
-    return [
-        Secret(f"{each.key}={each.value!r} {each.original.string.strip() if each.error else ''}")
-        for each in _as_read(text)
-        if each.key != name and (each.key is not None or each.error)
-    ]
 
 
 def _as_read(text: Secret) -> Iterator[Binding]:

@@ -239,6 +239,51 @@ def test_writers_lose_nothing_of_each_other(file):
     )
 
 
+# What the writer before removes the lock's file between its opening and its locking, when another
+# writer has a new one already: a lock on a file that is gone keeps nobody out.
+OVERTAKEN = """
+    import asyncio, fcntl, os, sys
+    from agentkeys import Secret
+    from agentkeys.stores import DotenvStore
+
+    path = sys.argv[1]
+    lock = path + ".agentkeys-lock"
+    others = None
+
+    def overtake(event, args):
+        global others
+        if event == "fcntl.flock" and others is None:
+            others = -1
+            os.unlink(lock)
+            others = os.open(lock, os.O_CREAT | os.O_RDWR)
+            fcntl.flock(others, fcntl.LOCK_EX)
+
+    async def main():
+        store = DotenvStore(path, "N")
+        sys.addaudithook(overtake)
+        writing = asyncio.ensure_future(store.write(Secret("new")))
+        while others in {None, -1}:
+            await asyncio.sleep(0.001)
+        done, _ = await asyncio.wait({writing}, timeout=0.2)
+        print("done" if done else "waits", (await store.read()).secret)
+        fcntl.flock(others, fcntl.LOCK_UN)
+        await writing
+        print((await store.read()).secret == Secret("new"))
+
+    asyncio.run(main())
+"""
+
+
+def test_a_lock_that_was_removed_keeps_nobody_out(file):
+    """Who gets one looks whether it is still the one that others see."""
+    program = Program(OVERTAKEN, str(file))
+    try:
+        ended = program.end()
+    finally:
+        program.kill()
+    assert ended.out == ["waits None", "True"], ended.err
+
+
 # Kills a writer before each of its steps in turn: an audit hook sees all that touches a file.
 KILLED = """
     import asyncio, os, signal, sys, threading

@@ -59,7 +59,7 @@ def test_a_probe_leaves_nothing(store, file_keyring):
 
 
 class Broken(KeyringBackend):
-    """A keyring that raises *error*, or what it returns, at all that is asked of it."""
+    """A keyring that holds nothing, and raises *error* when it is given something."""
 
     priority = 1
 
@@ -68,7 +68,7 @@ class Broken(KeyringBackend):
         self._error = error
 
     def get_password(self, service, username):
-        raise self._error("")
+        return None
 
     def set_password(self, service, username, password):
         raise self._error(password)
