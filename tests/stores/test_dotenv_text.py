@@ -145,9 +145,10 @@ def test_a_name_that_stands_twice_is_seen_twice():
 
 blank = st.sampled_from(["", " ", "\t", "  "])
 comment = st.sampled_from(["", " # why", "\t#x='", ' # "'])
+# No value ends in a backslash: python-dotenv before 1.2.3 takes the quote behind it as escaped.
 written = st.one_of(
     st.from_regex(r"[A-Za-z0-9_./:@%+=~^$-]{0,12}", fullmatch=True),
-    st.from_regex(r"'([^'\\\0\r]|\\'|\\\\){0,12}'", fullmatch=True),
+    st.from_regex(r"'([^'\\\0\r]|\\'|\\\\x){0,12}'", fullmatch=True),
     st.from_regex(r'"([^"\\\0\r$]|\\"|\\n){0,12}"', fullmatch=True),
 )
 
