@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
@@ -17,7 +16,7 @@ from agentkeys.stores.contract import (
     check_text,
     check_timeout,
 )
-from agentkeys.stores.threads import in_thread
+from agentkeys.stores.threads import Turn, in_thread
 
 try:
     import keyring
@@ -30,6 +29,7 @@ except ModuleNotFoundError as missing:
     ) from None
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from keyring.backend import KeyringBackend
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyringStore"]
 
 # Between what is read and what is written there must be no other thread's write.
-_lock: Final = threading.Lock()
+_turn: Final = Turn()
 _PAUSE: Final = 0.01
 """Seconds between two looks at whether the lock is free."""
 
@@ -106,7 +106,8 @@ class KeyringStore:
     async def _in_thread(self, work: Callable[[KeyringBackend], T]) -> T:
         def alone(stop: threading.Event) -> T:
             backend = self._backend()
-            while not _lock.acquire(blocking=False):
+            lock = _turn.lock
+            while not lock.acquire(blocking=False):
                 if stop.wait(_PAUSE):
                     raise self._error("another thread is using it: try again")
             try:
@@ -116,7 +117,7 @@ class KeyringStore:
             except Exception as error:  # noqa: BLE001  # a backend raises what it likes
                 reason = _reason(error)
             finally:
-                _lock.release()
+                lock.release()
             raise self._error(reason)
 
         return await in_thread(alone, timeout=self._timeout, store=self.describe())

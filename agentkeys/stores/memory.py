@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
+from agentkeys.stores.threads import Turn
 
 if TYPE_CHECKING:
     from agentkeys.secret import Secret
@@ -26,7 +26,7 @@ class _Cell:
 _cells: Final[WeakValueDictionary[str, _Cell]] = WeakValueDictionary()
 # Whoever asks for a name again finds what it holds. Without a name it goes with the last store.
 _named: Final[set[_Cell]] = set()
-_lock: Final = threading.Lock()
+_turn: Final = Turn()
 
 
 class MemoryStore:
@@ -44,7 +44,7 @@ class MemoryStore:
     def __init__(self, name: str | None = None) -> None:
         self._name = check_text("the name", secrets.token_hex(8) if name is None else name)
         self.address = f"memory:{self._name}"
-        with _lock:
+        with _turn.lock:
             self._cell = _cells.setdefault(self._name, _Cell())
             if name is not None:
                 _named.add(self._cell)
@@ -72,7 +72,7 @@ class MemoryStore:
         return f"MemoryStore({self._name!r})"
 
     def _put(self, secret: Secret | None, expected: Expected) -> Version:
-        with _lock:
+        with _turn.lock:
             check_expected(expected, Stored.of(self._cell.secret).version, self.describe())
             self._cell.secret = secret
         return Stored.of(secret).version

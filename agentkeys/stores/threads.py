@@ -7,6 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
+from agentkeys import forks
 from agentkeys.errors import StoreError
 
 if TYPE_CHECKING:
@@ -18,6 +19,19 @@ Work: TypeAlias = "Callable[[threading.Event], T]"
 
 # Seconds that a thread has to end, once it was told to.
 _GRACE: Final = 2.0
+
+
+class Turn:
+    """A lock for all threads of a process. A forked child has one of its own, which is free."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        forks.watch(self)
+
+    def begin_afresh(self) -> object:
+        """Forget a lock that a thread of the parent may have held."""
+        inherited, self.lock = self.lock, threading.Lock()
+        return inherited
 
 
 class _Outcome(NamedTuple):

@@ -154,6 +154,46 @@ def test_a_keyring_that_hangs_keeps_no_program_from_ending():
     assert ended.code == 5, ended.err
 
 
+FORK = """
+    import asyncio, os, sys, threading
+    import keyring
+    from keyring.backend import KeyringBackend
+    from keyring.backends import null
+    from agentkeys.stores import open_store
+
+    class Hanging(KeyringBackend):
+        priority = 1
+        asked = threading.Event()
+        def get_password(self, service, username):
+            self.asked.set()
+            threading.Event().wait()
+        set_password = delete_password = get_password
+
+    store = open_store("keyring:a#b")
+    keyring.set_keyring(Hanging())
+    threading.Thread(target=lambda: asyncio.run(store.read()), daemon=True).start()
+    Hanging.asked.wait()
+    child = os.fork()
+    if child == 0:
+        keyring.set_keyring(null.Keyring())
+        print(asyncio.run(store.read()).secret)
+        os._exit(0)
+    os.waitpid(child, 0)
+    sys.stdout.flush()
+    os._exit(0)
+"""
+
+
+def test_a_forked_child_does_not_wait_for_its_parent():
+    """A thread of the parent that uses the keyring is not there in the child."""
+    program = Program(FORK)
+    try:
+        ended = program.end()
+    finally:
+        program.kill()
+    assert ended.out == ["None"], ended.err
+
+
 @pytest.mark.parametrize("address", ["keyring:a", "keyring:#b", "keyring:a#"])
 def test_a_bad_address_is_refused(address):
     """With a sentence."""
