@@ -1,14 +1,20 @@
-"""For the tests of those who use agentkeys. Every name here is imported when it is first used."""
+"""For the tests of those who use agentkeys: the pytest plugin's fixtures, and what they give.
+
+Installing agentkeys registers the plugin with pytest (`agentkeys.testing.plugin`). Every name here
+is imported when it is first used, for pytest imports this package in every suite.
+"""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from agentkeys.testing.leaks import LeakWatch
     from agentkeys.testing.stores import store_conformance
 
-__all__ = ["store_conformance"]
+__all__ = ["LeakWatch", "store_conformance"]
 
 _ELSEWHERE = {
+    "LeakWatch": "agentkeys.testing.leaks",
     "store_conformance": "agentkeys.testing.stores",
 }
 

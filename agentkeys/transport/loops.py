@@ -58,6 +58,10 @@ class PerLoop(Generic[R]):
             held = self._held[loop] = _Held(await anext(holder), holder)
         return held.resource
 
+    def loops(self) -> tuple[asyncio.AbstractEventLoop, ...]:
+        """Return the loops in which it is open, or was when they were closed."""
+        return tuple(self._held)
+
     async def close(self) -> None:
         """Close every resource: here at once, in the loops of other threads with some patience."""
         running = asyncio.get_running_loop()

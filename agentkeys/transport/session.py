@@ -222,6 +222,10 @@ class Session:
         self._closed = True
         await self._own.close()
 
+    def loops(self) -> tuple[asyncio.AbstractEventLoop, ...]:
+        """Return the loops in which it has connections."""
+        return self._own.loops()
+
     async def _tries(
         self,
         request: Request,

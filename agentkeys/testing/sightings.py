@@ -1,0 +1,159 @@
+"""What others get to see, as text: of an exception, a log record, a warning, a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import warnings
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+__all__ = ["Sighting", "of_exception", "of_file", "of_record", "of_thing", "of_warning"]
+
+
+class Sighting(NamedTuple):
+    """Something that can be seen.
+
+    Attributes:
+        place: where; a failure says it.
+        content: what.
+        file: the file that it is in, or whose code has it, if there is one.
+        logger: the logger that it went to, if it did.
+    """
+
+    place: str
+    content: str | bytes
+    file: str = ""
+    logger: str = ""
+
+
+# Whose frames are the way from pytest to the test. What they hold is the test's.
+_RUNNERS: Final = ("_pytest", "pluggy", "pytest_asyncio", "anyio", "xdist", "agentkeys/testing")
+
+# What every record has, but for what may be the caller's own.
+_UNTOLD: Final = vars(logging.makeLogRecord({})).keys() - {"args", "exc_text", "stack_info"}
+
+
+def of_exception(error: BaseException, test: str, *, why: str = "") -> Iterator[Sighting]:
+    """See what a report with the locals of every frame shows of *error* and of its causes.
+
+    Args:
+        error: the exception.
+        test: the test's own file. Its frames hold secrets on purpose, as those of a conftest do.
+        why: what is to be said of it, e.g. that it was logged.
+    """
+    for each in _chain(error):
+        kind = f"{type(each).__name__}{why}"
+        yield Sighting(f"the text of {kind}", _shown(str, each))
+        yield Sighting(f"the repr of {kind}", _shown(repr, each))
+        for note in getattr(each, "__notes__", ()):
+            yield Sighting(f"a note of {kind}", _shown(str, note))
+        for frame, line in _frames(each, test):
+            yield from _of_frame(frame, line, kind)
+
+
+def of_record(record: logging.LogRecord, test: str) -> Iterator[Sighting]:
+    """See a log record: its message, and what handlers make of its arguments and extras."""
+    name = record.name
+    place = f"the log, {name} at {record.levelname} ({record.filename}:{record.lineno})"
+    yield Sighting(place, _shown(_message, record), logger=name)
+    for attribute, value in vars(record).items():
+        if attribute not in _UNTOLD:
+            yield Sighting(f"{place}, its {attribute}", _shown(repr, value), logger=name)
+    if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+        for seen in of_exception(record.exc_info[1], test, why=f", which {name} logged"):
+            yield seen._replace(logger=name)
+
+
+def of_warning(message: warnings.WarningMessage) -> Sighting:
+    """See a warning."""
+    where = f"{Path(message.filename).name}:{message.lineno}"
+    return Sighting(f"a {message.category.__name__} ({where})", _shown(str, message.message))
+
+
+def of_thing(thing: object, test: str) -> Iterator[Sighting]:
+    """See whatever a test wants to have looked at."""
+    value = getattr(thing, "value", None)
+    error = value if isinstance(value, BaseException) else thing  # pytest.raises has one in `value`
+    if isinstance(error, BaseException):
+        yield from of_exception(error, test)
+    elif isinstance(thing, bytes):
+        yield Sighting("the bytes that check() was given", thing)
+    else:
+        yield Sighting(f"the text of the {type(thing).__name__} checked", _shown(str, thing))
+        yield Sighting(f"the repr of the {type(thing).__name__} checked", _shown(repr, thing))
+
+
+def of_file(path: Path, folder: Path) -> Iterator[Sighting]:
+    """See the name and the content of a file in the test's folder, if it is a regular one."""
+    shown = str(path.relative_to(folder))
+    yield Sighting("the name of a file in tmp_path", shown, file=str(path))
+    try:
+        if stat.S_ISREG(path.lstat().st_mode):
+            yield Sighting(f"the file {shown} in tmp_path", path.read_bytes(), file=str(path))
+    except OSError:
+        return  # it has gone, or nobody may read it
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message; its parts if they do not fit together."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001  # logging reports it, on stderr
+        return f"{record.msg!s} {record.args!r}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Iterate over *error* and all that a traceback shows with it."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting.append(each.__cause__)
+        waiting.append(None if each.__suppress_context__ else each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            waiting.extend(each.exceptions)
+
+
+def _frames(error: BaseException, test: str) -> Iterator[tuple[FrameType, int]]:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [_is_own(frame.f_code.co_filename, test) for frame, _ in frames]
+    # What stands before the test's own frames is what runs it.
+    begin = own.index(True) if True in own else 0
+    for (frame, line), is_own in zip(frames[begin:], own[begin:], strict=True):
+        if not is_own and not _is_a_runner(frame.f_code.co_filename):
+            yield frame, line
+
+
+def _of_frame(frame: FrameType, line: int, kind: str) -> Iterator[Sighting]:
+    file = frame.f_code.co_filename
+    where = f"{frame.f_code.co_qualname} ({Path(file).name}:{line})"
+    for name, value in frame.f_locals.items():
+        place = f"the local {name} of {where}, in the traceback of {kind}"
+        yield Sighting(place, _shown(repr, value), file=file)
+
+
+def _is_own(file: str, test: str) -> bool:
+    return file == test or Path(file).name == "conftest.py"
+
+
+def _is_a_runner(file: str) -> bool:
+    path = file.replace(os.sep, "/")
+    return any(f"/{name}/" in path for name in _RUNNERS)
+
+
+def _shown(show: Callable[[Any], str], thing: object) -> str:
+    try:
+        return show(thing)
+    except Exception:  # noqa: BLE001  # what cannot be shown shows nothing
+        return ""
