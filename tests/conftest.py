@@ -8,6 +8,8 @@ import aiohttp
 import aioresponses.core
 import pytest
 
+pytest_plugins = ["pytester"]  # for the suites of those who use our plugin
+
 if os.environ.get("AGENTKEYS_TEST_LOOP") == "uvloop":
     import uvloop
 
