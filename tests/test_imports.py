@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from programs import loaded_by
 
 import agentkeys
 
@@ -70,17 +69,6 @@ def test_one_client_module_imports_aiohttp():
         if isinstance(node, ast.Import) and any(alias.name == "aiohttp" for alias in node.names)
     ]
     assert with_aiohttp == ["session.py"]
-
-
-def loaded_by(code: str) -> set[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return set(done.stdout.split())
 
 
 def test_importing_the_package_imports_next_to_nothing():

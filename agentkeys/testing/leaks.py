@@ -51,7 +51,7 @@ class LeakWatch:
         self._output = output
         self._watched: list[Watched] = []
         self._seen: list[Sighting] = []
-        self._reported: set[tuple[str, str]] = set()
+        self._reported: list[tuple[str, str]] = []
         self._allowed_files: list[Path] = []
         self._allowed_loggers: list[str] = []
         self.watch(self.password, name="the password")
@@ -131,9 +131,16 @@ class LeakWatch:
                 continue
             for watched in all_watched:
                 found = _search(watched, sighting.content)
-                if found is not None and (watched.name, sighting.place) not in self._reported:
-                    self._reported.add((watched.name, sighting.place))
+                if found is not None and not self._was_reported(watched, sighting):
+                    self._reported.append((watched.name, sighting.place))
                     yield _line(watched, sighting, found)
+
+    def _was_reported(self, watched: Watched, sighting: Sighting) -> bool:
+        """Tell whether this was said before, or of a place that this one is a part of."""
+        return any(
+            name == watched.name and f"{sighting.place}, ".startswith(f"{place}, ")
+            for name, place in self._reported
+        )
 
     def _all(self) -> Iterator[Watched]:
         yield from self._watched

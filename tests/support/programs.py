@@ -69,3 +69,20 @@ class Program:
         self._watchdog.cancel()
         with self._process:
             self._process.kill()
+
+
+def printed_by(code: str) -> str:
+    """Return what a short program prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return the modules that a program has loaded in the end."""
+    return set(printed_by(f"{code}\nimport sys\nprint(*sys.modules)").split())

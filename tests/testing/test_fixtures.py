@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from importlib.metadata import entry_points
+
+import pytest
+from plugin_suites import INI, run
+from programs import loaded_by, printed_by
+
+import agentkeys.testing
+from agentkeys import AgentityClient, AgentryClient, sync
+from agentkeys.testing.made import Made
+from agentkeys.testing.service import running
+
+TIMED = """
+import time
+import pytest
+begun = time.perf_counter()
+import agentkeys.testing.plugin
+print(time.perf_counter() - begun)
+"""
+
+
+@pytest.fixture
+def suite(pytester):
+    """Run a suite of one file."""
+    pytester.makeini(INI)
+
+    def suite(code: str, conftest: str = "") -> pytest.RunResult:
+        pytester.makeconftest(conftest)
+        pytester.makepyfile(code)
+        return run(pytester)
+
+    return suite
+
+
+def seconds(start) -> float:
+    begun = time.perf_counter()
+    with start():
+        return time.perf_counter() - begun
+
+
+def test_the_service_is_ready_in_50_ms():
+    """So it is when its modules have been imported; the best of ten, for the machine is shared."""
+    assert min(seconds(partial(running, Made())) for _ in range(10)) < 0.05
+
+
+def test_the_environment_leads_to_the_service(agentkeys_service, agentry_sync):
+    """Code that makes its clients without arguments reaches the service, and no other."""
+    with sync.AgentityClient() as agentity, sync.AgentryClient() as agentry:
+        agentity.api_keys.create("bot")
+        agentry.api_keys.create("ci")
+    assert [key.name for key in agentry_sync.api_keys.list()] == ["ci"]
+    assert agentkeys_service.requests.count == 4  # one of them is the login
+
+
+def test_the_environment_is_put_back(monkeypatch):
+    """What it held before the test it holds after it, an access token as well."""
+    monkeypatch.setenv("AGENTITY_ACCESS_TOKEN", "before")
+    before = dict(os.environ)
+    with running(Made()):
+        assert "AGENTITY_ACCESS_TOKEN" not in os.environ
+    assert dict(os.environ) == before
+
+
+def test_the_clients_are_what_they_say(agentity, agentry, agentity_sync, agentry_sync):
+    """Two async clients and two blocking ones."""
+    assert [type(agentity), type(agentry)] == [AgentityClient, AgentryClient]
+    assert [type(agentity_sync), type(agentry_sync)] == [sync.AgentityClient, sync.AgentryClient]
+
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_each_test_has_a_service_of_its_own(agentity_sync, time):
+    """No test finds the keys of another."""
+    assert agentity_sync.api_keys.list().collect() == []
+    agentity_sync.api_keys.create("bot")
+
+
+def test_fixtures_of_the_suite_win(suite):
+    """Fixtures of the same names are used in the place of ours, and may build on ours."""
+    conftest = """
+        import pytest
+
+        @pytest.fixture
+        def agentkeys_service(agentkeys_service):
+            agentkeys_service.add_inbox("support@acme.to")
+            return agentkeys_service
+
+        @pytest.fixture
+        def agentity():
+            return "of the suite"
+    """
+    code = """
+        def test_it(agentity, agentry_sync):
+            assert agentity == "of the suite"
+            agentry_sync.inbox("support@acme.to").api_keys.create("ci")
+    """
+    suite(code, conftest).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("missing", ["sqlalchemy", "jwt", "argon2"])
+def test_a_missing_extra_is_a_sentence(suite, missing):
+    """Whoever asks for the service without its extra is told what to install, and no more."""
+    conftest = f"import sys; sys.modules[{missing!r}] = None"
+    ran = suite("def test_it(agentry): pass\ndef test_other(assert_no_leaks): pass", conftest)
+    ran.assert_outcomes(errors=1, passed=1)
+    sentence = f"the local service needs {missing}: pip install 'agentkeys-sdk[[]server]'"
+    ran.stdout.fnmatch_lines([f"the fixture agentkeys_service cannot be made: {sentence}"])
+    ran.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_the_plugin_is_registered():
+    """Installing agentkeys is enough."""
+    [plugin] = entry_points(group="pytest11", name="agentkeys")
+    assert plugin.value == "agentkeys.testing.plugin"
+
+
+def test_the_plugin_imports_nothing_else():
+    """A suite that does not use it gets three small modules, and no hook."""
+    extra = loaded_by("import pytest, agentkeys.testing.plugin") - loaded_by("import pytest")
+    assert extra == {"agentkeys", "agentkeys.testing", "agentkeys.testing.plugin"}
+
+
+def test_the_plugin_costs_less_than_5_ms():
+    """That is what its import adds to a suite that does not use it; the best of three."""
+    assert min(float(printed_by(TIMED)) for _ in range(3)) < 0.005
+
+
+def test_its_names_are_imported_when_they_are_used():
+    """What `__all__` lists is there, `dir` lists it too, and a misspelt name is an error."""
+    assert [getattr(agentkeys.testing, name).__name__ for name in agentkeys.testing.__all__] == (
+        agentkeys.testing.__all__
+    )
+    assert set(agentkeys.testing.__all__) <= set(dir(agentkeys.testing))
+    with pytest.raises(AttributeError, match="LeakWacht"):
+        _ = agentkeys.testing.LeakWacht
