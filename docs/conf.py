@@ -47,7 +47,9 @@ nitpick_ignore_regex = [
 ]
 
 # Who takes one of these is made by a client and not by its user, and a protocol by nobody.
-_NOT_YOURS_TO_MAKE = re.compile(r"\b(Session|Portal|FetchPage|_Run)\b|^\(\*args, \*\*kwargs\)$")
+_NOT_YOURS_TO_MAKE = re.compile(
+    r"\b(Session|Portal|FetchPage|Search|_Run)\b|^\(\*args, \*\*kwargs\)$"
+)
 _RECORD = re.compile(r"(?<![\w.])(NewApiKey|ApiKey)\b")
 
 

@@ -52,19 +52,21 @@ class Watched:
     def __repr__(self) -> str:
         return f"<Watched: {self.name}>"
 
-    def found_in(self, text: str) -> Found | None:
-        """Return how and where *text* shows it, None if it does not."""
+    def found_in(self, content: str | bytes) -> Found | None:
+        """Return how and where *content* shows it, None if it does not."""
+        return self._in_text(content) if isinstance(content, str) else self._in_bytes(content)
+
+    def _in_text(self, text: str) -> Found | None:
         plain = _COLOURS.sub("", text)
         for how, form in self._forms:
             at = plain.find(form.reveal())
             if at >= 0:
                 return Found(how, plain.count("\n", 0, at) + 1)
-        if "\n" in plain and self.found_in(_LINE_ENDS.sub("", plain)):
+        if "\n" in plain and self._in_text(_LINE_ENDS.sub("", plain)):
             return Found("broken over lines", None)
         return None
 
-    def found_in_bytes(self, data: bytes) -> Found | None:
-        """Do the same for what stands in a file."""
+    def _in_bytes(self, data: bytes) -> Found | None:
         for encoding in _ENCODINGS:
             for how, form in self._forms:
                 at = data.find(form.reveal().encode(encoding, "surrogatepass"))

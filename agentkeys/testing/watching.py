@@ -6,12 +6,13 @@ Its hooks are registered when the first test asks for it, so that others pay not
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import pytest
 
 from agentkeys.testing.leaks import LeakWatch
 from agentkeys.testing.output import Output, capture_of
+from agentkeys.testing.search import Search
 from agentkeys.testing.sightings import Sighting, of_exception
 from agentkeys.testing.taps import tap
 
@@ -33,14 +34,15 @@ def watching(request: pytest.FixtureRequest, folder: Path, made: Made) -> Iterat
     test = str(request.path)
     with pytest.MonkeyPatch.context() as patch:
         output = Output(capture_of(request), patch)
-        watch = LeakWatch(test, folder, made, output)
-        _hooks_of(request.config).begin(request.node.nodeid, watch, output)
-        tap(watch.see, test, patch)
+        search = Search(folder, made, output)
+        watch = LeakWatch(search, test)
+        _hooks_of(request.config).watched = _Test(request.node.nodeid, watch, search, output)
+        tap(search.see, test, patch)
         yield watch
         try:
             watch.check()
         finally:
-            output.hand_on(watch.masked)
+            output.hand_on(search.masked)
 
 
 def _hooks_of(config: pytest.Config) -> _Hooks:
@@ -50,36 +52,36 @@ def _hooks_of(config: pytest.Config) -> _Hooks:
     return cast("_Hooks", manager.get_plugin(_NAME))
 
 
+class _Test(NamedTuple):
+    name: str
+    watch: LeakWatch
+    search: Search
+    output: Output
+
+
 class _Hooks:
     """What pytest calls around the test that is watched: the last one that asked for it."""
 
     def __init__(self) -> None:
-        self._watched: tuple[str, LeakWatch, Output] | None = None
+        self.watched: _Test | None = None
 
-    def begin(self, test: str, watch: LeakWatch, output: Output) -> None:
-        """Watch this test."""
-        self._watched = test, watch, output
-
-    def _of(self, test: str) -> tuple[LeakWatch, Output] | None:
-        if self._watched is None or self._watched[0] != test:
-            return None
-        return self._watched[1:]
+    def _of(self, name: str) -> _Test | None:
+        return self.watched if self.watched is not None and self.watched.name == name else None
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Fail a test in which a secret shows; look at what it raised, if it failed by itself."""
-        watched = self._of(item.nodeid)
-        if watched is None:
+        test = self._of(item.nodeid)
+        if test is None:
             return (yield)
-        watch, output = watched
         try:
             result = yield
-            watch.check()
+            test.watch.check()
         except BaseException as error:
-            watch.see(of_exception(error, str(item.path)))
+            test.search.see(of_exception(error, str(item.path)))
             raise
         finally:
-            output.hand_on(watch.masked)
+            test.output.hand_on(test.search.masked)
         return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -88,11 +90,13 @@ class _Hooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Take note of what pytest captured itself, and show no secret in the report."""
         report = yield
-        watched = self._of(item.nodeid)
-        if watched is not None:
-            watch, _ = watched
-            _look_into(report, watch)
-            _mask(report, watch)
+        test = self._of(item.nodeid)
+        if test is not None:
+            # With `capsys`, what is written to the descriptors gets here and nowhere else.
+            test.search.see(
+                [Sighting("stdout", report.capstdout), Sighting("stderr", report.capstderr)]
+            )
+            _mask(report, test.search)
         return report
 
     @pytest.hookimpl(tryfirst=True)
@@ -100,23 +104,17 @@ class _Hooks:
         self, warning_message: warnings.WarningMessage, nodeid: str
     ) -> None:
         """Show no secret in the summary of the warnings."""
-        watched = self._of(nodeid)
-        if watched is not None:
+        test = self._of(nodeid)
+        if test is not None:
             text = str(warning_message.message)
-            masked = watched[0].masked(text)
+            masked = test.search.masked(text)
             if masked != text:
                 warning_message.message = UserWarning(masked)
 
 
-def _look_into(report: pytest.TestReport, watch: LeakWatch) -> None:
-    # With `capsys`, what is written to the descriptors themselves gets here and nowhere else.
-    for stream, text in ("stdout", report.capstdout), ("stderr", report.capstderr):
-        if text:
-            watch.see([Sighting(stream, text)])
-
-
-def _mask(report: pytest.TestReport, watch: LeakWatch) -> None:
-    report.sections = [(name, watch.masked(text)) for name, text in report.sections]
+def _mask(report: pytest.TestReport, search: Search) -> None:
+    report.sections = [(name, search.masked(text)) for name, text in report.sections]
     text = report.longreprtext
-    if text and watch.masked(text) != text:
-        report.longrepr = watch.masked(text)
+    masked = search.masked(text)
+    if masked != text:
+        report.longrepr = masked

@@ -16,6 +16,7 @@ import pytest
 import agentkeys
 from agentkeys import errors, server, sync
 from agentkeys.cli import commands
+from agentkeys.testing import LeakWatch, plugin
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(agentkeys.__file__).parent
@@ -217,3 +218,20 @@ def test_every_extra_is_explained():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = set(project["optional-dependencies"]) - {"test", "docs"}
     assert extras == set(rows(section("index", "## Install")))
+
+
+def test_every_fixture_is_explained():
+    """Each that the plugin gives is in the table, and no other."""
+    kind = type(plugin.agentkeys_service)
+    fixtures = {name for name, each in vars(plugin).items() if isinstance(each, kind)}
+    public = {name for name in fixtures if not name.startswith("_")}
+    assert public == set(rows(section("testing", "## The fixtures")))
+
+
+def test_every_member_of_the_watch_is_explained():
+    """What `assert_no_leaks` offers stands in a table of its page."""
+    offered = {name for name in vars(LeakWatch) if not name.startswith("_")}
+    explained = set(
+        re.findall(r"^\| `(\w+)", section("testing", "## No secret shows"), re.MULTILINE)
+    )
+    assert explained == offered | {"password", "token"}

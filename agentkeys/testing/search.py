@@ -1,0 +1,126 @@
+"""The search for secrets in all that was seen in a test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.secret import mask
+from agentkeys.testing import sightings
+from agentkeys.testing.forms import Found, Watched
+from agentkeys.testing.sightings import Sighting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from agentkeys.secret import Secret
+    from agentkeys.testing.made import Made
+    from agentkeys.testing.output import Output
+
+__all__ = ["Search"]
+
+_MANY: Final = 20
+
+
+class Search:
+    """What is watched, what was seen, and what has been said of it.
+
+    Args:
+        folder: the test's own folder, whose files are looked at.
+        made: more secrets that are watched.
+        output: what the test wrote.
+    """
+
+    def __init__(self, folder: Path, made: Made, output: Output) -> None:
+        self._folder = folder
+        self._made = made
+        self._output = output
+        self._watched: list[Watched] = []
+        self._seen: list[Sighting] = []
+        self._reported: list[tuple[str, str]] = []
+        self._allowed_files: list[Path] = []
+        self._allowed_loggers: list[str] = []
+
+    def watch(self, name: str, secret: Secret) -> None:
+        """Search for *secret* as well."""
+        self._watched.append(Watched(name or f"secret {len(self._watched) - 1}", secret))
+
+    def allow_file(self, path: str | os.PathLike[str]) -> None:
+        """Look into no file there."""
+        # No link is followed, as none is when the files are listed.
+        self._allowed_files.append(Path(os.path.abspath(path)))  # noqa: PTH100  # `absolute` keeps ".."
+
+    def allow_logger(self, name: str) -> None:
+        """Look at none of this logger's records."""
+        self._allowed_loggers.append(name)
+
+    def see(self, seen: Iterable[Sighting]) -> None:
+        """Keep what is seen until it is searched. Any thread may call it."""
+        self._seen.extend(seen)
+
+    def report(self) -> str:
+        """Say what shows and was not said before; "" if nothing does."""
+        self._output.look()
+        lines = list(dict.fromkeys(self._new_leaks()))
+        if len(lines) > 1:
+            rest = [f"and {len(lines) - _MANY} more"] if len(lines) > _MANY else []
+            shown = ["secrets show in several places:", *lines[:_MANY], *rest]
+        else:
+            shown = [f"a secret shows: {line}" for line in lines]
+        # A place may be named after a secret: a file, a logger.
+        return mask(self.masked("\n  ".join(shown)))
+
+    def masked(self, text: str) -> str:
+        """Return *text* without any secret that is watched."""
+        for watched in self._all():
+            text = watched.masked_in(text)
+        return text
+
+    def _new_leaks(self) -> Iterator[str]:
+        everything = [*self._seen, *self._written(), *self._files()]
+        all_watched = list(self._all())
+        for sighting in everything:
+            if self._is_allowed(sighting):
+                continue
+            for watched in all_watched:
+                found = watched.found_in(sighting.content)
+                if found is not None and not self._was_reported(watched, sighting):
+                    self._reported.append((watched.name, sighting.place))
+                    yield _line(watched, sighting, found)
+
+    def _was_reported(self, watched: Watched, sighting: Sighting) -> bool:
+        """Tell whether this was said before, or of a place that this one is a part of."""
+        return any(
+            name == watched.name and f"{sighting.place}, ".startswith(f"{place}, ")
+            for name, place in self._reported
+        )
+
+    def _all(self) -> Iterator[Watched]:
+        yield from self._watched
+        for name, secret in self._made:
+            yield Watched(name, secret)
+
+    def _written(self) -> Iterator[Sighting]:
+        for stream, text in self._output.written.items():
+            yield Sighting(stream, text)
+
+    def _files(self) -> Iterator[Sighting]:
+        for folder, folders, files in os.walk(self._folder):
+            for name in (*folders, *files):
+                yield from sightings.of_file(Path(folder, name), self._folder)
+
+    def _is_allowed(self, sighting: Sighting) -> bool:
+        name = sighting.logger
+        if any(name == each or name.startswith(f"{each}.") for each in self._allowed_loggers):
+            return True
+        return bool(sighting.file) and any(
+            Path(sighting.file).is_relative_to(each) for each in self._allowed_files
+        )
+
+
+def _line(watched: Watched, sighting: Sighting, found: Found) -> str:
+    is_long = sighting.place in {"stdout", "stderr"} or isinstance(sighting.content, bytes)
+    line = f", line {found.line}" if is_long and found.line else ""
+    how = f" ({found.how})" if found.how else ""
+    return f"{watched.name}{how} in {sighting.place}{line}"
