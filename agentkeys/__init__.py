@@ -2,6 +2,9 @@
 
 Every name here is imported when it is first used, so that ``import agentkeys`` costs next to
 nothing.
+
+PYTEST_DONT_REWRITE: else pytest, which our plugin makes look at this package, would warn where it
+is imported before pytest starts.
 """
 
 from __future__ import annotations

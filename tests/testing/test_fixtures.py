@@ -128,6 +128,13 @@ def test_the_plugin_costs_less_than_5_ms():
     assert min(float(printed_by(TIMED)) for _ in range(3)) < 0.005
 
 
+def test_pytest_may_start_after_an_import(tmp_path):
+    """A process that has imported agentkeys, as a notebook, can run pytest without a warning."""
+    (tmp_path / "test_it.py").write_text("def test_it(): pass")
+    arguments = ["-W", "error", "-p", "no:asyncio", str(tmp_path)]
+    assert "1 passed" in printed_by(f"import agentkeys, pytest; pytest.main({arguments})")
+
+
 def test_its_names_are_imported_when_they_are_used():
     """What `__all__` lists is there, `dir` lists it too, and a misspelt name is an error."""
     assert [getattr(agentkeys.testing, name).__name__ for name in agentkeys.testing.__all__] == (
