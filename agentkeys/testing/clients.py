@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
@@ -57,18 +56,10 @@ def _close(client: Client) -> None:
     closed there and now. What it has in loops that run elsewhere is closed from a loop of our own.
     """
     for loop in client._session.loops():  # noqa: SLF001  # of no use to others
-        if not (loop.is_closed() or loop.is_running() or _runs_a_loop()):
+        if not (loop.is_closed() or loop.is_running()):
             loop.run_until_complete(client.close())
     portal = Portal()
     try:
         portal.run(client.close)
     finally:
         portal.close()
-
-
-def _runs_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

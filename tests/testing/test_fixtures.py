@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from functools import partial
@@ -10,7 +11,8 @@ from plugin_suites import INI, run
 from programs import loaded_by, printed_by
 
 import agentkeys.testing
-from agentkeys import AgentityClient, AgentryClient, sync
+from agentkeys import AgentityClient, AgentryClient, ClientClosedError, sync
+from agentkeys.testing import clients
 from agentkeys.testing.made import Made
 from agentkeys.testing.service import running
 
@@ -69,6 +71,14 @@ def test_the_clients_are_what_they_say(agentity, agentry, agentity_sync, agentry
     """Two async clients and two blocking ones."""
     assert [type(agentity), type(agentry)] == [AgentityClient, AgentryClient]
     assert [type(agentity_sync), type(agentry_sync)] == [sync.AgentityClient, sync.AgentryClient]
+
+
+def test_a_client_is_closed_with_its_test(agentkeys_service):
+    """Whoever keeps it and goes on calling is told so."""
+    with clients.agentity(agentkeys_service) as client:
+        assert asyncio.run(client.api_keys.list().collect()) == []
+    with pytest.raises(ClientClosedError):
+        asyncio.run(client.api_keys.list().collect())
 
 
 @pytest.mark.parametrize("time", [1, 2])

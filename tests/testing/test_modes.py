@@ -5,6 +5,11 @@ from plugin_suites import INI, NO_TRACE, run
 
 PLAIN = """
 import asyncio
+import threading
+
+elsewhere = asyncio.new_event_loop()
+thread = threading.Thread(target=elsewhere.run_forever)
+thread.start()
 
 
 def test_blocking(agentkeys_service, agentity_sync, agentry_sync, assert_no_leaks):
@@ -31,6 +36,16 @@ def test_a_loop_that_rests(agentity):
 
 def test_a_loop_that_was_resting():
     runner.close()
+
+
+def test_a_loop_in_another_thread(agentity):
+    asyncio.run_coroutine_threadsafe(agentity.api_keys.create("bot"), elsewhere).result(20)
+
+
+def test_that_loop_ends():
+    elsewhere.call_soon_threadsafe(elsewhere.stop)
+    thread.join()
+    elsewhere.close()
 """
 
 ASYNC = """
@@ -102,7 +117,7 @@ def suite(pytester):
 
 def test_plain_pytest(suite):
     """Without a plugin for async tests, the clients work in whatever loop a test runs."""
-    run(suite(test_it=PLAIN)).assert_outcomes(passed=5)
+    run(suite(test_it=PLAIN)).assert_outcomes(passed=7)
 
 
 def test_pytest_asyncio_strict(suite):
