@@ -171,3 +171,40 @@ def test_every_way_of_capturing(suite, capture):
     ran.assert_outcomes(passed=1, failed=1)
     ran.stdout.fnmatch_lines(["*a secret shows: the token in stdout, line 1"])
     assert ran.stdout.str().count("printed!") == 1
+
+
+def test_outcomes_of_other_kinds(suite):
+    """A known leak may be an xfail, a TestCase can have the watch, and a teardown fails as one."""
+    code = """
+        import unittest
+
+        import pytest
+
+        @pytest.mark.xfail(strict=True)
+        def test_known(assert_no_leaks):
+            print(assert_no_leaks.token)
+
+        def test_skip(assert_no_leaks):
+            pytest.skip("not today")
+
+        @pytest.fixture
+        def watch(assert_no_leaks, request):
+            request.cls.watch = assert_no_leaks
+
+        @pytest.mark.usefixtures("watch")
+        class TestOfUnittest(unittest.TestCase):
+            def test_sound(self):
+                pass
+
+            def test_leak(self):
+                print(self.watch.token)
+
+        @pytest.fixture
+        def late(assert_no_leaks):
+            yield
+            print(assert_no_leaks.token)
+
+        def test_teardown(late):
+            pass
+    """
+    run(suite(test_it=code)).assert_outcomes(xfailed=1, skipped=1, passed=2, failed=1, errors=1)
