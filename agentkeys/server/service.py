@@ -13,7 +13,7 @@ from aiohttp import web
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import Secret
-from agentkeys.server import derived, scopes
+from agentkeys.server import derived, openapi, scopes
 from agentkeys.server.access_tokens import AccessTokens
 from agentkeys.server.agentity import Agentity
 from agentkeys.server.agentry import Agentry
@@ -272,7 +272,8 @@ class LocalService:
             digest_of(self._agentry_token.reveal()),
             self._clock,
         )
-        await self._serve([*agentity.routes(), *agentry.routes()], listener, exits)
+        routes = [*agentity.routes(), *agentry.routes(), *openapi.routes()]
+        await self._serve(routes, listener, exits)
         flushing = asyncio.create_task(_flush_now_and_then(database, self._used_at_interval))
         exits.push_async_callback(_cancelled, flushing)
         return _Running(database, passwords, agentity, url_of(listener), exits.pop_all())

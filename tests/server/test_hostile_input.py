@@ -9,6 +9,7 @@ import logging
 import zlib
 
 import pytest
+from document import see_that_it_is_named
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -319,6 +320,7 @@ async def test_no_input_gives_a_500(api, body, segment, query):
     ]:
         answer = await api.send(method, path, token=tenant, data=body)
         assert answer.status < 500, (method, path, body)
+        see_that_it_is_named(method, path, answer.status)
 
 
 tokens = st.one_of(
