@@ -310,6 +310,7 @@ class LocalServiceSettings(TypedDict, total=False):
     body_limit: int
     body_timeout: float
     keepalive_timeout: float
+    connection_limit: int
     shutdown_timeout: float
     used_at_interval: float
     clock: Callable[[], float]

@@ -54,7 +54,10 @@ def create_app(
             refusal = _refusal(request, error)
         return refusal_response(request.path, refusal)
 
-    enter = entrance.middleware(functools.partial(answer_or_refuse, handler=_unavailable))
+    unavailable, too_many = (
+        functools.partial(answer_or_refuse, handler=refuse) for refuse in (_unavailable, _too_many)
+    )
+    enter = entrance.middleware(unavailable, too_many)
     app = web.Application(
         middlewares=[enter, *middlewares, answer_or_refuse],
         client_max_size=body_limit,
@@ -67,6 +70,12 @@ def create_app(
 async def _unavailable(request: web.Request) -> NoReturn:
     del request
     raise Refusal(503, "The service cannot be reached.")
+
+
+async def _too_many(request: web.Request) -> NoReturn:
+    del request
+    message = "The service has too many open connections."
+    raise Refusal(503, message, headers={"Retry-After": "1"}, closes=True)
 
 
 def _refusal(request: web.Request, error: Exception) -> Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from aiohttp import web
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from agentkeys.server.fault_queue import Fault, Faults
+    from agentkeys.server.protocol import Protocol
     from agentkeys.server.record import Requests
 
 
@@ -38,17 +39,20 @@ class Entrance:
         """End what the faults hold back."""
         self._holding.close()
 
-    def middleware(self, unavailable: Handler) -> Middleware:
+    def middleware(self, unavailable: Handler, too_many: Handler) -> Middleware:
         """Return the entrance as a middleware.
 
         Args:
             unavailable: reads a request to its end and refuses it; for those that are not acted on.
+            too_many: does it for those that come on one connection too many.
         """
         faults, requests = self._faults, self._requests
 
         @web.middleware
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if faults.were_added:
+            if not cast("Protocol", request.protocol).begin(request):
+                handler = too_many
+            elif faults.were_added:
                 handler = functools.partial(self._enter, handler=handler, unavailable=unavailable)
             if not requests.limit:
                 return await handler(request)

@@ -18,6 +18,8 @@ from agentkeys.server.refusals import Refusal, refusal_response
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
+    from agentkeys.server.connections import Connections
+
 _LINGERING_SECONDS: Final = 2.0
 _ID: Final = web.RequestKey("request_id", str)
 
@@ -39,11 +41,22 @@ def from_http_exception(error: web.HTTPException) -> Refusal:
 
 
 class Protocol(web.RequestHandler):
-    """HTTP on one connection."""
+    """HTTP on one connection.
 
-    __slots__ = ("_lost",)
+    Args:
+        manager: aiohttp's server.
+        connections: all that are open.
+        keepalive_timeout: seconds that a client has for the head of a request.
 
-    def __init__(self, manager: web.Server, *, keepalive_timeout: float) -> None:
+    Attributes:
+        since: when the last request began, or was answered, or else the connection was made.
+    """
+
+    __slots__ = ("_connections", "_is_lingering", "_is_surplus", "_lost", "_request", "since")
+
+    def __init__(
+        self, manager: web.Server, connections: Connections, *, keepalive_timeout: float
+    ) -> None:
         super().__init__(
             manager,
             loop=asyncio.get_running_loop(),
@@ -55,7 +68,31 @@ class Protocol(web.RequestHandler):
             # What still comes after a refusal is read for so long, or the refusal would be lost.
             lingering_time=_LINGERING_SECONDS,
         )
+        self._connections = connections
+        self._request: web.Request | None = None
+        self._is_surplus = False
+        self._is_lingering = False
         self._lost: asyncio.Future[None] | None = None
+        self.since = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its client, and not the client for it."""
+        if self._request is None or self.transport is None:
+            return True
+        is_whole = self._request.content.is_eof()
+        return not is_whole or self.transport.get_write_buffer_size() > 0
+
+    def begin(self, request: web.Request) -> bool:
+        """Note that a request is there, its body perhaps not; False if it cannot be acted on."""
+        self._request = request
+        self.since = asyncio.get_running_loop().time()
+        return not self._is_surplus
+
+    def abandon(self) -> None:
+        """Close the connection, whatever is under way on it."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def lost(self) -> asyncio.Future[None]:
         """Return what is done when the connection is lost, or closed by the client."""
@@ -65,11 +102,29 @@ class Protocol(web.RequestHandler):
                 self._lost.set_result(None)
         return self._lost
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note that the connection is open."""
+        self.since = asyncio.get_running_loop().time()
+        self._is_surplus = not self._connections.add(self)
+        super().connection_made(transport)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note that the connection is lost."""
+        self._connections.discard(self)
         super().connection_lost(exc)
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, unless nothing more can be read after what came before."""
+        if not self._is_lingering:
+            super().data_received(data)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """End, once the request under way is answered."""
+        if self._is_lingering:
+            self.abandon()
+        await super().shutdown(timeout)
 
     def handle_error(
         self,
@@ -83,6 +138,7 @@ class Protocol(web.RequestHandler):
         del exc, message
         if request.writer.output_size > 0:
             raise ConnectionError
+        self._is_lingering = status == 400
         text = "The request cannot be read as HTTP." if status == 400 else "The service failed."
         return refusal_response(request.path, Refusal(status, text, code="http", closes=True))
 
@@ -94,7 +150,19 @@ class Protocol(web.RequestHandler):
             resp = refusal_response(request.path, from_http_exception(resp))
         if not resp.prepared:
             resp.headers["X-Request-Id"] = request_id(request)
-        return await super().finish_response(request, resp, start_time)
+        ended = await super().finish_response(request, resp, start_time)
+        self._request = None
+        self.since = asyncio.get_running_loop().time()
+        if self._is_lingering:
+            await self._linger()
+        return ended
+
+    async def _linger(self) -> None:
+        # To close with something unread would be a reset, and the client may not have read yet
+        # that it is refused: it sees the end, and what it still sends is thrown away.
+        if self.transport is not None:
+            self.transport.write_eof()
+            await asyncio.wait([self.lost()], timeout=_LINGERING_SECONDS)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log that a connection failed, without the framework's text, which may quote a header."""

@@ -22,6 +22,7 @@ from agentkeys.server.authorization import Credentials
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
 from agentkeys.server.checks import check_id, check_seconds, check_text
 from agentkeys.server.clock import Clock
+from agentkeys.server.connections import CONNECTION_LIMIT, Connections, check_connection_limit
 from agentkeys.server.cursors import Cursors
 from agentkeys.server.database import Database
 from agentkeys.server.database_file import file_of
@@ -76,6 +77,9 @@ class LocalService:
         body_timeout: seconds in which a request's body must arrive; else the answer is 408.
         keepalive_timeout: seconds after which a connection that sends no whole request head is
             closed.
+        connection_limit: how many connections may be open. Above it the one that has waited
+            longest for its client, for a request or the rest of it, is closed; if none waits, the
+            new one is answered 503.
         shutdown_timeout: seconds that `close` gives the requests under way.
         used_at_interval: seconds after which the time of a key's last use is written to the
             database, if no other commit has taken it along. It is shown at once in any case.
@@ -85,7 +89,7 @@ class LocalService:
 
     Raises:
         InvalidArgumentError: a number of seconds is not positive, or not finite; or
-            *recorded_requests* is no number of requests.
+            *connection_limit* or *recorded_requests* is no such number.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class LocalService:
         body_limit: int = BODY_LIMIT,
         body_timeout: float = BODY_SECONDS,
         keepalive_timeout: float = 75.0,
+        connection_limit: int = CONNECTION_LIMIT,
         shutdown_timeout: float = 5.0,
         used_at_interval: float = 60.0,
         clock: Callable[[], float] = time.time,
@@ -113,6 +118,7 @@ class LocalService:
             shutdown_timeout=shutdown_timeout,
             used_at_interval=used_at_interval,
         )
+        check_connection_limit(connection_limit)
         self._database = database
         self._host = host
         self._port = port
@@ -121,6 +127,7 @@ class LocalService:
         self._body_limit = body_limit
         self._body_timeout = body_timeout
         self._keepalive_timeout = keepalive_timeout
+        self._connection_limit = connection_limit
         self._shutdown_timeout = shutdown_timeout
         self._used_at_interval = used_at_interval
         self._clock = clock if isinstance(clock, Clock) else Clock(clock)
@@ -300,7 +307,10 @@ class LocalService:
         # Not a Site of aiohttp's: it would speak aiohttp's own protocol.
         manager = cast("web.Server", runner.server)
         new_protocol = functools.partial(
-            Protocol, manager, keepalive_timeout=self._keepalive_timeout
+            Protocol,
+            manager,
+            Connections(self._connection_limit),
+            keepalive_timeout=self._keepalive_timeout,
         )
         server = await asyncio.get_running_loop().create_server(new_protocol, sock=listener)
         exits.callback(server.close)
