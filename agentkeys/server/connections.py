@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import InvalidArgumentError
@@ -23,7 +22,9 @@ class Connections:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open: set[Protocol] = set()
+        # Those first that have waited longest; a dict keeps its order, and a loop's clock may be
+        # too coarse for it.
+        self._open: dict[Protocol, None] = {}
 
     def add(self, new: Protocol) -> bool:
         """Take a new connection in, and tell whether its requests may be acted on.
@@ -34,18 +35,23 @@ class Connections:
         if len(self._open) >= self._limit:
             self._close_idlest()
         has_room = len(self._open) < self._limit
-        self._open.add(new)
+        self._open[new] = None
         return has_room
+
+    def renew(self, active: Protocol) -> None:
+        """Count anew how long a connection waits: a request has begun on it, or has ended."""
+        if active in self._open:
+            del self._open[active]
+            self._open[active] = None
 
     def discard(self, lost: Protocol) -> None:
         """Forget a connection that was lost."""
-        self._open.discard(lost)
+        self._open.pop(lost, None)
 
     def _close_idlest(self) -> None:
-        waiting = filter(operator.attrgetter("waits"), self._open)
-        idlest = min(waiting, key=operator.attrgetter("since"), default=None)
+        idlest = next((each for each in self._open if each.waits), None)
         if idlest is not None:
-            self._open.discard(idlest)
+            del self._open[idlest]
             idlest.abandon()
 
 

@@ -47,12 +47,9 @@ class Protocol(web.RequestHandler):
         manager: aiohttp's server.
         connections: all that are open.
         keepalive_timeout: seconds that a client has for the head of a request.
-
-    Attributes:
-        since: when the last request began, or was answered, or else the connection was made.
     """
 
-    __slots__ = ("_connections", "_is_lingering", "_is_surplus", "_lost", "_request", "since")
+    __slots__ = ("_connections", "_is_lingering", "_is_surplus", "_lost", "_request")
 
     def __init__(
         self, manager: web.Server, connections: Connections, *, keepalive_timeout: float
@@ -73,7 +70,6 @@ class Protocol(web.RequestHandler):
         self._is_surplus = False
         self._is_lingering = False
         self._lost: asyncio.Future[None] | None = None
-        self.since = 0.0
 
     @property
     def waits(self) -> bool:
@@ -86,7 +82,7 @@ class Protocol(web.RequestHandler):
     def begin(self, request: web.Request) -> bool:
         """Note that a request is there, its body perhaps not; False if it cannot be acted on."""
         self._request = request
-        self.since = asyncio.get_running_loop().time()
+        self._connections.renew(self)
         return not self._is_surplus
 
     def abandon(self) -> None:
@@ -104,7 +100,6 @@ class Protocol(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note that the connection is open."""
-        self.since = asyncio.get_running_loop().time()
         self._is_surplus = not self._connections.add(self)
         super().connection_made(transport)
 
@@ -152,7 +147,7 @@ class Protocol(web.RequestHandler):
             resp.headers["X-Request-Id"] = request_id(request)
         ended = await super().finish_response(request, resp, start_time)
         self._request = None
-        self.since = asyncio.get_running_loop().time()
+        self._connections.renew(self)
         if self._is_lingering:
             await self._linger()
         return ended
