@@ -289,5 +289,5 @@ def test_they_answer_as_the_model_does():
 
 @pytest.mark.long
 def test_they_answer_as_the_model_does_for_long():
-    """So are tens of thousands."""
-    run(max_examples=400, stateful_step_count=60)
+    """So are ten thousand."""
+    run(max_examples=200, stateful_step_count=50)
