@@ -1,8 +1,9 @@
-"""Let schemathesis loose on the local service, by its own OpenAPI document.
+"""Let schemathesis loose on the local service, by its own OpenAPI document, if that is valid.
 
-It is run from an environment of its own (.ci/fuzz.txt), for it needs much that agentkeys does not:
+The tools are in an environment of their own (.ci/fuzz.txt), for they need much that agentkeys does
+not; its programs are in the folder that is named:
 
-    python tests/fuzz/run.py path/to/schemathesis [--seed SEED]
+    python tests/fuzz/run.py .fuzz/bin [--seed SEED]
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import urllib.request
 from base64 import b64encode
 from pathlib import Path
 
+from agentkeys.server.openapi import DOCUMENT
 from agentkeys.sync import LocalService
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -38,7 +40,14 @@ def access_token(service: LocalService) -> str:
         return json.load(answer)["accessToken"]
 
 
-def fuzz(command: str, tag: str, seed: int | None) -> int:
+def validate(tools: Path) -> int:
+    """See that the document is OpenAPI 3.1; return the exit code."""
+    command = [tools / "openapi-spec-validator", "--schema", "3.1", "-"]
+    document = json.dumps(DOCUMENT)
+    return subprocess.run(command, input=document, text=True, timeout=60, check=False).returncode
+
+
+def fuzz(tools: Path, tag: str, seed: int | None) -> int:
     """Fuzz the routes of one service, all checks, all phases; return the exit code."""
     with LocalService(access_token_lifetime=3600, recorded_requests=0) as service:
         for pod_id in KNOWN["pods"]["values"]:
@@ -52,7 +61,13 @@ def fuzz(command: str, tag: str, seed: int | None) -> int:
             "FUZZ_AGENTRY_TOKEN": service.agentry_token,
         }
         arguments = [
-            *(command, "--config-file", str(CONFIG), "run", f"{service.url}/openapi.json"),
+            *(
+                tools / "schemathesis",
+                "--config-file",
+                str(CONFIG),
+                "run",
+                f"{service.url}/openapi.json",
+            ),
             *("--checks", "all", "--include-tag", tag, "--max-examples", str(EXAMPLES[tag])),
             *("--continue-on-failure", "--no-color"),
             *(() if seed is None else ("--seed", str(seed))),
@@ -65,7 +80,8 @@ def fuzz(command: str, tag: str, seed: int | None) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("schemathesis", type=lambda path: str(Path(path).absolute()))
+    parser.add_argument("tools", type=lambda path: Path(path).absolute())
     parser.add_argument("--seed", type=int, help="to do a run again")
     given = parser.parse_args()
-    sys.exit(max([fuzz(given.schemathesis, tag, given.seed) for tag in SERVICES]))
+    codes = [validate(given.tools), *(fuzz(given.tools, tag, given.seed) for tag in SERVICES)]
+    sys.exit(max(codes))
