@@ -202,7 +202,7 @@ class PasswordLogin(Renewable):
     """
 
     def __init__(self, email: str, password: str | Secret) -> None:
-        password = as_secret(password)
+        password = as_secret(password, "password")
         super().__init__()
         self._password = password
         self._basic = _basic(email, password)
@@ -263,7 +263,8 @@ class TokenPair(Renewable):
         *,
         on_renewal: OnRenewal | None = None,
     ) -> None:
-        access_token, refresh_token = as_secret(access_token), as_secret(refresh_token)
+        access_token = as_secret(access_token, "access_token")
+        refresh_token = as_secret(refresh_token, "refresh_token")
         checked_token(refresh_token, "refresh token")
         super().__init__(Token.of_jwt(checked_token(access_token, "access token")))
         self._tokens = Tokens(access_token, refresh_token)
@@ -341,7 +342,7 @@ async def register(
         RequestError: see its `applied` before doing it again; the account may exist.
 
     """
-    password = as_secret(password)
+    password = as_secret(password, "password")
     seal(settings)
     basic = _basic(email, password)
     json = {"name": check.text("name", name)}
@@ -365,7 +366,7 @@ async def login(email: str, password: str | Secret, **settings: Unpack[ClientSet
         RequestError: see `agentkeys.errors`.
 
     """
-    password = as_secret(password)
+    password = as_secret(password, "password")
     seal(settings)
     basic = _basic(email, password)
     async with AgentityClient(PasswordLogin(email, password), **settings) as client:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import html
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, final
 from urllib.parse import quote, quote_plus
 
+from agentkeys.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from agentkeys.errors import AgentKeysError
 
 _MASK: Final = "**********"
 
@@ -113,20 +118,39 @@ def mask(text: str, secrets: Iterable[Secret] = ()) -> str:
     return _LIKE_A_KEY.sub(lambda found: f"{found[1] or found[2]}{_MASK}", text)
 
 
-def as_secret(value: str | Secret) -> Secret:
-    """Return *value* as a Secret; call it on the first line that sees *value*."""
-    return value if isinstance(value, Secret) else Secret(value)
+def as_secret(value: object, name: str, wanted: str = "a str or a Secret") -> Secret:
+    """Return *value* as a Secret; call it on the first line that sees *value*.
+
+    What is no str is forgotten: whoever reveals it gets the error, which says that *name* must be
+    what is *wanted*. So none of the frames of its traceback holds *value*.
+    """
+    if isinstance(value, Secret):
+        return value
+    if isinstance(value, str):
+        return Secret(value)
+    return unfit(InvalidArgumentError, f"{name} must be {wanted}, not {type(value).__name__}")
+
+
+def unfit(error: type[AgentKeysError], sentence: str) -> Secret:
+    """Return a Secret of nothing, in the place of what is none: to reveal it raises *error*."""
+    secret = Secret("")
+    object.__setattr__(secret, "_open", partial(_refuse, error, sentence))
+    return secret
+
+
+def _refuse(error: type[AgentKeysError], sentence: str) -> NoReturn:
+    raise error(sentence)
 
 
 def _forms(secret: Secret) -> set[str]:
     """Return how others may write a secret: as it is, in a URL, in a form, in JSON, in HTML."""
     value = secret.reveal()
-    quoted = quote(value, safe="", errors="replace")
+    quoted = {quote(value, safe=safe, errors="replace") for safe in ("", "/")}
     in_json = [json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
     return {
         value,
-        quoted,
-        re.sub("%..", lambda found: found[0].lower(), quoted),
+        *quoted,
+        *(re.sub("%..", lambda found: found[0].lower(), each) for each in quoted),
         quote_plus(value, errors="replace"),
         *in_json,
         *(each.replace("/", r"\/") for each in in_json),

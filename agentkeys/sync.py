@@ -15,7 +15,7 @@ from agentkeys import agentity, agentry, forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport.blocking import BlockingPager, Facade, blocking, paging
-from agentkeys.transport.client import Client, ClientSettings, seal
+from agentkeys.transport.client import Client, ClientSettings, seal, sealed
 from agentkeys.transport.portal import Portal
 from agentkeys.transport.retry import RetryPolicy
 
@@ -74,9 +74,9 @@ class _Client(Facade[ClientT], Generic[ClientT]):
         allow_http: bool = False,
     ) -> None:
         # First of all, so that no traceback from here shows them.
-        credentials = Secret(credentials) if isinstance(credentials, str) else credentials
-        base_url = Secret(base_url) if isinstance(base_url, str) else base_url
-        proxy = Secret(proxy) if isinstance(proxy, str) else proxy
+        credentials = sealed(credentials)
+        base_url = None if base_url is None else as_secret(base_url, "base_url")
+        proxy = None if proxy is None else as_secret(proxy, "proxy")
         twin = self._kind(
             credentials,
             base_url=base_url,
@@ -229,7 +229,7 @@ def login(
     email: str, password: str | Secret, **settings: Unpack[ClientSettings]
 ) -> agentity.Tokens:
     """Log in once and return the tokens; see `agentkeys.agentity.login`."""
-    password = as_secret(password)
+    password = as_secret(password, "password")
     _prepare(settings)
     return _once(partial(agentity.login, email, password, **settings))
 
@@ -238,7 +238,7 @@ def register(
     email: str, password: str | Secret, *, name: str, **settings: Unpack[ClientSettings]
 ) -> agentity.Account:
     """Open an account with Agentity; see `agentkeys.agentity.register`."""
-    password = as_secret(password)
+    password = as_secret(password, "password")
     _prepare(settings)
     return _once(partial(agentity.register, email, password, name=name, **settings))
 

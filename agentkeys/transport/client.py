@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
 
 from agentkeys.credentials import BearerToken, Credentials
-from agentkeys.errors import ConfigurationError
-from agentkeys.secret import Secret
+from agentkeys.secret import Secret, as_secret
 from agentkeys.transport.retry import RetryPolicy
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, settings
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-__all__ = ["Client", "ClientSettings", "seal"]
+__all__ = ["Client", "ClientSettings", "seal", "sealed"]
 
 
 class ClientSettings(TypedDict, total=False):
@@ -33,10 +32,17 @@ class ClientSettings(TypedDict, total=False):
 
 def seal(settings: ClientSettings) -> None:
     """Make Secrets of the addresses, which may hold a password, so that no traceback shows one."""
-    if isinstance(base_url := settings.get("base_url"), str):
-        settings["base_url"] = Secret(base_url)
-    if isinstance(proxy := settings.get("proxy"), str):
-        settings["proxy"] = Secret(proxy)
+    if settings.get("base_url") is not None:
+        settings["base_url"] = as_secret(settings["base_url"], "base_url")
+    if settings.get("proxy") is not None:
+        settings["proxy"] = as_secret(settings["proxy"], "proxy")
+
+
+def sealed(credentials: object) -> Secret | Credentials | None:
+    """Return *credentials* as what no traceback shows; call it on the first line that sees them."""
+    if credentials is None or isinstance(credentials, Credentials):
+        return credentials
+    return as_secret(credentials, "credentials", "a str, a Secret or Credentials")
 
 
 class Client:
@@ -78,9 +84,9 @@ class Client:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         # First of all, so that no traceback from here shows a token or the password in an address.
-        credentials = Secret(credentials) if isinstance(credentials, str) else credentials
-        base_url = Secret(base_url) if isinstance(base_url, str) else base_url
-        proxy = Secret(proxy) if isinstance(proxy, str) else proxy
+        credentials = sealed(credentials)
+        base_url = None if base_url is None else as_secret(base_url, "base_url")
+        proxy = None if proxy is None else as_secret(proxy, "proxy")
         self._settings = settings(
             self._service,
             base_url=base_url,
@@ -91,7 +97,8 @@ class Client:
             allow_http=allow_http,
         )
         found = self._from_environment() if credentials is None else credentials
-        self._session = Session(self._settings, _as_credentials(found), session)
+        found = BearerToken(found) if isinstance(found, Secret) else found
+        self._session = Session(self._settings, found, session)
 
     @classmethod
     def _from_environment(cls) -> Credentials:
@@ -112,13 +119,3 @@ class Client:
         # A traceback with locals asks for it even if `__init__` failed half-way.
         made = getattr(self, "_settings", None)
         return f"<{type(self).__name__} of {made.base_url if made else 'nothing yet'}>"
-
-
-def _as_credentials(given: object) -> Credentials:
-    if isinstance(given, Secret):
-        return BearerToken(given)
-    if isinstance(given, Credentials):
-        return given
-    raise ConfigurationError(
-        f"credentials must be a str, a Secret or Credentials, not {type(given).__name__}"
-    )

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -32,7 +32,7 @@ from agentkeys.errors import (
     RequestError,
 )
 from agentkeys.keys import Scope
-from agentkeys.secret import mask
+from agentkeys.secret import Secret, mask, unfit
 from agentkeys.transport import check
 from agentkeys.transport.answer import (
     CUT_SHORT,
@@ -57,10 +57,9 @@ if TYPE_CHECKING:
 
     from agentkeys.credentials import Credentials
     from agentkeys.keys import NewKey
-    from agentkeys.secret import Secret
     from agentkeys.transport.answer import End
     from agentkeys.transport.retry import RetryPolicy
-    from agentkeys.transport.settings import Settings
+    from agentkeys.transport.settings import Proxy, Settings
 
 __all__ = ["Session"]
 
@@ -103,7 +102,10 @@ class Session:
         self._closed = False
         self._checked: object = _NONE
         self._lent = lent
-        self._own = PerLoop(partial(_open, settings))
+        self._proxy = settings.proxy
+        if lent is None and self._proxy is None:
+            self._proxy = proxy_from_environment(settings.base_url)
+        self._own = PerLoop(partial(_open, settings, self._proxy))
         if lent is not None:
             _check_lent(lent)
 
@@ -235,7 +237,8 @@ class Session:
     ) -> Any:
         while True:
             if request.endpoint.authorization == "Bearer":
-                token = self._credentials.current() or progress.renewed
+                current = _only_secret(self._credentials.current(), or_none=True)
+                token = current or progress.renewed
                 authorization = self._sendable(token or await self._renew(None, progress, end))
             result = await self._try(request, authorization, progress)
             if not isinstance(result, RequestError):
@@ -280,12 +283,13 @@ class Session:
     async def _renew(self, token: Secret | None, progress: Progress, end: float) -> Secret:
         patience = max(_remaining(end), self._settings.timeout)
         try:
-            progress.renewed = await self._credentials.renew(self, token, patience)
+            renewed = _only_secret(await self._credentials.renew(self, token, patience))
         except RequestError as error:
             # What failed is the login; what the caller asks is whether his own call was acted on.
             error.applied = progress.applied
             raise
-        return progress.renewed
+        progress.renewed = renewed
+        return renewed
 
     async def _waited(
         self, request: Request, error: RequestError, progress: Progress, end: float
@@ -387,7 +391,7 @@ class Session:
         return read(request, answer, self._settings.service.reader, secrets)
 
     def _secrets(self, authorization: Secret | None) -> tuple[Secret, ...]:
-        known = tuple(self._credentials.secrets())
+        known = (*self._credentials.secrets(), *(self._proxy.secrets if self._proxy else ()))
         return known if authorization is None else (*known, authorization)
 
     def _log(
@@ -462,16 +466,17 @@ async def _bounded(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, En
     return (body, "whole") if size <= limit else (body[:limit], "too long")
 
 
-async def _open(settings: Settings) -> AsyncGenerator[aiohttp.ClientSession, None]:
+async def _open(
+    settings: Settings, proxy: Proxy | None
+) -> AsyncGenerator[aiohttp.ClientSession, None]:
     connector = _Connector(ssl=settings.ssl or True)
-    proxy = settings.proxy or proxy_from_environment(settings.base_url)
     async with aiohttp.ClientSession(
         connector=connector,
         headers=_HEADERS,
         # A cookie would be one more secret to keep.
         cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_send_once,),
-        proxy=proxy.reveal() if proxy else None,
+        middlewares=(_through(proxy),),
+        proxy=proxy.address if proxy else None,
     ) as http:
         yield http
 
@@ -489,11 +494,11 @@ def _check_lent(lent: object) -> None:
 
 def _options_for(lent: aiohttp.ClientSession, settings: Settings) -> Mapping[str, Any]:
     # Middlewares of a request replace those of the session, so keep its own before ours.
-    options: dict[str, Any] = {"middlewares": (*lent._middlewares, _send_once)}  # noqa: SLF001
+    options: dict[str, Any] = {"middlewares": (*lent._middlewares, _through(settings.proxy))}  # noqa: SLF001
     if settings.ssl is not None:
         options["ssl"] = settings.ssl
     if settings.proxy is not None:
-        options["proxy"] = settings.proxy.reveal()
+        options["proxy"] = settings.proxy.address
     return options
 
 
@@ -526,6 +531,26 @@ class _LostConnectionError(aiohttp.ClientConnectionError):
         self.errno = number
 
 
+def _through(proxy: Proxy | None) -> aiohttp.ClientMiddlewareType:
+    """Return the last of the middlewares: it signs in at the proxy, and sends a request once."""
+    if proxy is None or proxy.basic is None:
+        return _send_once
+    basic = proxy.basic
+
+    async def signed_in(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        # Here alone: aiohttp shows a proxy's address in warnings, with the password that is in it.
+        headers = {"Proxy-Authorization": f"Basic {basic.reveal()}"}
+        if request.is_ssl():  # of which the proxy reads the CONNECT alone
+            request.update_proxy(request.proxy, None, {**_HEADERS, **headers})
+        else:
+            request.headers.update(headers)
+        return await _send_once(request, handler)
+
+    return signed_in
+
+
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
@@ -538,6 +563,20 @@ async def _send_once(
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         words, number = str(error), getattr(error, "errno", None)
     raise _LostConnectionError(words, number)
+
+
+@overload
+def _only_secret(given: object) -> Secret: ...
+@overload
+def _only_secret(given: object, *, or_none: bool) -> Secret | None: ...
+def _only_secret(given: object, *, or_none: bool = False) -> Secret | None:
+    """Return what credentials gave; if that is no Secret, one that says so when it is revealed."""
+    if isinstance(given, Secret):
+        return given
+    if given is None and or_none:
+        return None
+    kind = "None" if given is None else type(given).__name__
+    return unfit(ConfigurationError, f"the token that the credentials gave is no Secret but {kind}")
 
 
 def _remaining(end: float) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 from ssl import SSLContext
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import attrs
@@ -16,7 +17,7 @@ from agentkeys.transport import check
 from agentkeys.transport.convert import Reader
 from agentkeys.transport.retry import RetryPolicy
 
-__all__ = ["Service", "Settings", "proxy_from_environment", "settings", "variable"]
+__all__ = ["Proxy", "Service", "Settings", "proxy_from_environment", "settings", "variable"]
 
 
 @attrs.frozen
@@ -37,6 +38,26 @@ class Service:
 
 
 @attrs.frozen
+class Proxy:
+    """An HTTP proxy, and how to sign in there.
+
+    Attributes:
+        address: without user name and password.
+        password: its password, or None.
+        basic: user name and password as a header holds them (RFC 7617), or None.
+    """
+
+    address: str
+    password: Secret | None = None
+    basic: Secret | None = None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that must show nowhere."""
+        return tuple(secret for secret in (self.password, self.basic) if secret)
+
+
+@attrs.frozen
 class Settings:
     """How calls to one service are made.
 
@@ -45,7 +66,7 @@ class Settings:
         timeout: seconds for a whole call; `math.inf` for no limit.
         retry: when to try again.
         ssl: how TLS is checked; None for the system's way.
-        proxy: the address of the HTTP proxy, a Secret because it may hold a password.
+        proxy: what every request goes through; None for what the environment says.
     """
 
     service: Service
@@ -53,7 +74,7 @@ class Settings:
     timeout: float
     retry: RetryPolicy
     ssl: SSLContext | None
-    proxy: Secret | None
+    proxy: Proxy | None
 
 
 def settings(
@@ -75,7 +96,8 @@ def settings(
         raise InvalidArgumentError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
     if ssl is not None and not isinstance(ssl, SSLContext):
         raise InvalidArgumentError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
-    if proxy is not None and _proxy_is_wrong(proxy):
+    through = None if proxy is None else _proxy(proxy)
+    if proxy is not None and through is None:
         raise ConfigurationError("the proxy is not an http or https address: set proxy to one")
     return Settings(
         service=service,
@@ -83,7 +105,7 @@ def settings(
         timeout=check.timeout(timeout),
         retry=retry,
         ssl=ssl,
-        proxy=proxy,
+        proxy=through,
     )
 
 
@@ -93,7 +115,7 @@ def variable(name: str) -> Secret | None:
     return Secret(value) if value else None
 
 
-def proxy_from_environment(base_url: str) -> Secret | None:
+def proxy_from_environment(base_url: str) -> Proxy | None:
     """Return the proxy that HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the host.
 
     A service on this machine is never reached through a proxy: another machine's loopback is none
@@ -107,9 +129,9 @@ def proxy_from_environment(base_url: str) -> Secret | None:
     if not given:
         return None
     # Without a scheme it is http, as for other programs that read these variables.
-    proxy = Secret(given if "://" in given else f"http://{given}")
+    proxy = _proxy(Secret(given if "://" in given else f"http://{given}"))
     del given
-    if _proxy_is_wrong(proxy):
+    if proxy is None:
         raise ConfigurationError(
             f"{parts.scheme.upper()}_PROXY is not an http or https address: set it to one, or pass"
             " proxy"
@@ -144,8 +166,22 @@ def _base_url_fault(address: Secret, *, allow_http: bool) -> str | None:
     return None
 
 
-def _proxy_is_wrong(proxy: Secret) -> bool:
-    return _split(proxy) is None
+def _proxy(given: Secret) -> Proxy | None:
+    """Take a proxy's address apart; None if it is none."""
+    parts = _split(given)
+    if parts is None:
+        return None
+    user, at, where = parts.netloc.rpartition("@")
+    address = parts._replace(netloc=where).geturl()
+    if not at:
+        return Proxy(address)
+    # The very bytes that the address stands for, in whatever encoding the proxy wants them.
+    name, _, password = map(unquote_to_bytes, user.partition(":"))
+    return Proxy(
+        address,
+        Secret(password.decode(errors="replace")),
+        Secret(base64.b64encode(name + b":" + password).decode()),
+    )
 
 
 def _split(address: Secret) -> SplitResult | None:
