@@ -1,41 +1,16 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import json
-import logging
 import pickle
 import traceback
 
-import attrs
 import pytest
 
 from agentkeys import Secret
 from agentkeys.secret import mask
 
 VALUE = "agk_live_Tr0ub4dor"
-
-
-@pytest.mark.parametrize(
-    "show",
-    [
-        repr,
-        str,
-        format,
-        "{}".format,
-        "{:>40}".format,
-        "%s".__mod__,
-        "%r".__mod__,
-        lambda secret: f"{secret}{secret!r}{secret!s}{secret!a}",
-        lambda secret: repr([secret, {"key": secret}]),
-        lambda secret: repr(inspect.getmembers(secret)),
-        lambda secret: repr([getattr(secret, name) for name in dir(secret)]),
-        lambda secret: repr(attrs.asdict(attrs.make_class("R", {"key": attrs.field()})(secret))),
-    ],
-)
-def test_a_secret_shows_nowhere(show):
-    """Whatever turns a Secret into text gives a mask."""
-    assert VALUE not in show(Secret(VALUE))
 
 
 def test_a_secret_is_revealed_when_asked():
@@ -82,26 +57,6 @@ def test_secrets_compare_by_value():
     assert Secret(VALUE) != VALUE
     assert Secret("\ud800") != Secret("\ud801")
     assert not Secret("")
-
-
-def test_a_secret_shows_in_no_log_and_no_traceback(caplog):
-    """Neither a log record nor a traceback with locals has the value."""
-    caplog.set_level(logging.DEBUG)
-
-    def fail(value):
-        secret = Secret(value)
-        del value
-        raise RuntimeError(secret)
-
-    text = ""
-    try:
-        fail(VALUE)
-    except RuntimeError as error:
-        logging.getLogger("any").exception("failed with %s", Secret(VALUE))
-        trace = traceback.TracebackException.from_exception(error, capture_locals=True)
-        text = "".join(line for line in trace.format() if "fail(VALUE)" not in line)
-    assert VALUE not in caplog.text
-    assert VALUE not in text
 
 
 def test_a_secret_holds_a_str_and_does_not_show_what_else_it_got():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import base64
 
 import aiohttp
 import pytest
@@ -19,6 +20,7 @@ from agentkeys import (
 )
 
 KEYS = "/auth/api-keys"
+PROXY_AUTHORIZATION = f"Basic {base64.b64encode('user:ä:hunter2@'.encode()).decode()}"
 
 
 @pytest.mark.asyncio
@@ -143,26 +145,47 @@ async def test_this_machine_is_not_reached_through_a_proxy(no_proxy, monkeypatch
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("how", ["argument", "environment"])
+@pytest.mark.parametrize("how", ["argument", "environment", "session"])
 async def test_a_proxy_is_used(how, monkeypatch):
     """A proxy gets the whole address, and its own password in its own header."""
-    async with Wire(answer(200, {"apiKeys": []})) as proxy:
-        url = proxy.url.replace("http://", "http://user:hunter2@")
+    async with Wire(answer(200, {"apiKeys": []})) as proxy, aiohttp.ClientSession() as lent:
+        url = proxy.url.replace("http://", "http://user:%C3%A4:hunter2%40@")
         if how == "environment":
             monkeypatch.setenv("http_proxy", url)
         client = AgentityClient(
             "token",
             base_url="http://agentity.test",
             allow_http=True,
-            proxy=url if how == "argument" else None,
+            proxy=None if how == "environment" else url,
+            session=lent if how == "session" else None,
         )
         async with client:
             await client.api_keys.list().collect()
     seen = proxy.requests[0]
     assert seen.target == f"http://agentity.test{KEYS}"
     assert seen.headers["authorization"] == "Bearer token"
-    assert seen.headers["proxy-authorization"].startswith("Basic ")
+    assert seen.headers["proxy-authorization"] == PROXY_AUTHORIZATION
     assert "hunter2" not in repr(client)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["argument", "session"])
+async def test_a_tunnel_is_asked_for_with_the_password_of_the_proxy_alone(how):
+    """The proxy of an https address gets its own password, and no token."""
+    async with Wire(answer(407)) as proxy, aiohttp.ClientSession() as lent:
+        client = AgentityClient(
+            "token",
+            base_url="https://agentity.test",
+            proxy=proxy.url.replace("http://", "http://user:%C3%A4:hunter2%40@"),
+            session=lent if how == "session" else None,
+        )
+        async with client:
+            with pytest.raises(TransportError, match="the proxy answered 407"):
+                await client.api_keys.create("x")
+    seen = proxy.requests[0]
+    assert (seen.method, seen.target) == ("CONNECT", "agentity.test:443")
+    assert seen.headers["proxy-authorization"] == PROXY_AUTHORIZATION
+    assert "authorization" not in seen.headers
 
 
 @pytest.mark.asyncio

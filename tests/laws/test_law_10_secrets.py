@@ -1,21 +1,17 @@
-"""Law 10: a secret shows nowhere."""
+"""Law 10: a secret shows nowhere. What the grid beside this file does not ask."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import gc
-import json
 import logging
 import pickle
 import weakref
-from urllib.parse import quote
 
-import attrs
 import pytest
-from leaks import shown
+from places import shown
 from samples import AGENTRY_SECRET, NEW_INBOX_KEY, NEW_KEY, SECRET, agentity, agentry, jwt
-from wire import Seen, Wire, answer, close, hang, raw
+from wire import Wire, answer, close
 
 from agentkeys import (
     AgentityClient,
@@ -25,9 +21,7 @@ from agentkeys import (
     DecodeError,
     PasswordLogin,
     Secret,
-    TokenPair,
 )
-from agentkeys.agentity import register
 
 TOKEN = "bearer-S3NT1NEL-token"
 PASSWORD = 'pass:S3NT1NEL"wörd'
@@ -41,161 +35,21 @@ def assert_no_leak(text: str) -> None:
     assert not found, f"sentinels {found} leaked"
 
 
-CREDENTIALS = {
-    "token": (lambda: TOKEN, [TOKEN]),
-    "password": (
-        lambda: PasswordLogin("me@example.com", PASSWORD),
-        [PASSWORD, BASIC, ACCESS, REFRESH],
-    ),
-    "pair": (lambda: TokenPair(ACCESS, REFRESH), [ACCESS, REFRESH]),
-}
-credentials = pytest.mark.parametrize(
-    ("given", "held"), CREDENTIALS.values(), ids=CREDENTIALS.keys()
-)
-
-
-@pytest.mark.asyncio
-@credentials
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 418, 422, 429, 500])
-async def test_a_service_that_echoes_secrets_does_not_leak_them(given, held, status, caplog):
-    """Its text is shown with every secret that the client knows, and every key, masked."""
-    caplog.set_level(logging.DEBUG)
-    said = " and ".join([*held, json.dumps(held), *map(quote, held), SECRET, AGENTRY_SECRET])
-    body = {"message": said, "code": said, "errors": [{said: [said, {"deep": said}]}]}
-
-    def echo(seen: Seen):
-        if seen.target.startswith("/auth/token"):
-            return answer(200, {"accessToken": ACCESS, "refreshToken": REFRESH})
-        return answer(status, body, {"X-Request-Id": f"id {held[0]}"})
-
-    async with Wire(echo) as wire, agentity(wire.url, given()) as client:
-        with pytest.raises(AgentKeysError, match=r"\*\*\*\*") as caught:
-            await client.api_keys.create("x")
-    assert_no_leak(shown(caught.value))
-    assert_no_leak("".join(record.getMessage() for record in caplog.records))
-    pickle.dumps(caught.value)
-
-
-@pytest.mark.asyncio
-@credentials
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        close,
-        raw(b'HTTP/1.1 201 Created\r\nContent-Length: 900\r\n\r\n{"key": "' + SECRET.encode()),
-        raw(SECRET.encode() + b"\r\n\r\n"),
-        answer(201, {**NEW_KEY, "id": "42"}),
-        answer(201, [NEW_KEY]),
-        answer(201, f'{{"key": "{SECRET}", nonsense'.encode()),
-        answer(201, {**NEW_KEY, "createdAt": SECRET}),
-    ],
-    ids=["closed", "cut short", "not HTTP", "mistyped", "a list", "malformed", "no time"],
-)
-async def test_an_answer_that_cannot_be_used_does_not_leak(given, held, trouble):
-    """Neither the secret in the answer nor the token that was sent is in any frame of the error."""
-
-    def reply(seen: Seen):
-        if seen.target.startswith("/auth/token"):
-            return answer(200, {"accessToken": ACCESS, "refreshToken": REFRESH})
-        return trouble
-
-    async with Wire(reply) as wire, agentity(wire.url, given()) as client:
-        with pytest.raises(AgentKeysError) as caught:
-            await client.api_keys.create("x")
-    assert_no_leak(shown(caught.value))
-
-
-@pytest.mark.asyncio
-@credentials
-@pytest.mark.parametrize("how", ["deadline", "cancelled"])
-async def test_a_call_that_is_interrupted_does_not_leak(given, held, how):
-    """The traceback of a deadline or of a cancellation shows no Authorization header."""
-    async with Wire(hang) as wire, agentity(wire.url, given()) as client:
-        call = asyncio.create_task(
-            client.api_keys.create("x", timeout=0.5 if how == "deadline" else 60)
-        )
-        await wire.arrived.wait()
-        if how == "cancelled":
-            call.cancel()
-        with pytest.raises((AgentKeysError, asyncio.CancelledError)) as caught:
-            await call
-    assert_no_leak(shown(caught.value))
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("reply", [answer(401), answer(200, {"accessToken": 5}), close])
-async def test_a_failed_login_does_not_leak(reply):
-    """Nor does a registration."""
-    async with Wire(reply) as wire:
-        async with agentity(wire.url, PasswordLogin("me@example.com", PASSWORD)) as client:
-            with pytest.raises(AgentKeysError) as login:
-                await client.api_keys.create("x")
-        with pytest.raises(AgentKeysError) as opening:
-            await register("me@example.com", PASSWORD, name="Me", base_url=wire.url)
-    assert_no_leak(shown(login.value))
-    assert_no_leak(shown(opening.value))
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: AgentryClient(f"{TOKEN} "),
-        lambda: AgentryClient(f"{TOKEN}\n"),
-        lambda: AgentryClient(f"{TOKEN}é"),
-        lambda: AgentryClient(TOKEN, timeout=0),
-        lambda: AgentryClient(TOKEN, base_url="http://elsewhere"),
-        lambda: AgentryClient(TOKEN, proxy="socks://x"),
-        lambda: AgentryClient("ag_x", proxy=f"socks://{TOKEN}"),
-        lambda: AgentryClient("ag_x", base_url=f"https://{TOKEN}@x"),
-        lambda: AgentryClient(TOKEN.encode()),
-        lambda: AgentityClient((TOKEN, PASSWORD)),
-        lambda: PasswordLogin("a:b@example.com", PASSWORD),
-        lambda: PasswordLogin("", PASSWORD),
-        lambda: PasswordLogin("me@example.com", f"{PASSWORD}\ud800"),
-        lambda: TokenPair(TOKEN, PASSWORD.encode()),
-    ],
-)
-def test_a_client_that_cannot_be_made_does_not_leak(make):
-    """No frame of ours keeps a raw credential while the error is raised."""
-    with pytest.raises((AgentKeysError, TypeError)) as caught:
-        make()
-    text = shown(caught.value)
-    # bytes and tuples are no credentials: they stand in the frames as the caller passed them.
-    if "bytes" not in text and "tuple" not in text:
-        assert_no_leak(text)
-    assert_no_leak(str(caught.value))
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "setting", [{"proxy": f"socks://{TOKEN}"}, {"base_url": f"https://{TOKEN}@x"}]
-)
-async def test_a_registration_that_cannot_be_sent_does_not_leak(setting):
-    """Its settings, which it passes on, may hold a password too."""
-    with pytest.raises(ConfigurationError) as caught:
-        await register("me@example.com", PASSWORD, name="Me", **setting)
-    assert_no_leak(shown(caught.value))
-
-
 @pytest.mark.parametrize(
     ("variables", "client"),
     [
         ({}, AgentityClient),
         ({}, AgentryClient),
         ({"AGENTITY_EMAIL": "me@example.com"}, AgentityClient),
-        ({"AGENTITY_PASSWORD": PASSWORD}, AgentityClient),
         ({"AGENTITY_ACCESS_TOKEN": ""}, AgentityClient),
-        ({"AGENTITY_ACCESS_TOKEN": f"{TOKEN} {TOKEN}"}, AgentityClient),
-        ({"AGENTRY_API_KEY": f"{TOKEN}\t"}, AgentryClient),
     ],
 )
 def test_no_usable_credentials_in_the_environment(variables, client, monkeypatch):
-    """The sentence says what to set, and shows nothing of what is set."""
+    """The sentence says what to set."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(ConfigurationError, match="set AG"):
         client()
-    assert_no_leak(shown(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -217,16 +71,14 @@ async def test_the_environment_holds_credentials(variables, kind, monkeypatch):
         with pytest.raises(AgentKeysError) as caught:
             await client.api_keys.list().collect()
     assert caught.value.status == 401
-    assert_no_leak(repr(client) + repr(vars(client)))
 
 
 @pytest.mark.asyncio
-async def test_records_keep_their_secrets():
-    """repr, asdict, pickle and the debug log of a create hold no secret."""
+async def test_a_record_gives_its_secret_when_asked():
+    """And only then: the grid shows the rest."""
     async with Wire(answer(201, NEW_INBOX_KEY)) as wire, agentry(wire.url) as client:
         new = await client.api_keys.create("ci")
     assert new.secret.reveal() == new.api_key.reveal() == AGENTRY_SECRET
-    assert_no_leak(f"{new!r} {new} {attrs.asdict(new)} {attrs.astuple(new)}")
     with pytest.raises(TypeError):
         pickle.dumps(new)
 

@@ -46,6 +46,7 @@ class Wire:
         self.requests: list[Seen] = []
         self.arrived = asyncio.Event()
         self.disconnected = asyncio.Event()
+        self.hung = asyncio.Event()
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,6 +93,7 @@ class Wire:
         if not getattr(reply, "is_reply", False):
             reply = reply(seen)
         if reply is hang:
+            self.hung.set()
             await reader.readexactly(1)  # the client sends nothing more, but it may go away
         else:
             await reply(writer)

@@ -133,3 +133,9 @@ def test_the_list_of_names_is_sorted_and_whole():
         if inspect.isclass(kind) and issubclass(kind, Facade) and not name.startswith("_")
     }
     assert facades - {"Facade"} <= set(sync.__all__)
+
+
+def test_a_client_says_that_it_is_blocking():
+    """Its repr is that of its twin, and that."""
+    with sync.AgentryClient("token", base_url="https://x") as client:
+        assert repr(client) == "<AgentryClient of https://x> (blocking)"
