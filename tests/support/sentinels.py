@@ -33,7 +33,8 @@ def _basic(text: str) -> tuple[str, ...]:
 NEEDLES: Final[dict[str, tuple[str, ...]]] = {
     "new key of Agentity": ("S3NT1NELagentity",),
     "new key of Agentry": ("S3NT1NELagentry",),
-    "access token": (ACCESS.split(".")[1], "S3NT1NELaccess"),
+    # Its claims may be shown once they are read: they say whose account it is.
+    "access token": (ACCESS.split(".")[1],),
     "bearer token": ("S3NT1NELbearer",),
     "refresh token": ("S3NT1NELrefresh",),
     "password": ("S3NT1NELpass:", "S3NT1NELpass%3A"),

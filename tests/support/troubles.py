@@ -251,22 +251,17 @@ def _of(service: Service) -> dict[str, Trouble]:
         "closed meanwhile": Trouble(
             service=service,
             error=errors.ClientClosedError,
+            steps=(list_,),
+            lists=True,
             reply=hang,
             interrupted="close",
-            ways=("blocking",),
-            by_command=False,
-        ),
-        "closed under it": Trouble(
-            service=service,
-            error=errors.TransportError,
-            reply=hang,
-            interrupted="close",
-            ways=("async",),
             by_command=False,
         ),
         "cancelled": Trouble(
             service=service,
             error=asyncio.CancelledError,
+            steps=(list_,),
+            lists=True,
             reply=hang,
             interrupted="cancel",
             ways=("async",),
@@ -335,6 +330,15 @@ TROUBLES: Final[dict[str, Trouble]] = {
     "agentity, a token that is none": _login_that(
         errors.ConfigurationError,
         answer(200, {"accessToken": f"{ACCESS} {SAID}", "refreshToken": REFRESH}),
+    ),
+    # Which is heard for two seconds more.
+    "agentry, a create that is cancelled": Trouble(
+        service=AGENTRY,
+        error=asyncio.CancelledError,
+        reply=hang,
+        interrupted="cancel",
+        ways=("async",),
+        by_command=False,
     ),
     "agentry, a page again": Trouble(
         service=AGENTRY,
