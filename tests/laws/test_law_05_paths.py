@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import pytest
+from background import Background
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples import agentity, agentry
+from samples import NEW_INBOX_KEY, agentity, agentry
 from wire import Wire, answer
 
 from agentkeys import InvalidArgumentError
@@ -115,3 +116,99 @@ def test_a_query_value_stays_a_value(value):
 
 def _is_unicode(value: str) -> bool:
     return not any(0xD800 <= ord(character) <= 0xDFFF for character in value)
+
+
+# All of Unicode, lone surrogates too; what paths are made of; and what is long.
+IDS = st.one_of(
+    st.text(st.characters(exclude_categories=())),
+    st.text("./\\%?#;&=+:@ \0\r\n\t2eEfF", max_size=12),
+    st.text("./%2eEfF", min_size=1, max_size=4),
+    st.builds(str.__mul__, st.text(min_size=1, max_size=10), st.integers(100, 300)),
+)
+WITH_ID = {
+    "an inbox": lambda client, it: client.inbox(it).api_keys,
+    "an agent's inbox": lambda client, it: client.agent.inbox(it).api_keys,
+    "a pod": lambda client, it: client.agent.pod(it).api_keys,
+}
+VERBS = {
+    "create": lambda keys: keys.create("ci"),
+    "list": lambda keys: keys.list().first(),
+    "delete": lambda keys: keys.delete("key_1"),
+}
+# Every call that takes an id: as a scope for each verb, as a key's in each scope, as a filter.
+CALLS = {
+    **{
+        f"{verb} in {scope}": lambda client, it, keys=keys, do=do: do(keys(client, it))
+        for scope, keys in WITH_ID.items()
+        for verb, do in VERBS.items()
+    },
+    **{
+        f"a key in {scope}": lambda client, it, keys=keys: keys(client).delete(it)
+        for scope, keys in COLLECTIONS.items()
+    },
+    "list of an inbox": lambda client, it: client.api_keys.list(inbox_id=it).first(),
+    "list from a token": lambda client, it: client.api_keys.list(page_token=it).first(),
+}
+ANSWERS = {
+    "POST": answer(200, NEW_INBOX_KEY),
+    "GET": answer(200, {"api_keys": []}),
+    "DELETE": answer(204),
+}
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """Return what asks for something with an id, in every way, and shows what the server saw."""
+    with Background() as background:
+        wire = background.enter(Wire(lambda seen: ANSWERS[seen.method]))
+        client = background.enter(agentry(wire.url))
+
+        async def targets(value: str) -> dict[str, str | None]:
+            """Return what each call sent; None if it was refused, and nothing sent."""
+            return {name: await target(call, value) for name, call in CALLS.items()}
+
+        async def target(call, value: str) -> str | None:
+            wire.requests.clear()
+            try:
+                await call(client, value)
+            except InvalidArgumentError:
+                assert wire.requests == []
+                return None
+            (seen,) = wire.requests
+            return seen.target
+
+        plain = background.run(targets("PLAIN"))
+        yield lambda value: (plain, background.run(targets(value)))
+
+
+def assert_each_id_is_a_segment(asked, value: str) -> None:
+    plain, sent = asked(value)
+    for name, target in sent.items():
+        is_a_token = name == "list from a token"
+        leaves = value in {"", ".", ".."} or "\0" in value
+        is_refused = not _is_unicode(value) or (value == "" if is_a_token else leaves)
+        assert (target is None) == is_refused
+        if target is None:
+            continue
+        before, after = plain[name].split("PLAIN")
+        assert target.isascii()
+        assert target.startswith(before)
+        assert target.endswith(after)
+        segment = target[len(before) : len(target) - len(after)]
+        assert not set(segment) & set("/?#&;=+ \\")
+        assert unquote_to_bytes(segment) == value.encode()
+
+
+@given(IDS)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_on_the_wire_an_id_stays_where_it_belongs(asked, value):
+    """In every call that takes one: refused and no byte sent, or there it is, byte for byte."""
+    assert_each_id_is_a_segment(asked, value)
+
+
+@pytest.mark.long
+@given(IDS)
+@settings(max_examples=2000, deadline=None)
+def test_many_an_id_stays_where_it_belongs(asked, value):
+    """The same, for as many as a minute allows."""
+    assert_each_id_is_a_segment(asked, value)
