@@ -178,6 +178,7 @@ async def test_a_tunnel_is_asked_for_with_the_password_of_the_proxy_alone(how):
             base_url="https://agentity.test",
             proxy=proxy.url.replace("http://", "http://user:%C3%A4:hunter2%40@"),
             session=lent if how == "session" else None,
+            retry=RetryPolicy(tries=1),
         )
         async with client:
             with pytest.raises(TransportError, match="the proxy answered 407"):
@@ -248,3 +249,49 @@ async def test_a_certificate_is_trusted_if_the_context_says_so(authority, tls):
     async with Wire(answer(200, {"apiKeys": []}), tls=tls) as wire:
         async with agentity(wire.url, ssl=trusting) as client:
             assert await client.api_keys.list().collect() == []
+
+
+REDIRECTS = [300, 301, 302, 303, 304, 305, 307, 308, 399]
+LOCATIONS = {
+    "none": None,
+    "empty": "",
+    "absolute": "{other}/x?apiKey=abc",
+    "of another scheme": "https://{other_host}/x",
+    "without a scheme": "//{other_host}/x",
+    "a path": "/x",
+    "a relative path": "../../x",
+    "a query": "?apiKey=abc",
+    "a fragment": "#x",
+    "the same address": "{own}/auth/api-keys",
+    "with a user": "http://me:abc@{other_host}/x",
+    "an open bracket": "http://[::1/x",
+    "no port": "http://{other_host}x/",
+    "no address": "\u20ac \\\\{other_host}\\x",
+    "a script": "javascript:fetch('{other}/abc')",
+    "bytes": "http://\xff\xfe/abc",
+    "long": "{other}/" + "abc" * 1000,
+}
+CALLS = {
+    "create": lambda client: client.api_keys.create("x"),
+    "list": lambda client: client.api_keys.list().collect(),
+    "delete": lambda client: client.api_keys.delete("42"),
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", REDIRECTS)
+async def test_no_kind_of_redirect_is_followed(status):
+    """Wherever it leads and whatever was asked: one request, one error, and nobody else hears."""
+    async with Wire(answer(201, NEW_KEY)) as other, Wire() as wire, agentry(wire.url) as client:
+        names = {"other": other.url, "other_host": other.url.partition("//")[2], "own": wire.url}
+        for location in LOCATIONS.values():
+            headers = {} if location is None else {"Location": location.format(**names)}
+            wire.replies = [answer(status, headers=headers)]
+            for call in CALLS.values():
+                wire.requests.clear()
+                with pytest.raises(APIError, match="redirects are not followed") as caught:
+                    await call(client)
+                assert (caught.value.status, len(wire.requests)) == (status, 1)
+                assert wire.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
+                assert "abc" not in repr(vars(caught.value)) + str(caught.value)
+    assert (other.connections, other.requests) == (0, [])
