@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import aiohttp
 import pytest
 from samples import agentity
+from sockets import sockets
 from wire import Wire, answer, reset
 
 from agentkeys import (
@@ -47,17 +46,6 @@ print([key.nickname for key in asyncio.run(client.api_keys.list().collect())])
 stop.set_result(None)
 thread.join()
 """
-
-
-def sockets() -> int:
-    """Count the sockets that this process has open."""
-    links = []
-    for link in Path("/proc/self/fd").iterdir():
-        try:
-            links.append(os.readlink(link))  # noqa: PTH115  # the link is no path
-        except OSError:  # the descriptor of the listing itself
-            continue
-    return sum(link.startswith("socket:") for link in links)
 
 
 def test_three_runs_on_one_client_work_without_a_warning():
