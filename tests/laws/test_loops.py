@@ -227,7 +227,7 @@ def ran(monkeypatch, python: tuple[str, ...], make: str, scenarios: list[str]):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("mode", ["strict", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["strict", pytest.param("auto", marks=pytest.mark.long)])
 def test_pytest_asyncio_with_loops_of_both_scopes(mode, tmp_path: Path, monkeypatch):
     """One client for a whole suite, in loops that come and go and in one that stays."""
     monkeypatch.setenv("PYTHONPATH", support())

@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 
 # A key that this leaves may come late, so that the attempt is remembered.
 UNCERTAIN = (Answer(503), "before")
+NONE = (Delay(0), "before")
 FAULTS = [
-    UNCERTAIN,
-    (Delay(0), "before"),
-    (Answer(429, headers={"Retry-After": "0"}), "before"),
-    (Answer(503), "after"),
-    (HalfBody(), "after"),
+    NONE,
     (Reset(), "after"),
+    *(
+        pytest.param(fault, marks=pytest.mark.long)
+        for fault in (
+            UNCERTAIN,
+            (Answer(429, headers={"Retry-After": "0"}), "before"),
+            (Answer(503), "after"),
+            (HalfBody(), "after"),
+        )
+    ),
 ]
 
 
@@ -76,5 +82,5 @@ def test_the_key_is_held_or_there_is_none(service, state, fault):
 
 def test_so_it_is_with_a_store_on_the_disk(service, state, tmp_path):
     """Its work is done in threads, which cannot be cancelled."""
-    points = at_every_callback(service, state, lambda n: f"dotenv:{tmp_path}/{n}.env#K", FAULTS[1])
+    points = at_every_callback(service, state, lambda n: f"dotenv:{tmp_path}/{n}.env#K", NONE)
     assert points >= 10
