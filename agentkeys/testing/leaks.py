@@ -55,7 +55,7 @@ class LeakWatch:
         Raises:
             InvalidArgumentError: it is so short that it would be found by chance.
         """
-        secret = as_secret(secret)
+        secret = as_secret(secret, "secret")
         self._search.watch(name, secret)
 
     def allow(self, path: str | os.PathLike[str] = "", *, logger: str = "") -> None:

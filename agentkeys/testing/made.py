@@ -30,7 +30,7 @@ class Made:
         """Add one."""
         from agentkeys.secret import as_secret
 
-        secret = as_secret(secret)
+        secret = as_secret(secret, "secret")
         self._named.append((name, secret))
 
     def add_from(self, answer: Any) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
 import base64
+import ssl
 
 import aiohttp
 import pytest
