@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.session import Session
 
-__all__ = ["Key", "KeyCollection", "NewKey", "Record", "Scope"]
+__all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Record", "Scope", "listed"]
 
 IdT_contra = TypeVar("IdT_contra", contravariant=True)
 KeyT_co = TypeVar("KeyT_co", bound="Key[Any]", covariant=True)
@@ -54,7 +54,7 @@ class Record:
 
 
 class Keys:
-    """The base of a service's collections of keys."""
+    """The base of a service's collections of keys: what they all say of themselves."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -44,6 +44,7 @@ __all__ = [
     "AgentryInbox",
     "AgentryTenantApiKeys",
     "BlockingPager",
+    "Keys",
     "LocalService",
     "issue",
     "login",
@@ -103,7 +104,7 @@ class _Client(Facade[ClientT], Generic[ClientT]):
         return f"{getattr(self, '_twin', None)!r} (blocking)"
 
 
-class _Keys(Facade[KeysT_co], Generic[KeysT_co]):
+class Keys(Facade[KeysT_co], Generic[KeysT_co]):
     """What the blocking collections have in common."""
 
     @property
@@ -122,7 +123,7 @@ class _Keys(Facade[KeysT_co], Generic[KeysT_co]):
         return self._twin.retry
 
 
-class AgentityApiKeys(_Keys[agentity.ApiKeys]):
+class AgentityApiKeys(Keys[agentity.ApiKeys]):
     """The keys of the account that is logged in."""
 
     create = blocking(agentity.ApiKeys.create)
@@ -141,7 +142,7 @@ class AgentityClient(_Client[agentity.AgentityClient]):
         return AgentityApiKeys(self._twin.api_keys, self._portal)
 
 
-class AgentryApiKeys(_Keys[agentry.ApiKeys]):
+class AgentryApiKeys(Keys[agentry.ApiKeys]):
     """The keys of one inbox, on the human surface."""
 
     create = blocking(agentry.ApiKeys.create)
@@ -149,7 +150,7 @@ class AgentryApiKeys(_Keys[agentry.ApiKeys]):
     delete = blocking(agentry.ApiKeys.delete)
 
 
-class AgentryTenantApiKeys(_Keys[agentry.TenantApiKeys]):
+class AgentryTenantApiKeys(Keys[agentry.TenantApiKeys]):
     """The keys of the tenant, on the human surface."""
 
     create = blocking(agentry.TenantApiKeys.create)
@@ -157,7 +158,7 @@ class AgentryTenantApiKeys(_Keys[agentry.TenantApiKeys]):
     delete = blocking(agentry.TenantApiKeys.delete)
 
 
-class AgentryAgentApiKeys(_Keys[agentry.AgentApiKeys]):
+class AgentryAgentApiKeys(Keys[agentry.AgentApiKeys]):
     """The keys of a tenant, an inbox or a pod, on the agent surface."""
 
     create = blocking(agentry.AgentApiKeys.create)
@@ -244,7 +245,7 @@ def register(
 
 
 def issue(
-    keys: _Keys[KeyCollection[Any, KeyT, NewKey[Any]]],
+    keys: Keys[KeyCollection[Any, KeyT, NewKey[Any]]],
     name: str,
     *,
     into: Store | str,
@@ -273,7 +274,7 @@ def issue(
 
 
 def sweep(
-    keys: _Keys[KeyCollection[Any, Any, Any]],
+    keys: Keys[KeyCollection[Any, Any, Any]],
     *,
     timeout: float | None = None,
     scope: Scope | None = None,
