@@ -9,7 +9,7 @@ import pickle
 import weakref
 
 import pytest
-from places import shown
+from leaks import shown
 from samples import AGENTRY_SECRET, NEW_INBOX_KEY, NEW_KEY, SECRET, agentity, agentry, jwt
 from wire import Wire, answer, close
 

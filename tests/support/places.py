@@ -146,7 +146,7 @@ def _below(thing: Any) -> list[object]:
     ]
 
 
-def _reachable(specimen: Specimen) -> str:
+def reachable(specimen: Specimen) -> str:
     """Go wherever the garbage collector can go from the error: its frames, what they refer to."""
     return _reached([specimen.error], gc.get_referents)
 
@@ -265,7 +265,7 @@ PLACES: Final[dict[str, Callable[[Specimen], str]]] = {
     "logging.exception": _logged_as_exception,
     "traceback": lambda s: "".join(traceback.format_exception(s.error)),
     "traceback with locals": _traceback_with_locals,
-    "what the garbage collector reaches from the error": _reachable,
+    "what the garbage collector reaches from the error": reachable,
 }
 """Where to look after every call."""
 
@@ -274,11 +274,3 @@ SLOW_PLACES: Final[dict[str, Callable[[Specimen], str]]] = {
     "IPython's verbose traceback": _ipython,
 }
 """Where a look takes a tenth of a second."""
-
-
-def shown(error: BaseException) -> str:
-    """Return all that is seen of *error* in any place that is quickly looked at."""
-    specimen = Specimen(without_tests(error))
-    assert error.__traceback__, "no frame of ours was looked at"
-    # In a loop that a test runs in, the garbage collector reaches the test and what it holds.
-    return "".join(look(specimen) for look in PLACES.values() if look is not _reachable)
