@@ -42,10 +42,10 @@ async def connections(api, number):
 
 
 async def test_idle_and_slow_clients_do_not_stop_others(api):
-    """Beside 200 idle connections and 40 that send byte by byte, everybody is served at once."""
+    """Beside 200 idle clients and 40 that send byte by byte others are served, and so are they."""
     head = head_of(api.service)
     async with (
-        connections(api, 200),
+        connections(api, 200) as idle,
         connections(api, 20) as slow_heads,
         connections(api, 20) as slow_bodies,
     ):
@@ -64,6 +64,9 @@ async def test_idle_and_slow_clients_do_not_stop_others(api):
             writer.write(BODY[15:])
         for reader, _ in [*slow_heads, *slow_bodies]:
             assert await status_of(reader) == 201
+        for reader, writer in idle:
+            writer.write(head_of(api.service, method="GET"))
+            assert await status_of(reader) == 200
     assert len(await api.ids(api.tenant)) == 40
 
 
