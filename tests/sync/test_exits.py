@@ -31,8 +31,8 @@ END
 
 
 def reply(seen: Seen):
-    """Answer Agentity with a key; Agentry with pages of which the third never comes."""
-    if seen.method == "POST" or seen.target.endswith("page_token=c"):
+    """Answer Agentity's list with a key; Agentry's with pages of which the third never comes."""
+    if seen.method != "GET" or seen.target.endswith("page_token=c"):
         return hang
     if "auth" in seen.target:
         return answer(200, {"apiKeys": [KEY]})
@@ -98,7 +98,7 @@ call()
 WAITING = """
 def work():
     try:
-        client.api_keys.list().first()
+        client.api_keys.delete(1)
     except ClientClosedError as error:
         print(error.applied)
 threading.Thread(target=work, daemon=True).start()
@@ -163,7 +163,7 @@ def test_an_exit_ends_the_call_of_a_thread(leave, background):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_that_ends_the_process_ends_it_at_once(leave, background, number):
     """Ctrl-C that nobody catches is a KeyboardInterrupt; a kill is a kill."""
-    server, running = leave(end="client.api_keys.list().first()")
+    server, running = leave(end="client.api_keys.delete(1)")
     background.wait(server.arrived)
     running.send(number)
     ended = running.end()
