@@ -235,3 +235,15 @@ def test_every_member_of_the_watch_is_explained():
         re.findall(r"^\| `(\w+)", section("testing", "## No secret shows"), re.MULTILINE)
     )
     assert explained == offered | {"password", "token"}
+
+
+def test_every_law_names_the_tests_that_show_it():
+    """Each law has a row, every file that is named is there, and every file of laws is named."""
+    text = page("guarantees")
+    laws = re.findall(r"^\| (\d+)\. .+?\| (.+?) \| .*\d", text, re.MULTILINE)
+    assert [int(number) for number, _ in laws] == list(range(1, 14))
+    assert all("`tests/" in shown for _, shown in laws)
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", text))
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    of_laws = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/laws").glob("test_*.py")}
+    assert of_laws - named == set()
