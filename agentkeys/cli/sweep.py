@@ -9,7 +9,7 @@ import click
 from agentkeys.cli import agentity, agentry, output, verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.services import Target, run
-from agentkeys.errors import AgentKeysError
+from agentkeys.errors import AgentKeysError, NotFoundError
 from agentkeys.secret import mask
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from agentkeys.cli.options import Options
     from agentkeys.cli.services import Service
-    from agentkeys.keys import Scope
+    from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle import Swept
 
 __all__ = ["commands"]
@@ -62,20 +62,42 @@ def _sweep(
 async def _swept(
     options: Options, service: Service[Any], client: Any, scopes: Iterable[Scope]
 ) -> tuple[list[Swept], list[str]]:
+    swept, faults = [], []
+    for base_url, path in sorted({(scope.base_url, scope.path) for scope in scopes}):
+        place = f"what is left at {base_url}{path}"
+        try:
+            found = await _swept_at(options, service.keys_at(client, path), base_url)
+        except NotFoundError as error:
+            faults.append(f"{place} could not be swept: {mask(str(error))}; {_way_out()}")
+        except AgentKeysError as error:
+            faults.append(f"{place} could not be swept: {mask(str(error))}")
+        else:
+            if found is None:
+                faults.append(f"{place} was not looked at: {_HOW}; {_way_out()}")
+            else:
+                swept.append(found)
+    return swept, faults
+
+
+async def _swept_at(
+    options: Options, keys: KeyCollection[Any, Any, Any] | None, base_url: str
+) -> Swept | None:
+    """Sweep the keys of one place; None if they are not at that address."""
     from agentkeys import sweep
 
-    swept, elsewhere = [], []
-    for base_url, path in sorted({(scope.base_url, scope.path) for scope in scopes}):
-        keys = service.keys_at(client, path)
-        scope = None if keys is None else verbs.scope_of(options, keys)
-        if keys is None or scope is None or scope.base_url != base_url:
-            elsewhere.append(f"what is left at {base_url}{path} was not looked at: {_HOW}")
-        else:
-            swept.append(await sweep(keys, scope=scope))
-    return swept, elsewhere
+    scope = None if keys is None else verbs.scope_of(options, keys)
+    if keys is None or scope is None or scope.base_url != base_url:
+        return None
+    return await sweep(keys, scope=scope)
 
 
 _HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left"
+
+
+def _way_out() -> str:
+    from agentkeys.lifecycle import attempts
+
+    return f"if that is gone for good, delete the files in {attempts.folder()} that name it"
 
 
 def _report(options: Options, swept: list[Swept], faults: list[str]) -> None:

@@ -10,7 +10,7 @@ import signal
 import attrs
 import pytest
 
-from agentkeys import AgentityClient, PasswordLogin
+from agentkeys import AgentityClient, AgentryClient, PasswordLogin
 from agentkeys.cli.local import local_database
 from agentkeys.lifecycle import attempts
 from agentkeys.server.bootstrap import EMAIL
@@ -181,6 +181,7 @@ def test_what_is_left_elsewhere_is_named(run, served):
     assert (ended.code, ended.out) == (1, "")
     assert "http://127.0.0.1:9/auth/api-keys was not looked at" in ended.err
     assert "--base-url" in ended.err
+    assert str(attempts.folder()) in ended.err  # for an address that nothing will be at again
 
 
 def test_a_service_without_credentials_does_not_stop_the_other(run, served, monkeypatch):
@@ -195,6 +196,22 @@ def test_a_service_without_credentials_does_not_stop_the_other(run, served, monk
     assert ended.code == 1
     assert ended.out.startswith("deleted ")
     assert "AGENTITY_PASSWORD" in ended.err
+
+
+def test_a_place_that_is_gone_does_not_stop_the_others(run, served, background):
+    """An inbox that is there no more is named, with the way out; what comes after it is swept."""
+    client = AgentryClient("token", base_url=served.url)
+    leave(client.inbox("a-gone@acme.to").api_keys.scope, "ci~k7f3q9", "k7f3q9")
+    made = json.loads(run("agentry", "create", "--tenant", "ci~abcdef", "--json").out)
+    leave(client.api_keys.scope, "ci~abcdef", "abcdef")
+    other = json.loads(run("agentry", "create", served.inbox_id, "ci~bcdefg", "--json").out)
+    leave(client.inbox(served.inbox_id).api_keys.scope, "ci~bcdefg", "bcdefg")
+    ended = run("sweep")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert {*ended.out.splitlines()} == {f"deleted {key['api_key_id']}" for key in (made, other)}
+    assert "/inboxes/a-gone%40acme.to/api-keys could not be swept" in ended.err
+    assert "404" in ended.err
+    assert str(attempts.folder()) in ended.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
