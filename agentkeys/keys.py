@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -104,6 +104,7 @@ class NewKey(Key[IdT_co], Protocol[IdT_co]):
         """Return the key as it is listed: without its secret."""
 
 
+@runtime_checkable
 class KeyCollection(Protocol[IdT_contra, KeyT_co, NewKeyT_co]):
     """The keys of an account, an inbox, a pod or a tenant."""
 

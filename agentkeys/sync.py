@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
 from agentkeys import agentity, agentry, forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret, as_secret
+from agentkeys.transport import check
 from agentkeys.transport.blocking import BlockingPager, Facade, blocking, paging
 from agentkeys.transport.client import Client, ClientSettings, seal, sealed
 from agentkeys.transport.portal import Portal
@@ -255,9 +256,14 @@ def issue(
     scope: Scope | None = None,
     **options: Any,
 ) -> Issued[KeyT]:
-    """Make exactly one key, and store its secret before this returns; see `agentkeys.issue`."""
+    """Make exactly one key, and store its secret before this returns.
+
+    The arguments, the result and the errors are those of `agentkeys.issue`, but for the keys, which
+    are those of a blocking client.
+    """
     from agentkeys import lifecycle
 
+    check.collection(keys, "issue", blocking=True)
     return keys._portal.run(  # noqa: SLF001  # a function of the collection
         partial(
             lifecycle.issue,
@@ -279,9 +285,14 @@ def sweep(
     timeout: float | None = None,
     scope: Scope | None = None,
 ) -> Swept:
-    """Finish what processes that died have left behind; see `agentkeys.sweep`."""
+    """Finish the attempts to issue a key here whose processes are gone.
+
+    The arguments, the result and the errors are those of `agentkeys.sweep`, but for the keys, which
+    are those of a blocking client.
+    """
     from agentkeys import lifecycle
 
+    check.collection(keys, "sweep", blocking=True)
     start = partial(lifecycle.sweep, keys._twin, timeout=timeout, scope=scope)  # noqa: SLF001
     return keys._portal.run(start)  # noqa: SLF001  # a function of the collection
 

@@ -102,6 +102,7 @@ async def issue(
         ConfigurationError, InvalidArgumentError: nothing was sent.
 
     """
+    check.collection(keys, "issue", blocking=False)
     check.text("name", name)
     store = open_store(into) if isinstance(into, str) else into
     if not isinstance(store, Store):

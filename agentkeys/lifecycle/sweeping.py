@@ -68,8 +68,10 @@ async def sweep(
 
     Raises:
         RequestError: the keys could not be listed. What is not finished can be swept again.
+        InvalidArgumentError: nothing was sent.
 
     """
+    check.collection(keys, "sweep", blocking=False)
     budget = Budget(keys.timeout if timeout is None else check.timeout(timeout))
     own = scope or keys.scope
     place = attrs.evolve(own, account="")

@@ -6,8 +6,11 @@ Each function returns the argument that it checked, or raises `InvalidArgumentEr
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 from agentkeys.errors import InvalidArgumentError
+
+T = TypeVar("T")
 
 
 def text(name: str, value: object) -> str:
@@ -72,6 +75,27 @@ def flags(name: str, value: object) -> dict[str, bool]:
             f"{name} must be a dict of str to bool, like {{'read_inbox': True}}"
         )
     return {text(f"a flag of {name}", flag): on for flag, on in value.items()}
+
+
+def collection(keys: T, call: str, *, blocking: bool) -> T:
+    """Check that keys are of the kind of client that *call*, `issue` or `sweep`, is for.
+
+    Else a blocking create would make a key before it turned out that nobody can await it.
+    """
+    from agentkeys.keys import KeyCollection
+    from agentkeys.transport.blocking import Facade
+
+    if not isinstance(keys, KeyCollection):
+        raise InvalidArgumentError(
+            f"keys must be a collection of keys, like agentity.api_keys, not {_kind(keys)}"
+        )
+    if isinstance(keys, Facade) == blocking:
+        return keys
+    raise InvalidArgumentError(
+        f"these keys are of an async client: await agentkeys.{call}"
+        if blocking
+        else f"these keys are of a blocking client: call agentkeys.sync.{call}, without await"
+    )
 
 
 def _float(name: str, value: object, unit: str) -> float:
