@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,10 +25,16 @@ __all__ = ["running"]
 @contextlib.contextmanager
 def running(made: Made) -> Iterator[LocalService]:
     """Run a local service that adds its secrets to *made*, with the environment leading to it."""
-    with LocalService(middlewares=[_noting(made)]) as service, pytest.MonkeyPatch.context() as env:
+    with (
+        # A process of the suite may still be at work in it.
+        tempfile.TemporaryDirectory(prefix="agentkeys-", ignore_cleanup_errors=True) as home,
+        LocalService(middlewares=[_noting(made)]) as service,
+        pytest.MonkeyPatch.context() as env,
+    ):
         made.add("the password of the local service", service.password)
         made.add("the Agentry token of the local service", service.agentry_token)
         _lead_to(service, env)
+        env.setenv("AGENTKEYS_HOME", home)  # or the user's next sweep would find what is left
         yield service
 
 
