@@ -1,4 +1,4 @@
-"""Create, list, rotate and revoke the API keys of AI agents, without losing or leaking one.
+"""Issue, list and revoke the API keys of AI agents, without losing or leaking one.
 
 Every name here is imported when it is first used, so that ``import agentkeys`` costs next to
 nothing.

@@ -39,7 +39,7 @@ _MODULES: Final = (agentity, agentry, sweep, serve)
 )
 @click.version_option(__version__, message="agentkeys %(version)s")
 def commands() -> None:
-    """Create, list and delete the API keys of AI agents."""
+    """Create, store, list and delete the API keys of AI agents."""
 
 
 for _module in _MODULES:

@@ -38,7 +38,11 @@ _OPTIONS: Final = (
         help="Store the secret instead of printing it: dotenv:PATH#NAME, keyring:SERVICE#NAME or"
         " 'command:PROGRAM ARGS'.",
     ),
-    click.option("--replace", is_flag=True, help="With --save: replace a secret that is there."),
+    click.option(
+        "--replace",
+        is_flag=True,
+        help="With --save: replace a secret that is there; its key stays.",
+    ),
     click.option(
         "--exact-name",
         is_flag=True,

@@ -25,7 +25,7 @@ __all__ = ["commands"]
 _SERVICES: Final[tuple[Service[Any], ...]] = (agentity.SERVICE, agentry.SERVICE)
 
 
-@click.command("sweep")
+@click.command("sweep", short_help="Finish what `create --save` left.")
 @common
 def commands(options: Options) -> None:
     """Finish what `create --save` left when it was killed, or when answers were lost.
