@@ -37,8 +37,8 @@ def open_store(address: str) -> Store:
     if not colon or kind not in _KINDS or not place:
         # Not the address itself: somebody may have given a secret instead.
         raise InvalidArgumentError(
-            "that is no address of a store: give memory:NAME, dotenv:PATH#NAME,"
-            " keyring:SERVICE#NAME or command:PROGRAM ARGS"
+            "that is no address of a store: give dotenv:PATH#NAME, keyring:SERVICE#NAME,"
+            " command:PROGRAM ARGS or, for tests, memory:NAME"
         )
     return _KINDS[kind](place)
 

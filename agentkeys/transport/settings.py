@@ -161,7 +161,7 @@ def _base_url_fault(address: Secret, *, allow_http: bool) -> str | None:
     if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
         return (
             "is http to another host, which would send the token in the clear"
-            " (allow_http=True permits it, for a network that is your own)"
+            " (allow_http=True, or --allow-http, permits it, for a network that is your own)"
         )
     return None
 
