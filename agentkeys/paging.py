@@ -101,6 +101,9 @@ class Pager(Generic[Item_co]):
         """Fetch all of it, as a list."""
         return [item async for item in self]
 
+    def __repr__(self) -> str:
+        return "<Pager: `async for` over it, or `await` its collect() or first()>"
+
     def _repr_html_(self) -> str:
         # Whatever shows it cannot wait for a page.
         from agentkeys import notebook

@@ -163,3 +163,11 @@ def test_the_rendering_is_imported_when_it_is_needed():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_a_listing_at_a_prompt_says_what_to_do_with_it():
+    """Who prints one, or awaits it, is told how to get its keys."""
+    pager = agentity.AgentityClient("token").api_keys.list()
+    assert repr(pager) == "<Pager: `async for` over it, or `await` its collect() or first()>"
+    blocking = BlockingPager(pager, Portal())
+    assert repr(blocking) == "<BlockingPager: `for` over it, or its collect() or first()>"

@@ -67,6 +67,9 @@ class BlockingPager(Generic[Item_co]):
         """Fetch all of it, as a list."""
         return self._portal.run(self._pager.collect)
 
+    def __repr__(self) -> str:
+        return "<BlockingPager: `for` over it, or its collect() or first()>"
+
     def _repr_html_(self) -> str:
         # Whoever leaves a listing as a cell's last line wants to see it: that is one request, which
         # changes nothing. `repr` sends none.
