@@ -28,10 +28,13 @@ def agentkeys_service(_agentkeys_made: Made) -> Iterator[sync.LocalService]:
 
     from agentkeys.errors import ConfigurationError
 
+    missing = ""
     try:
         import_module("agentkeys.server")
     except ConfigurationError as error:
-        pytest.fail(f"the fixture agentkeys_service cannot be made: {error}", pytrace=False)
+        missing = str(error)
+    if missing:
+        pytest.fail(f"the fixture agentkeys_service cannot be made: {missing}", pytrace=False)
     from agentkeys.testing.service import running
 
     with running(_agentkeys_made) as service:
