@@ -268,7 +268,7 @@ async def test_what_came_on_an_idle_connection_is_no_answer():
         async with agentity(wire.url) as client:
             assert (await client.api_keys.create("one")).id == 1
             came.set()
-            stray = client._session._own
+            stray = client._session._http._own
             (held,) = stray._held.values()
             (pooled,) = (each for pool in held.resource.connector._conns.values() for each in pool)
             while not pooled[0].should_close:  # noqa: ASYNC110  # a socket has no event

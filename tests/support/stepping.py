@@ -96,7 +96,7 @@ async def cancelled_everywhere(attempts: AsyncGenerator[Attempt, None]) -> int:
 
 def in_use(client: Client) -> int:
     """Return how many connections of *client*, in this loop, a call holds or waits for."""
-    http = client._session._lent or client._session._own.current()
+    http = client._session._http._lent or client._session._http._own.current()
     if http is None or http.connector is None:
         return 0
     return len(http.connector._acquired) + len(http.connector._waiters)
