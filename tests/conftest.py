@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import aiohttp
 import aioresponses.core
+import hypothesis
 import pytest
 
 pytest_plugins = ["pytester"]  # for the suites of those who use our plugin
@@ -15,6 +16,11 @@ if os.environ.get("AGENTKEYS_TEST_LOOP") == "uvloop":
 
     # For every loop of this process: those of pytest-asyncio, of asyncio.run, of the portals.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+# A loaded machine is no slow code.
+hypothesis.settings.register_profile("agentkeys", deadline=None)
+hypothesis.settings.load_profile("agentkeys")
 
 
 @pytest.fixture(autouse=True)

@@ -200,7 +200,7 @@ def assert_each_id_is_a_segment(asked, value: str) -> None:
 
 
 @given(IDS)
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_on_the_wire_an_id_stays_where_it_belongs(asked, value):
     """In every call that takes one: refused and no byte sent, or there it is, byte for byte."""
     assert_each_id_is_a_segment(asked, value)
@@ -208,7 +208,7 @@ def test_on_the_wire_an_id_stays_where_it_belongs(asked, value):
 
 @pytest.mark.long
 @given(IDS)
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 def test_many_an_id_stays_where_it_belongs(asked, value):
     """The same, for as many as a minute allows."""
     assert_each_id_is_a_segment(asked, value)

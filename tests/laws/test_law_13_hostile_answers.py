@@ -116,7 +116,7 @@ def _is_a_key(body: bytes) -> bool:
 
 
 @given(SENT)
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250, derandomize=True)
 def test_any_answer_comes_to_the_right_end(attacked, sent):
     """However it is packed, framed and cut: the record, or the right error with the secret."""
     assert_right(sent, attacked.create(sent.reply()))
@@ -124,7 +124,7 @@ def test_any_answer_comes_to_the_right_end(attacked, sent):
 
 @pytest.mark.long
 @given(SENT)
-@settings(max_examples=6_000, deadline=None)
+@settings(max_examples=6_000)
 def test_many_an_answer_comes_to_the_right_end(attacked, sent):
     """The same, for as many as a minute allows."""
     assert_right(sent, attacked.create(sent.reply()))
@@ -155,7 +155,7 @@ def assert_headers_do_no_harm(attacked: Attacked, waits: bytes, now: bytes, name
 
 
 @given(HEADER, HEADER, HEADER | st.just(TOKEN.encode()))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 def test_any_header_does_no_harm(attacked, waits, now, named):
     """A wait is a number or none, an id is one line that no terminal obeys, and shows no token."""
     assert_headers_do_no_harm(attacked, waits, now, named)
@@ -163,7 +163,7 @@ def test_any_header_does_no_harm(attacked, waits, now, named):
 
 @pytest.mark.long
 @given(HEADER, HEADER, HEADER | st.just(TOKEN.encode()))
-@settings(max_examples=6_000, deadline=None)
+@settings(max_examples=6_000)
 def test_many_a_header_does_no_harm(attacked, waits, now, named):
     """The same, for as many as a minute allows."""
     assert_headers_do_no_harm(attacked, waits, now, named)

@@ -277,9 +277,7 @@ def newest(those, which):
 
 def run(**how):
     health = [HealthCheck.too_slow]
-    run_state_machine_as_test(
-        Services, settings=settings(deadline=None, suppress_health_check=health, **how)
-    )
+    run_state_machine_as_test(Services, settings=settings(suppress_health_check=health, **how))
 
 
 def test_they_answer_as_the_model_does():

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentkeys import Secret
@@ -180,7 +180,6 @@ surroundings = st.lists(lines, max_size=5)
 ends = st.sampled_from(["\n", "\r\n"])
 
 
-@settings(deadline=None)  # a loaded machine is no slow code
 @given(surroundings, entries(st.just(NAME)), surroundings, ends, secrets)
 def test_only_the_entry_changes(before, entry, after, end, secret):
     """Whatever stands around it, and whatever the secret is."""
@@ -200,7 +199,6 @@ def test_only_the_entry_changes(before, entry, after, end, secret):
     assert set_in(text, secret) == text
 
 
-@settings(deadline=None)  # a loaded machine is no slow code
 @given(surroundings, ends, st.booleans(), secrets)
 def test_a_new_entry_changes_nothing_else(before, end, ended, secret):
     """What stands there stays; and taking the entry away again gives it back."""
@@ -215,7 +213,6 @@ def test_a_new_entry_changes_nothing_else(before, end, ended, secret):
     assert removed_from(edited) in {text, text + "\n", text + end}
 
 
-@settings(deadline=None)  # a loaded machine is no slow code
 @given(st.text("AN=_'\"\\# \n\r\texport"), secrets)
 def test_no_text_is_too_odd(text, secret):
     """An entry is set as it is meant, and all others are read as before, or nothing is done."""
