@@ -444,3 +444,8 @@ class LocalService:
     def add_pod(self, pod_id: str) -> None:
         """Add a pod to the tenant."""
         self._portal.run(partial(self._twin.add_pod, pod_id))
+
+    def is_live(self, secret: str | Secret) -> bool:
+        """Tell whether a key of either service has this secret. That is no use of it."""
+        secret = as_secret(secret, "secret")
+        return self._portal.run(partial(self._twin.is_live, secret))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Self, cast
 from aiohttp import web
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
-from agentkeys.secret import Secret
-from agentkeys.server import derived, openapi, scopes
+from agentkeys.secret import Secret, as_secret
+from agentkeys.server import derived, live_keys, openapi, scopes
 from agentkeys.server.access_tokens import AccessTokens
 from agentkeys.server.agentity import Agentity
 from agentkeys.server.agentry import Agentry
@@ -251,6 +251,11 @@ class LocalService:
         """
         check_id(pod_id)
         await self._started().database.write(scopes.add_pod, pod_id)
+
+    async def is_live(self, secret: str | Secret) -> bool:
+        """Tell whether a key of either service has this secret. That is no use of it."""
+        secret = as_secret(secret, "secret")
+        return await self._started().database.read(live_keys.is_live, secret)
 
     def _started(self) -> _Running:
         if self._running is None:
