@@ -258,7 +258,9 @@ class Session:
             idempotent=request.endpoint.idempotent,
             chance=random.random(),  # noqa: S311  # jitter needs no cryptography
         )
-        if seconds is None or seconds >= _remaining(end) or _is_left():
+        if seconds is None or seconds >= _remaining(end):
+            return False
+        if not request.endpoint.idempotent and _is_left():  # nobody waits for another one
             return False
         await asyncio.sleep(seconds)
         return True
