@@ -43,11 +43,13 @@ class OnDisk:
 
 
 def read(path: str) -> OnDisk:
-    """Read a file, which need not be there. A UnicodeDecodeError becomes a ValueError."""
+    """Read a file, which need not be there, but its folder must."""
     try:
         # Not blocking: at a named pipe somebody would have to write before it could be opened.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
+        if not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
+            raise  # e.g. a disk that is not mounted: it may be there all the same
         return OnDisk(Secret(""), None)
     with open(descriptor, "rb") as file:  # noqa: PTH123  # a Path cannot open a descriptor
         status = os.fstat(descriptor)
