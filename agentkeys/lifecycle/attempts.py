@@ -7,7 +7,7 @@ locked for as long as he lives, and removes it when nothing is left to be done.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import hashlib
 import logging
 import os
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from cattrs.preconf.json import make_converter
@@ -38,16 +38,13 @@ __all__ = [
     "claim",
     "digest_of",
     "folder",
-    "in_thread",
     "scopes",
 ]
 
 logger: Final = logging.getLogger("agentkeys")
 
-T = TypeVar("T")
-
 _SUFFIX: Final = ".attempt"
-_PATIENCE: Final = 2.0  # seconds for a disk that hangs
+_LONGEST: Final = 86400.0  # seconds: a request that takes longer is given up by somebody on the way
 _converter: Final = make_converter(detailed_validation=False)
 
 
@@ -75,6 +72,7 @@ class Attempt:
         name: the key's name on the service.
         nonce: what in the name proves that the key is this attempt's; None for an exact name.
         begun_at: seconds since 1970.
+        seconds: how long after that its request may still be sent.
         received: the second step, once it is taken.
     """
 
@@ -82,6 +80,7 @@ class Attempt:
     name: str
     nonce: str | None
     begun_at: float
+    seconds: float = 0.0
     received: Received | None = None
 
 
@@ -98,6 +97,7 @@ class HeldAttempt:
         self.path = path
         self.attempt = attempt
         self.is_finished = False
+        self._is_released = False
         self._descriptor = descriptor
         # A thread may still write when the event loop lets go, and the number of a descriptor that
         # is closed is soon somebody else's.
@@ -107,26 +107,38 @@ class HeldAttempt:
     def receive(self, key_id: str | int | None, store: str, secret: Secret) -> None:
         """Note that the secret has come and is about to be stored; durable when this returns."""
         received = Received(key_id, store, digest_of(secret))
-        with self._lock:
-            _append(self._descriptor, received)
+        try:
+            with self._lock:
+                _append(self._descriptor, received)
+        finally:
+            if self._is_released:
+                self.release()
         self.attempt = attrs.evolve(self.attempt, received=received)
 
     def finish(self) -> None:
         """Remove the file: nothing is left to be done."""
-        # Not synced: if it comes back after a power failure, a sweep finds that all is done.
+        # Neither synced nor insisted on: if it stays, a sweep finds that all is done.
         if self._descriptor >= 0:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
         self.is_finished = True
         self.release()
 
     def release(self) -> None:
-        """Leave the file to whoever sweeps."""
-        with self._lock:
-            self._close()
+        """Leave the file to whoever sweeps. A thread that writes to it does so when it has."""
+        self._is_released = True
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._descriptor >= 0:
+                    _unlock(self._descriptor)  # a forked child may have the descriptor, too
+                self._close()
+            finally:
+                self._lock.release()
 
     def begin_afresh(self) -> object:
         """Let go of it in a forked child, or the lock would outlive the parent."""
-        self._close()  # the lock may have been held by a thread that is not here
+        self._lock = threading.Lock()  # a thread that is not here may have held the one before
+        self._close()
         return self
 
     def _close(self) -> None:
@@ -135,8 +147,14 @@ class HeldAttempt:
             os.close(descriptor)
 
 
-def begin(scope: Scope, name: str, nonce: str | None) -> HeldAttempt:
+def begin(scope: Scope, name: str, nonce: str | None, *, seconds: float = 0.0) -> HeldAttempt:
     """Make the file of a new attempt; it is durable and locked when this returns.
+
+    Args:
+        scope: where the key belongs.
+        name: the key's name on the service.
+        nonce: what in the name is the attempt's own; None for an exact name.
+        seconds: how long from now on its request may be sent.
 
     Raises:
         ConfigurationError: it cannot be made, so nothing must be sent.
@@ -144,7 +162,8 @@ def begin(scope: Scope, name: str, nonce: str | None) -> HeldAttempt:
     """
     parent = folder()
     try:
-        held = _created(parent, Attempt(scope, name, nonce, time.time()))
+        attempt = Attempt(scope, name, nonce, time.time(), min(seconds, _LONGEST))
+        held = _created(parent, attempt)
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
@@ -157,8 +176,8 @@ def begin(scope: Scope, name: str, nonce: str | None) -> HeldAttempt:
 
 def claim(is_wanted: Callable[[Scope], bool]) -> list[HeldAttempt]:
     """Lock the attempts in wanted scopes whose owners are gone; the caller releases each."""
-    held = (_claimed(path) for path in sorted(folder().glob(f"*{_SUFFIX}")))
-    return [each for each in held if each is not None and _is_kept(each, is_wanted)]
+    held = (_claimed(path, is_wanted) for path in sorted(folder().glob(f"*{_SUFFIX}")))
+    return [each for each in held if each is not None]
 
 
 def scopes() -> set[Scope]:
@@ -167,28 +186,6 @@ def scopes() -> set[Scope]:
     for held in found:
         held.release()
     return {held.attempt.scope for held in found}
-
-
-def _is_kept(held: HeldAttempt, is_wanted: Callable[[Scope], bool]) -> bool:
-    if is_wanted(held.attempt.scope):
-        return True
-    held.release()
-    return False
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Return what *work* does, which waits for the disk, in a thread.
-
-    If the caller is cancelled, the cancellation waits for it. What it gives is lost then, so it
-    should leave that where the caller finds it.
-    """
-    working = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        await asyncio.wait((working,))
-    except asyncio.CancelledError:
-        await asyncio.wait((working,), timeout=_PATIENCE)
-        raise
-    return await working
 
 
 def digest_of(secret: Secret) -> str:
@@ -219,7 +216,7 @@ def folder() -> Path:
 
 
 def _created(parent: Path, attempt: Attempt) -> HeldAttempt:
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(parent)
     path, descriptor = _locked_file(parent)
     held = HeldAttempt(path, descriptor, attempt)
     try:
@@ -231,34 +228,61 @@ def _created(parent: Path, attempt: Attempt) -> HeldAttempt:
     return held
 
 
+def _make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that a power failure leaves them."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(path.parent)
+
+
 def _locked_file(parent: Path) -> tuple[Path, int]:
     """Make an empty file and lock it. A sweep may come in between, and take it for a dead one."""
     while True:
         path = parent / f"{secrets.token_hex(8)}{_SUFFIX}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        if _lock(descriptor) and _is_still(path, descriptor):
-            return path, descriptor
+        try:
+            if _lock(descriptor) and _is_still(path, descriptor):
+                return path, descriptor
+        except OSError:  # e.g. a file system that knows no locks
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
         os.close(descriptor)
 
 
-def _claimed(path: Path) -> HeldAttempt | None:
-    """Lock an attempt, unless its owner lives or it cannot be read."""
+def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> HeldAttempt | None:
+    """Lock an attempt in a wanted scope, unless its owner lives or it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
     except OSError:
         return None
-    lines: list[bytes] = []
-    if _lock(descriptor) and _is_still(path, descriptor):
-        lines = _lines(descriptor)
-        if not lines:  # its owner died before it was durable, and so before anything was sent
-            path.unlink(missing_ok=True)
+    try:
+        attempt = _abandoned(path, descriptor, is_wanted)
+    except OSError as error:
+        logger.warning("%s cannot be read, and is left alone: %s", path, error.strerror)
+        attempt = None
+    if attempt is None:
+        os.close(descriptor)
+        return None
+    return HeldAttempt(path, descriptor, attempt)
+
+
+def _abandoned(path: Path, descriptor: int, is_wanted: Callable[[Scope], bool]) -> Attempt | None:
+    """Lock and read an attempt; None if it is not wanted, its owner lives, or it is none."""
+    begun = _attempt(_lines(descriptor))
+    # Before it is locked, or whoever sweeps its scope now would take it for one that lives.
+    if begun is not None and not is_wanted(begun.scope):
+        return None
+    if not (_lock(descriptor) and _is_still(path, descriptor)):
+        return None
+    lines = _lines(descriptor)
     attempt = _attempt(lines)
-    if attempt is not None:
-        return HeldAttempt(path, descriptor, attempt)
-    os.close(descriptor)
-    if lines:
+    if not lines:  # its owner died before it was durable, and so before anything was sent
+        path.unlink(missing_ok=True)
+    elif attempt is None:
         logger.warning("%s is no attempt that this version can read: it is left alone", path)
-    return None
+    return attempt if attempt is not None and is_wanted(attempt.scope) else None
 
 
 def _lines(descriptor: int) -> list[bytes]:
@@ -307,6 +331,9 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _unlock(descriptor: int) -> None:
+        """Do nothing: closing it is enough there."""
+
     def _sync_folder(path: Path) -> None:
         """Do nothing: a folder cannot be opened there."""
 
@@ -320,6 +347,9 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _sync_folder(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -40,31 +40,44 @@ class Keeping:
             StoreError: it cannot, or does.
 
         """
-        await self._store.probe()
-        if self._expected is not ABSENT or (await self._store.read()).secret is None:
-            return
-        raise StoreConflictError(
-            f"{self.place} holds a secret already, which would be lost: choose another place, or"
-            " allow it to be replaced (replace=True, or --replace)",
-            store=self.place,
-        )
+        try:
+            await self._store.probe()
+            holds = self._expected is ABSENT and (await self._store.read()).secret is not None
+        except AgentKeysError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's
+            failure = self._error(type(error).__name__)
+        else:
+            if not holds:
+                return
+            failure = StoreConflictError(
+                f"{self.place} holds a secret already, which would be lost: choose another place,"
+                " or allow it to be replaced (replace=True, or --replace)",
+                store=self.place,
+            )
+        raise failure
 
     async def keep(self, secret: Secret, seconds: float) -> StoreError | None:
-        """Write *secret*; return None if the store holds it now, or else why not."""
-        failure = await self._failure(self._store.write(secret, expected=self._expected), seconds)
-        # What the store holds counts, and not what it says.
-        if failure is None or await self.holds(secret):
-            return None
-        return failure
+        """Write *secret*; return None if the store holds it now, or else why not.
 
-    async def holds(self, secret: Secret) -> bool:
-        """Whether the store can be read and holds *secret*."""
+        It may take so many seconds, and half as many to look whether the store holds it.
+        """
+        failure = await self._failure(self._store.write(secret, expected=self._expected), seconds)
+        is_held = await self._holds(secret, seconds / 2)
+        # What the store holds counts; what it says, only if it cannot be read.
+        if is_held or (is_held is None and failure is None):
+            return None
+        return failure or self._error("something else than what was written is read back")
+
+    async def _holds(self, secret: Secret, seconds: float) -> bool | None:
+        """Whether the store holds *secret*; None if it cannot be read."""
         if not self._store.readable:
-            return False
+            return None
         try:
-            return (await self._store.read()).secret == secret
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                return (await self._store.read()).secret == secret
         except Exception:  # noqa: BLE001  # a store may be anybody's
-            return False
+            return None
 
     async def _failure(self, writing: Awaitable[object], seconds: float) -> StoreError | None:
         limit = asyncio.timeout(None if seconds == math.inf else seconds)
@@ -81,4 +94,7 @@ class Keeping:
             reason = type(error).__name__
         else:
             return None
+        return self._error(reason)
+
+    def _error(self, reason: str) -> StoreError:
         return StoreError(f"{self.place} cannot keep the secret: {reason}", store=self.place)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from agentkeys.errors import AgentKeysError
-from agentkeys.lifecycle import attempts, recovery
+from agentkeys.lifecycle import attempts, disk, recovery
 from agentkeys.lifecycle.budget import Budget
 from agentkeys.secret import mask
 from agentkeys.stores import open_store
 from agentkeys.transport import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle.attempts import HeldAttempt, Received
@@ -89,16 +91,19 @@ async def sweep_own(keys: Keys, scope: Scope, budget: Budget) -> None:
 async def _swept(
     keys: Keys, own: Scope, is_wanted: Callable[[Scope], bool], budget: Budget
 ) -> Swept:
-    held: list[HeldAttempt] = []
     sweeping = _Sweeping(keys, own, budget)
+    held = await disk.in_thread(lambda: attempts.claim(is_wanted), undo=_release)
     try:
-        await attempts.in_thread(lambda: held.extend(attempts.claim(is_wanted)))
         for each in held:
             await sweeping.settle(each)
     finally:
-        for each in held:
-            each.release()
+        _release(held)
     return sweeping.swept()
+
+
+def _release(held: Iterable[HeldAttempt]) -> None:
+    for each in held:
+        each.release()
 
 
 class _Sweeping:
@@ -128,23 +133,28 @@ class _Sweeping:
         if received is None:
             await self._settle_by_name(held)
             return
-        stored = await _is_stored(received)
+        stored = await _is_stored(received, self._budget.half())
         if stored is True:
             self._stored.append(received.key_id)
             held.finish()
-        elif stored is not False:
-            await self._settle_unread(held, received, stored)
-        elif received.key_id is None or not self._is_own(held):
+        elif stored is False:
             await self._settle_by_name(held)
         else:
-            await self._delete(held, received.key_id)
+            await self._settle_unread(held, received, stored)
 
     async def _settle_by_name(self, held: HeldAttempt) -> None:
+        """Delete the key that is provably the attempt's: by its name, and by its id alone never.
+
+        A service that was set up anew at the same address may have given the id to another key.
+        """
         attempt = held.attempt
         found = (await self._ids_by_name()).get(attempt.name, [])
+        known = attempt.received and attempt.received.key_id
+        if attempt.nonce is None and known is not None:
+            found = [key_id for key_id in found if key_id == known]
         if not found:
             self._settle_missing(held)
-        elif attempt.nonce is None:
+        elif attempt.nonce is None and known is None:
             shown = ", ".join(map(str, found))
             self._leave(held, f"has an exact name, which does not prove that it made {shown}")
         else:
@@ -154,7 +164,9 @@ class _Sweeping:
         attempt = held.attempt
         if not self._is_own(held):
             self._leave(held, f"is of other credentials ({attempt.scope.account})")
-        elif time.time() - attempt.begun_at < _PATIENCE:
+        elif attempt.received is not None:
+            held.finish()  # it was there, and somebody has deleted it
+        elif time.time() - attempt.begun_at < attempt.seconds + _PATIENCE:
             self._waiting.append(attempt.name)
         else:
             held.finish()
@@ -195,13 +207,18 @@ class _Sweeping:
         return self._listed
 
 
-async def _is_stored(received: Received) -> bool | str:
+async def _is_stored(received: Received, seconds: float) -> bool | str:
     """Whether the store holds the secret, or why that cannot be told."""
     try:
         store = open_store(received.store)
         if not store.readable:
             return f"nobody can read {store.describe()}"
-        secret = (await store.read()).secret
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
+            secret = (await store.read()).secret
     except AgentKeysError as error:
         return str(error)
+    except TimeoutError:
+        return f"its store did not answer within {seconds:g} s"
+    except Exception as error:  # noqa: BLE001  # whatever a store's library raises
+        return f"its store cannot be read ({type(error).__name__})"
     return secret is not None and attempts.digest_of(secret) == received.digest
