@@ -1,0 +1,90 @@
+"""What the happy path of `issue` costs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from chaos import BASE, SERVICES
+from programs import Program
+
+from agentkeys import sync
+
+# It counts the calls of Python's own functions, with which all that we write reaches the disk.
+PROGRAM = """
+    import os, sys
+    from agentkeys import sync
+
+    synced = []
+
+    def counted(function):
+        def call(descriptor):
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            return function(descriptor)
+        return call
+
+    os.fsync, os.fdatasync = counted(os.fsync), counted(os.fdatasync)
+    which, folder = sys.argv[1:]
+    client = sync.AgentityClient() if which == "agentity" else sync.AgentryClient()
+    with client:
+        keys = client.api_keys
+        for n in range(2):
+            print("ready", flush=True)
+            sys.stdin.readline()
+            synced.clear()
+            sync.issue(keys, "billing-bot", into=f"dotenv:{folder}/.env#KEY_{n}")
+            print(len(synced), *synced)
+"""
+
+
+@pytest.fixture
+def service(monkeypatch, tmp_path):
+    with sync.LocalService() as service:
+        monkeypatch.setenv("AGENTITY_BASE_URL", service.url)
+        monkeypatch.setenv("AGENTITY_EMAIL", service.email)
+        monkeypatch.setenv("AGENTITY_PASSWORD", service.password)
+        monkeypatch.setenv("AGENTRY_BASE_URL", service.url)
+        monkeypatch.setenv("AGENTRY_API_KEY", service.agentry_token)
+        yield service
+
+
+@pytest.mark.parametrize("which", SERVICES)
+def test_one_request_and_five_fsyncs(which, service, tmp_path):
+    """The first time, the folders of the attempts are made and synced as well."""
+    program = Program(PROGRAM, which, str(tmp_path))
+    try:
+        for turn in range(2):
+            assert program.read() == "ready"
+            service.requests.clear()
+            program.tell()
+            count, *paths = program.read().split()
+            routes = [seen.route for seen in service.requests if seen.route != "POST /auth/token"]
+            assert len(routes) == 1
+            assert int(count) == [7, 5][turn], paths
+    finally:
+        program.kill()
+
+
+@pytest.mark.slow
+def test_strace_counts_the_same(service, tmp_path):
+    """The kernel sees no other fsync, fdatasync or sync than those."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("this machine has no strace")
+    trace = tmp_path / "trace"
+    code = (
+        "from agentkeys import sync\n"
+        "with sync.AgentryClient() as client:\n"
+        "    for n in range(2):\n"
+        f"        sync.issue(client.api_keys, {BASE!r}, into=f'dotenv:{tmp_path}/.env#K{{n}}')\n"
+    )
+    calls = "fsync,fdatasync,sync,syncfs,sync_file_range"
+    command = [strace, "-f", "-qq", "-o", trace, "-e", f"trace={calls}", sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if "ptrace" in done.stderr:
+        pytest.skip("this machine lets nobody trace")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in trace.read_text().splitlines() if "sync(" in line]
+    assert len(lines) == 7 + 5

@@ -1,0 +1,270 @@
+"""Killed with SIGKILL at any line of `issue`: a sweep leaves no key whose secret is not stored.
+
+A program counts the lines of the lifecycle, the stores and the session that it runs, and kills
+itself at the n-th. A run that is not killed counts them all, so that the points are spread evenly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chaos import BASE, SERVICES, client_of, keys_of
+from programs import Program
+
+from agentkeys import sync
+from agentkeys.server.faults import CREATES, DELETES, MalformedJson, Reset
+from agentkeys.stores import DotenvStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from agentkeys import Secret
+
+# It forks for each run, before it has a thread or a loop, so that it need not import all anew.
+PROGRAM = """
+    import asyncio, itertools, json, os, signal, sys, threading
+    from pathlib import Path
+    import agentkeys
+    from agentkeys import agentity, agentry, issue, sweep
+    from agentkeys.lifecycle import attempts
+    from agentkeys.stores import DotenvStore
+    from agentkeys.transport import session
+
+    root = Path(agentkeys.__file__).parent
+    watched = tuple(str(root / part) for part in ("lifecycle", "stores", "transport/session.py"))
+    lines = itertools.count()
+    at_once = agentkeys.RetryPolicy(base=0.0)
+
+    async def main(job):
+        if job["which"] == "agentity":
+            login = agentkeys.PasswordLogin(job["email"], job["password"])
+            client = agentkeys.AgentityClient(login, base_url=job["url"], retry=at_once)
+        else:
+            client = agentkeys.AgentryClient(job["token"], base_url=job["url"], retry=at_once)
+        async with client:
+            keys = client.api_keys
+            if job["which"] == "agentry":
+                keys = client.inbox(job["inbox"]).api_keys
+            if job["sweeps"]:
+                await sweep(keys)
+            try:
+                await issue(keys, job["name"], into=DotenvStore(job["env"], job["entry"]))
+            except agentkeys.AgentKeysError:
+                pass
+            if job["sweeps"]:
+                await sweep(keys)
+
+    def run(job):
+        def trace(frame, event, argument):
+            if not frame.f_code.co_filename.startswith(watched):
+                return None
+            if event == "line" and next(lines) == job["point"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        os.environ["AGENTKEYS_HOME"] = job["home"]
+        threading.settrace(trace)
+        sys.settrace(trace)
+        asyncio.run(main(job))
+
+    for line in sys.stdin:
+        children = []
+        for job in json.loads(line):
+            child = os.fork()
+            if not child:
+                run(job)
+                if job["point"] < 0:
+                    os.write(1, b"%d " % next(lines))
+                os._exit(0)
+            children.append(child)
+        print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+UNKILLED = -1
+NEVER = 10**9
+FAULTS = {
+    "all is well": (),
+    "the answer is lost": ((CREATES, Reset(), "after"),),
+    "the answer cannot be read": ((CREATES, MalformedJson(), "after"),),
+    "lost, and so is the deletion": (
+        (CREATES, Reset(), "after"),
+        (DELETES, Reset(), "after"),
+    ),
+}
+
+
+class Restarted:
+    """The program, begun anew now and then, for it is killed when it takes too long."""
+
+    def __init__(self) -> None:
+        self._program: Program | None = None
+        self._uses = 0
+
+    def next(self) -> Program:
+        if self._uses % 25 == 0:
+            self.close()
+            self._program = Program(PROGRAM)
+        self._uses += 1
+        assert self._program is not None
+        return self._program
+
+    def close(self) -> None:
+        if self._program is not None:
+            self._program.kill()
+
+
+class Killing:
+    """Runs that are killed, and what a sweep makes of what they leave."""
+
+    def __init__(self, service: sync.LocalService, which: str, folder: Path) -> None:
+        self.service = service
+        self.which = which
+        self.folder = folder
+        self.runs = 0
+
+    def new_folder(self) -> Path:
+        self.runs += 1
+        folder = self.folder / str(self.runs)
+        folder.mkdir()
+        return folder
+
+    def job(self, folder: Path, point: int, *, entry: str = "KEY", sweeps: bool = False) -> Any:
+        return {
+            "which": self.which,
+            "point": point,
+            "name": BASE,
+            "entry": entry,
+            "sweeps": sweeps,
+            "env": str(folder / ".env"),
+            "home": str(folder / "home"),
+            "url": self.service.url,
+            "email": self.service.email,
+            "password": self.service.password,
+            "token": self.service.agentry_token,
+            "inbox": self.service.inbox_id,
+        }
+
+    def run(self, program: Program, *jobs: Any, faults: Any = ()) -> list[int]:
+        """Return the exit codes; before them, of a run that is not to be killed, its lines."""
+        for routes, kind, when in faults:
+            self.service.faults.add(routes, kind, when=when)
+        program.tell(json.dumps(jobs))
+        numbers = [int(word) for word in program.read().split()]
+        self.service.faults.clear()
+        return numbers
+
+    def lines(self, program: Program, faults: Any = ()) -> int:
+        """Return how many lines a run has that is not killed."""
+        folder = self.new_folder()
+        return self.run(program, self.job(folder, UNKILLED), faults=faults)[0]
+
+
+@pytest.fixture
+def home(monkeypatch) -> None:
+    """Let each run have its own, and put back what was there."""
+    monkeypatch.setenv("AGENTKEYS_HOME", "")
+
+
+@pytest.fixture
+def killing(which, tmp_path) -> Iterator[Killing]:
+    with sync.LocalService() as service:
+        yield Killing(service, which, tmp_path)
+
+
+@pytest.fixture
+def keys(which, killing) -> Iterator[Any]:
+    twin = client_of(killing.service, which)
+    kind = sync.AgentityClient if which == "agentity" else sync.AgentryClient
+    with kind(twin._session._credentials, base_url=killing.service.url) as client:
+        yield keys_of(killing.service, client)
+
+
+def swept(killing: Killing, keys: Any, folder: Path, entries: list[str]) -> list[Secret]:
+    """Sweep, see that the keys left are those whose secrets are stored, and delete them."""
+    os.environ["AGENTKEYS_HOME"] = str(folder / "home")
+    sync.sweep(keys)
+    # What the service had begun to do when a process died is done by now, and was perhaps late.
+    assert sync.sweep(keys).unresolved == ()
+    stored = asyncio.run(read(folder, entries))
+    left = [key for key in keys.list() if key.name.partition("~")[0] == BASE]
+    for secret in stored:
+        assert killing.service.is_live(secret), "a key was deleted whose secret is stored"
+    assert len(left) == len(stored), "a key is left whose secret is not stored"
+    for key in left:
+        keys.delete(key.id)
+    holding = [path.name for path in folder.rglob("*") if path.is_file() and has_key(path)]
+    assert holding == [".env"][: len(stored)], "a file is left with a secret in it"
+    return stored
+
+
+async def read(folder: Path, entries: list[str]) -> list[Secret]:
+    found = [(await DotenvStore(folder / ".env", entry).read()).secret for entry in entries]
+    return [secret for secret in found if secret is not None]
+
+
+def has_key(path: Path) -> bool:
+    return re.search(rb"(agk_live|ag)_\w{38}", path.read_bytes()) is not None
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("which", SERVICES)
+@pytest.mark.parametrize(
+    ("points", "faults"),
+    [
+        pytest.param(8, FAULTS["all is well"], id="8 points", marks=pytest.mark.slow),
+        *(
+            pytest.param(200, faults, id=f"200 points, {name}", marks=pytest.mark.long)
+            for name, faults in FAULTS.items()
+        ),
+    ],
+)
+def test_issue_can_be_killed_anywhere(points, faults, killing, keys):
+    """Never a key that nobody holds, and never a secret whose key is gone."""
+    killed = stored = 0
+    with contextlib.closing(Restarted()) as programs:
+        lines = killing.lines(programs.next(), faults)
+        for key in keys.list():
+            keys.delete(key.id)
+        for number in range(points):
+            folder = killing.new_folder()
+            job = killing.job(folder, number * lines // points)
+            [code] = killing.run(programs.next(), job, faults=faults)
+            killed += code == -signal.SIGKILL
+            stored += len(swept(killing, keys, folder, ["KEY"]))
+    assert killed >= points * 0.9
+    assert 0 < stored < points
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("which", SERVICES)
+@pytest.mark.parametrize(
+    ("processes", "rounds"), [(5, 1), pytest.param(20, 5, marks=pytest.mark.long)]
+)
+def test_many_processes_issue_one_name_at_once(processes, rounds, killing, keys):
+    """They share a file, a state directory and a name, and half of them are killed.
+
+    Who was not killed has his key, whatever the others have swept.
+    """
+    entries = [f"KEY_{n}" for n in range(processes)]
+    with contextlib.closing(Restarted()) as programs:
+        lines = killing.lines(programs.next())
+        for key in keys.list():
+            keys.delete(key.id)
+        for turn in range(rounds):
+            folder = killing.new_folder()
+            jobs = []
+            for n, entry in enumerate(entries):
+                point = (n * rounds + turn) * lines // (processes * rounds) if n % 2 else NEVER
+                jobs.append(killing.job(folder, point, entry=entry, sweeps=True))
+            codes = killing.run(programs.next(), *jobs)
+            finished = [entry for entry, code in zip(entries, codes, strict=True) if code == 0]
+            assert len(finished) >= processes / 2
+            assert len(asyncio.run(read(folder, finished))) == len(finished)
+            swept(killing, keys, folder, entries)
