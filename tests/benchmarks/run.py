@@ -11,6 +11,7 @@ import platform
 import aiohttp
 import behaviour
 import calls
+import issuing
 import memory
 import paging
 import service
@@ -18,6 +19,7 @@ import startup
 
 PARTS = {
     "calls": calls.run,
+    "issuing": issuing.run,
     "paging": paging.run,
     "memory": memory.run,
     "service": service.run,
