@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from agentkeys.errors import AgentKeysError
 
-_MASK: Final = "**********"
+MASK: Final = "**********"
+"""What stands where a secret would."""
 
 
 @final
@@ -44,13 +45,13 @@ class Secret:
         return self._open()
 
     def __repr__(self) -> str:
-        return f"Secret('{_MASK}')"
+        return f"Secret('{MASK}')"
 
     def __str__(self) -> str:
-        return _MASK
+        return MASK
 
     def __format__(self, spec: str) -> str:
-        return format(_MASK, spec)
+        return format(MASK, spec)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
@@ -114,8 +115,8 @@ def mask(text: str, secrets: Iterable[Secret] = ()) -> str:
     for secret in secrets:
         # Longest first, so that no form is cut into by a shorter one.
         for form in sorted(_forms(secret), key=len, reverse=True):
-            text = text.replace(form, _MASK)
-    return _LIKE_A_KEY.sub(lambda found: f"{found[1] or found[2]}{_MASK}", text)
+            text = text.replace(form, MASK)
+    return _LIKE_A_KEY.sub(lambda found: f"{found[1] or found[2]}{MASK}", text)
 
 
 def as_secret(value: object, name: str, wanted: str = "a str or a Secret") -> Secret:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
-from agentkeys.secret import mask
+from agentkeys.secret import MASK, mask
 from agentkeys.server.checks import is_whole
 from agentkeys.server.tally import PATIENCE, Tally
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from aiohttp import web
     from yarl import URL
 
-_MASK: Final = "**********"
 # The parameters that are documented and hold no secret. What else stands in a query may be one.
 _SHOWN: Final = frozenset({"inbox_id", "limit", "page_token"})
 
@@ -124,4 +123,4 @@ def _shown_parameter(parameter: str) -> str:
     if name in _SHOWN:
         return parameter
     # Without a name, all of it may be the value.
-    return f"{name}={_MASK}" if equals else _MASK
+    return f"{name}={MASK}" if equals else MASK

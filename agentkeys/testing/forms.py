@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote, quote_plus
 
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.secret import Secret
+from agentkeys.secret import MASK, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MASK: Final = "**********"
 # A shorter one would be found where it is not, as a part of something else.
 _SHORTEST: Final = 8
 # Colours, and the ends of lines with the frames that a terminal's tables have beside them.
