@@ -250,9 +250,17 @@ class _Worker:
         """Start the thread."""
         try:
             self._thread.start()
+        except RuntimeError as error:
+            # CPython 3.12.0 and 3.12.1 start none at exit, before anything else says so
+            # (python/cpython#113964).
+            if "shutdown" not in str(error):
+                raise
         except BaseException:  # Ctrl-C: it may have started, and nobody would know it
             self.stop()
             raise
+        else:
+            return
+        raise ClientClosedError("the interpreter is about to exit, and starts no thread any more")
 
     def post(self, callback: Callable[[], object]) -> bool:
         """Run *callback* on the loop, soon; False if the loop is over. Takes no lock of ours."""

@@ -57,6 +57,13 @@ def leave(wire, program, background):
     return leave
 
 
+REFUSED = """
+def refused():
+    try:
+        print(call())
+    except ClientClosedError:
+        print("closed")
+"""
 REGISTER = "atexit.register(exiting)"
 DELETES = """
 class Temporary:
@@ -148,6 +155,13 @@ def test_an_exit_is_clean(leave, how, out, code):
     ended = running.end()
     assert ended[:3] == (code, out, "")
     assert ended.seconds < 1
+
+
+@pytest.mark.skipif(not NO_THREADS_AT_EXIT, reason="this CPython can start a thread at exit")
+def test_a_call_that_would_need_a_thread_at_exit_is_refused(leave):
+    """With an error of ours, which whoever calls in a loop knows to end at."""
+    _, running = leave(before=f"{REFUSED}\natexit.register(refused)")
+    assert running.end()[:3] == (0, ["closed"], "")
 
 
 def test_an_exit_ends_the_call_of_a_thread(leave, background):
