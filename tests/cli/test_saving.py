@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import signal
+import subprocess
 
 import attrs
 import pytest
@@ -246,9 +247,10 @@ def test_a_second_signal_does_not_wait(start, served, background, dotenv):
     process = start("agentity", "create", "ci", *SAVE)
     background.run(fault.wait())
     process.send_signal(signal.SIGTERM)
-    with contextlib.suppress(ProcessLookupError):
-        while process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+    while process.poll() is None:  # it may not have heard the first one yet
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM
     assert len(attempts.scopes()) == 1
