@@ -89,7 +89,7 @@ class Keeping:
         except AgentKeysError as error:
             reason = str(error)
         except TimeoutError:
-            reason = f"it took more than {seconds:g} s"
+            reason = f"it took more than {round(seconds, 2):g} s: give it a longer timeout"
         except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
             reason = type(error).__name__
         else:

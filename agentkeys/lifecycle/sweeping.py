@@ -185,7 +185,8 @@ class _Sweeping:
             for key_id in ids:
                 await recovery.delete(self._keys, key_id, self._budget)
         except AgentKeysError as error:
-            self._leave(held, f"left a key ({ids[0]}) that could not be deleted: {error}")
+            why = f"left a key ({ids[0]}) that could not be deleted: {error}"
+            self._leave(held, why, "sweep again later, or delete the key")
         else:
             self._deleted.extend(ids)
             held.finish()
@@ -194,10 +195,10 @@ class _Sweeping:
         """Whether these credentials see all that the attempt's could."""
         return held.attempt.scope == self._own
 
-    def _leave(self, held: HeldAttempt, why: str) -> None:
+    def _leave(self, held: HeldAttempt, why: str, advice: str = "") -> None:
+        find_out = f"delete the key if nobody holds its secret, or else the file {held.path}"
         self._unresolved.append(
-            f"the attempt for {mask(held.attempt.name)!r} {why}: delete the key if nobody holds"
-            f" its secret, or else the file {held.path}"
+            f"the attempt for {mask(held.attempt.name)!r} {why}: {advice or find_out}"
         )
 
     async def _ids_by_name(self) -> dict[str, list[str | int]]:
