@@ -42,7 +42,7 @@ KeyT = TypeVar("KeyT", bound="Key[Any]")
 logger: Final = logging.getLogger("agentkeys")
 
 _LOOK: Final = "list the keys of that name, and delete what nobody holds"
-_HOW_TO_FINISH: Final = "`agentkeys sweep` deletes it when the service answers again"
+_HOW_TO_FINISH: Final = "run `agentkeys sweep` when the service answers again"
 
 
 @attrs.frozen
