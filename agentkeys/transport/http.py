@@ -238,11 +238,11 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
         connection = await super().connect(req, traces, timeout)
-        for _ in range(self.limit):  # as many as the pool can hold; a new one is taken as it is
-            if connection.protocol is None or not connection.protocol.should_close:
-                break
+        looks = self.limit  # as many as the pool can hold; a new one is taken as it is
+        while looks and connection.protocol is not None and connection.protocol.should_close:
             connection.close()
             connection = await super().connect(req, traces, timeout)
+            looks -= 1
         _at_hand.get().under_way = True
         return connection
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 import time
 from contextlib import suppress
@@ -21,6 +20,7 @@ from agentkeys.keys import Scope
 from agentkeys.secret import Secret, mask, unfit
 from agentkeys.transport import check
 from agentkeys.transport.answer import Answer, Loss, read, refused, request_id, unanswered
+from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.endpoint import Endpoint, Request, build
 from agentkeys.transport.http import Http
 from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
@@ -143,15 +143,8 @@ class Session:
         self, seconds: float, request: Request, authorization: Secret | None, progress: Progress
     ) -> Any:
         end = asyncio.get_running_loop().time() + seconds
-        limit = asyncio.timeout_at(None if end == math.inf else end)
-        try:
-            async with limit:
-                return await self._tries(request, authorization, progress, end)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-        finally:
-            del limit  # it knows the task, and that would keep its error, whose traceback has this
+        with Deadline(end):
+            return await self._tries(request, authorization, progress, end)
         raise late(request, progress, seconds, self._secrets(authorization))
 
     @property
@@ -266,23 +259,26 @@ class Session:
         return True
 
     async def _try(self, request: Request, authorization: Secret | None, progress: Progress) -> Any:
-        """Send *request* once; return the record that answers it, or the error."""
+        """Send *request* once; return the record that answers it, or the error.
+
+        The error is not raised: a traceback from here would show the answer.
+        """
         begun = time.perf_counter()
         reply = await self._http.send(request, authorization, progress)
-        if isinstance(reply, Loss):
-            result = unanswered(request, reply, self._secrets(authorization))
-        else:
-            result = self._read(request, reply, authorization)
+        result = self._read(request, reply, authorization)
         if logger.isEnabledFor(logging.DEBUG):
             self._log(request, result, reply, begun, progress)
         return result
 
-    def _read(self, request: Request, answer: Answer, authorization: Secret | None) -> Any:
-        if not answer.succeeded:
-            return refused(request, answer, self._secrets(authorization))
+    def _read(self, request: Request, reply: Answer | Loss, authorization: Secret | None) -> Any:
+        """Return the record that *reply* holds, or the error that it comes to."""
+        if isinstance(reply, Loss):
+            return unanswered(request, reply, self._secrets(authorization))
+        if not reply.succeeded:
+            return refused(request, reply, self._secrets(authorization))
         # A function, for the happy path has no use for the secrets.
         secrets = partial(self._secrets, authorization)
-        return read(request, answer, self._settings.service.reader, secrets)
+        return read(request, reply, self._settings.service.reader, secrets)
 
     def _secrets(self, authorization: Secret | None) -> tuple[Secret, ...]:
         known = (*self._credentials.secrets(), *self._http.secrets())
