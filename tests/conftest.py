@@ -18,6 +18,11 @@ if os.environ.get("AGENTKEYS_TEST_LOOP") == "uvloop":
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a process or a deadline."""
+    return (os.cpu_count() or 1) + 1
+
+
 # A loaded machine is no slow code.
 hypothesis.settings.register_profile("agentkeys", deadline=None)
 hypothesis.settings.load_profile("agentkeys")
