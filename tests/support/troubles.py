@@ -25,10 +25,11 @@ from sentinels import (
 )
 from wire import Reply, Seen, answer, close, hang, raw, reset
 
-from agentkeys import PasswordLogin, TokenPair, agentity, agentry, errors, sync
+from agentkeys import PasswordLogin, TokenPair, agentity, agentry, errors, issue, sync
+from agentkeys.stores import MemoryStore
 
 MODULES: Final = {
-    "async": SimpleNamespace(**{**vars(agentity), **vars(agentry)}),
+    "async": SimpleNamespace(**{**vars(agentity), **vars(agentry), "issue": issue}),
     "blocking": sync,
 }
 """Where the clients are, and what goes with them."""
@@ -70,6 +71,27 @@ def register(ready: Ready) -> Any:
 
 def log_in(ready: Ready) -> Any:
     return ready.module.login(EMAIL, PASSWORD, **ready.settings)
+
+
+class Full(MemoryStore):
+    """A store that takes no secret."""
+
+    def __init__(self, error: errors.StoreError) -> None:
+        super().__init__()
+        self._error = error
+
+    async def write(self, *_: object, **__: object) -> Any:
+        raise self._error
+
+
+def issuing(error: errors.StoreError | None = None, **how: Any) -> Step:
+    """Issue a key into a store that is full, or has room."""
+
+    def step(ready: Ready) -> Any:
+        store = Full(error) if error else MemoryStore()
+        return ready.module.issue(ready.client.api_keys, "x", into=store, **how)
+
+    return step
 
 
 @attrs.frozen
@@ -267,6 +289,30 @@ def _of(service: Service) -> dict[str, Trouble]:
             ways=("async",),
             by_command=False,
         ),
+        "issued, and nobody can look": Trouble(
+            service=service,
+            error=errors.OrphanKeyError,
+            steps=(issuing(),),
+            lists=True,
+            by_command=False,
+        ),
+        "issued by an exact name, and lost": Trouble(
+            service=service,
+            error=errors.UncertainCreateError,
+            steps=(issuing(exact_name=True),),
+            by_command=False,
+        ),
+        **{
+            f"issued, and not stored: {type(error).__name__}": Trouble(
+                service=service,
+                error=type(error),
+                steps=(issuing(error),),
+                reply=answer(201, NEW_KEY),
+                tells=True,
+                by_command=False,
+            )
+            for error in (errors.StoreError("full"), errors.StoreConflictError("taken"))
+        },
         "no trouble": Trouble(
             service=service, error=None, reply=answer(201, NEW_KEY), tells=True, salvages=True
         ),
