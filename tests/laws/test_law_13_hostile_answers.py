@@ -124,7 +124,7 @@ def test_any_answer_comes_to_the_right_end(attacked, sent):
 
 @pytest.mark.long
 @given(SENT)
-@settings(max_examples=6_000)
+@settings(max_examples=6_000, derandomize=True)
 def test_many_an_answer_comes_to_the_right_end(attacked, sent):
     """The same, for as many as a minute allows."""
     assert_right(sent, attacked.create(sent.reply()))
@@ -163,7 +163,7 @@ def test_any_header_does_no_harm(attacked, waits, now, named):
 
 @pytest.mark.long
 @given(HEADER, HEADER, HEADER | st.just(TOKEN.encode()))
-@settings(max_examples=6_000)
+@settings(max_examples=6_000, derandomize=True)
 def test_many_a_header_does_no_harm(attacked, waits, now, named):
     """The same, for as many as a minute allows."""
     assert_headers_do_no_harm(attacked, waits, now, named)
