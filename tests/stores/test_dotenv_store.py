@@ -263,7 +263,7 @@ OVERTAKEN = """
         sys.addaudithook(overtake)
         writing = asyncio.ensure_future(store.write(Secret("new")))
         while others in {None, -1}:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         done, _ = await asyncio.wait({writing}, timeout=0.2)
         print("done" if done else "waits", (await store.read()).secret)
         fcntl.flock(others, fcntl.LOCK_UN)
