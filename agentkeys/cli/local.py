@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentkeys import home
 from agentkeys.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -25,25 +24,18 @@ def local_database() -> str:
     """Return the address of its database; the folder is made if it is missing, for its user only.
 
     Raises:
-        ConfigurationError: the folder cannot be made.
+        ConfigurationError: the folder cannot be made, or is not this user's alone.
 
     """
-    folder = _home()
+    folder = home.data_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-    else:
+        reason = home.folder_objection(folder, may_be_link=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason is None:
         return f"sqlite:///{folder / 'local.db'}"
     raise ConfigurationError(
-        f"cannot make the folder {folder}: {reason}: set AGENTKEYS_HOME to one of your own"
+        f"cannot use the folder {folder}: {reason}: set AGENTKEYS_HOME to a folder of your own, or"
+        " to one that is not there yet"
     )
-
-
-def _home() -> Path:
-    home = os.environ.get("AGENTKEYS_HOME")
-    if home:
-        return Path(home).absolute()
-    from platformdirs import user_data_path
-
-    return user_data_path("agentkeys", appauthor=False)

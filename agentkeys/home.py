@@ -1,0 +1,124 @@
+"""The folders of this user in which agentkeys keeps its own files, and whom they belong to."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["data_folder", "expanded", "folder_objection", "objection", "state_folder"]
+
+_HOME: Final = "AGENTKEYS_HOME"
+_WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def state_folder() -> Path:
+    """Return AGENTKEYS_HOME, or the state directory of this user.
+
+    Raises:
+        ConfigurationError: there is none. The text says what to set.
+        ModuleNotFoundError: AGENTKEYS_HOME is not set, and platformdirs is not installed.
+
+    """
+    return _given() or _of_the_system("user_state_path")
+
+
+def data_folder() -> Path:
+    """Return AGENTKEYS_HOME, or the data directory of this user. The errors are the same."""
+    return _given() or _of_the_system("user_data_path")
+
+
+def expanded(path: str, *, of: str = "the path") -> str:
+    """Return *path* with the home directory instead of a leading ``~``.
+
+    Args:
+        path: the path.
+        of: what it is, for the error.
+
+    Raises:
+        ConfigurationError: nobody knows the home directory.
+
+    """
+    full = os.path.expanduser(path)  # noqa: PTH111  # a Path would raise RuntimeError
+    is_mine = path == "~" or path.startswith(("~/", f"~{os.sep}"))
+    if not is_mine or (os.path.isabs(full) and not _is_homeless()):  # noqa: PTH117
+        return full
+    raise ConfigurationError(
+        f"{of} {path!r} needs your home directory, which is not known: set HOME, or give the full"
+        " path of a folder of your own"
+    )
+
+
+def folder_objection(path: Path, *, may_be_link: bool = False) -> str | None:
+    """Return why a folder is not safe to keep files in, or None.
+
+    Args:
+        path: the folder.
+        may_be_link: accept a link that this user or root has made.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) and may_be_link and _is_made_by(status, 0):
+        status = path.stat()
+    if stat.S_ISLNK(status.st_mode):
+        return "it is a link"
+    if not stat.S_ISDIR(status.st_mode):
+        return "it is not a folder"
+    return objection(status)
+
+
+def objection(status: os.stat_result) -> str | None:
+    """Return why what lies there cannot be trusted: somebody else made it, or can change it."""
+    if not _is_made_by(status):
+        return f"it belongs to another user (uid {status.st_uid})"
+    if hasattr(os, "geteuid") and status.st_mode & _WRITABLE_BY_OTHERS:
+        return "others may write to it (chmod go-w takes that away)"
+    return None
+
+
+def _is_made_by(status: os.stat_result, *others: int) -> bool:
+    # Windows knows no owner by number: there the folder is in the user's profile.
+    return not hasattr(os, "geteuid") or status.st_uid in {os.geteuid(), *others}
+
+
+def _given() -> Path | None:
+    given = os.environ.get(_HOME)
+    if not given:
+        return None
+    path = Path(expanded(given, of=_HOME))
+    if path.is_absolute():
+        return path
+    # From another working directory it would be another folder, and this one's attempts forgotten.
+    raise ConfigurationError(
+        f"{_HOME} {given!r} is relative: set it to the full path of a folder of your own"
+    )
+
+
+def _of_the_system(name: str) -> Path:
+    import platformdirs
+
+    find: Callable[..., Path] = getattr(platformdirs, name)
+    try:
+        path = find("agentkeys", appauthor=False)
+    except (RuntimeError, KeyError):  # newer ones raise what older ones return as `~/...`
+        path = None
+    # Of an empty or relative HOME some versions make a path, and others ignore it.
+    if path is not None and path.is_absolute() and not _is_homeless():
+        return path
+    raise ConfigurationError(
+        f"your home directory is not known: set HOME, or set {_HOME} to the full path of a folder"
+        " of your own"
+    )
+
+
+def _is_homeless() -> bool:
+    return os.name == "posix" and not os.path.isabs(os.environ.get("HOME", "/"))  # noqa: PTH117
