@@ -30,22 +30,37 @@ _SERVICES: Final[tuple[Service[Any], ...]] = (agentity.SERVICE, agentry.SERVICE)
 def commands(options: Options) -> None:
     """Finish what `create --save` left when it was killed, or when answers were lost.
 
-    A key whose secret reached no store is deleted. What is not sure is said, and left alone. Put
-    it into cron; it sends nothing when there is nothing to sweep. --json prints {"deleted",
-    "stored", "waiting", "unresolved"}.
+    A key whose secret reached no store is deleted. Whatever is not sure, or cannot be looked at, is
+    reported and left alone, and the exit code is 1. Put it into cron; it sends nothing when there
+    is nothing to sweep. --json prints {"deleted", "stored", "waiting", "unresolved"}.
     """
     from agentkeys.lifecycle import attempts
 
-    scopes = attempts.scopes()
+    left = attempts.survey()
     swept: list[Swept] = []
-    faults: list[str] = []
+    faults = [*left.unreadable, *_of_others(left.scopes)]
     for service in _SERVICES:
-        own = [scope for scope in scopes if scope.service == service.name]
+        own = [scope for scope in left.scopes if scope.service == service.name]
         if own:
             found, fault = _sweep(options, service, own)
             swept += found
             faults += fault
     _report(options, swept, faults)
+
+
+def _of_others(scopes: Iterable[Scope]) -> list[str]:
+    """Name the places of services that this command does not know."""
+    known = {service.name for service in _SERVICES}
+    places = {
+        f"{scope.service} at {scope.base_url}{scope.path}"
+        for scope in scopes
+        if scope.service not in known
+    }
+    return [
+        f"what is left of {place} was not looked at: this command knows"
+        f" {' and '.join(sorted(known))}; sweep it from Python, or, {_way_out()}"
+        for place in sorted(places)
+    ]
 
 
 def _sweep(
@@ -104,7 +119,8 @@ def _report(options: Options, swept: list[Swept], faults: list[str]) -> None:
     deleted = [key_id for each in swept for key_id in each.deleted]
     stored = [key_id for each in swept for key_id in each.stored]
     waiting = [name for each in swept for name in each.waiting]
-    unresolved = [*(sentence for each in swept for sentence in each.unresolved), *faults]
+    sentences = [*(sentence for each in swept for sentence in each.unresolved), *faults]
+    unresolved = [*dict.fromkeys(sentences)]  # each sweep says what nobody can read
     if options.json:
         found = {"deleted": deleted, "stored": stored, "waiting": waiting, "unresolved": unresolved}
         output.write(output.as_json(found))

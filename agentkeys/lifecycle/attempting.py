@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.budget import Budget
     from agentkeys.lifecycle.keeping import Keeping
     from agentkeys.secret import Secret
+    from agentkeys.stores.contract import Found
 
 __all__ = ["Issued", "Issuing"]
 
@@ -94,6 +95,7 @@ class Issuing(Generic[KeyT]):
         self._options = options
         self._budget = budget
         self._held: HeldAttempt | None = None
+        self._key_id: str | int | None = None  # of the attempt at hand, if its answer told
         self._is_asked = False  # whether the service may have heard of the attempt at hand
         self._recovered: list[str | int] = []
         self._unseen: list[str] = []  # what a slow service may yet make
@@ -141,8 +143,9 @@ class Issuing(Generic[KeyT]):
             )
 
     async def _issued(self) -> Issued[KeyT]:
-        await self._keeping.check()
+        # First, for a probe removes what a writer has left who died, and it may be a proof.
         await sweep_own(self._keys, self._scope, self._budget)
+        await self._keeping.check()
         before = await self._ids_of_the_name() if self._exact_name else ()
         tried = 0
         while True:
@@ -178,6 +181,7 @@ class Issuing(Generic[KeyT]):
         # Nothing has been sent by then, if who waits for it is cancelled.
         held = await disk.in_thread(begin, undo=HeldAttempt.finish)
         self._is_asked = False
+        self._key_id = None
         self._held = held
         return held
 
@@ -197,26 +201,27 @@ class Issuing(Generic[KeyT]):
         self, held: HeldAttempt, key_id: str | int | None, secret: Secret
     ) -> AgentKeysError | None:
         """Store the secret; if that fails, delete the key, and return why."""
-        failure = await self._noted(held, key_id, secret)
-        if failure is None:
-            failure = await self._keeping.keep(secret, self._budget.half())
+        self._key_id = key_id
+        note = partial(self._note, held, key_id, secret)
+        failure = await self._keeping.keep(secret, self._budget.half(), note)
         if failure is None:
             held.finish()
             return None
         return await self._taken_back(held, key_id, failure)
 
-    async def _noted(
-        self, held: HeldAttempt, key_id: str | int | None, secret: Secret
-    ) -> StoreError | None:
+    def _note(
+        self, held: HeldAttempt, key_id: str | int | None, secret: Secret, found: Found | None
+    ) -> None:
         try:
-            await disk.in_thread(lambda: held.receive(key_id, self._keeping.address, secret))
+            held.receive(key_id, self._keeping.address, secret, found)
         except OSError as error:
             reason = error.strerror or type(error).__name__
         else:
-            return None
+            return
         # Without the note a sweep would delete the key by its name, be it stored or not.
-        return StoreError(
-            f"the attempt cannot be noted in {held.path}: {reason}", store=self._keeping.place
+        raise StoreError(
+            f"the attempt cannot be noted in {wording.shown(held.path)}: {reason}",
+            store=self._keeping.place,
         )
 
     async def _taken_back(
@@ -380,11 +385,7 @@ class Issuing(Generic[KeyT]):
 
     def _is_nameless(self) -> bool:
         """Whether a key may be left that neither its name nor its id tells from others."""
-        return self._exact_name and self._may_be_left() and self._id_at_hand() is None
-
-    def _id_at_hand(self) -> str | int | None:
-        received = self._held and self._held.attempt.received
-        return received.key_id if received else None
+        return self._exact_name and self._may_be_left() and self._key_id is None
 
     def _orphan(
         self, error: AgentKeysError, more: str, found: Sequence[str | int] = ()
@@ -393,7 +394,7 @@ class Issuing(Generic[KeyT]):
         key_id: str | int | None = None
         if self._held is not None and self._may_be_left():
             names.append(self._held.attempt.name)
-            key_id = found[0] if found else self._id_at_hand()
+            key_id = found[0] if found else self._key_id
         which = ", ".join(repr(mask(name)) for name in dict.fromkeys(names))
         which += "" if key_id is None else f", id {key_id}"
         how = _LOOK if key_id is None and self._is_nameless() else _HOW_TO_FINISH

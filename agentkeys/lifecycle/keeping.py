@@ -7,13 +7,18 @@ import math
 from typing import TYPE_CHECKING
 
 from agentkeys.errors import AgentKeysError, StoreConflictError, StoreError
+from agentkeys.lifecycle import disk
+from agentkeys.lifecycle.looking import CannotLook, Holds, Lacks
 from agentkeys.stores import ABSENT, ANY
+from agentkeys.stores.contract import RecognizableStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
+    from agentkeys.lifecycle.looking import Look
     from agentkeys.secret import Secret
     from agentkeys.stores import Store
+    from agentkeys.stores.contract import Found
 
 __all__ = ["Keeping"]
 
@@ -57,27 +62,41 @@ class Keeping:
             )
         raise failure
 
-    async def keep(self, secret: Secret, seconds: float) -> StoreError | None:
+    async def keep(
+        self, secret: Secret, seconds: float, note: Callable[[Found | None], object]
+    ) -> StoreError | None:
         """Write *secret*; return None if the store holds it now, or else why not.
 
-        It may take so many seconds, and half as many to look whether the store holds it.
+        It may take so many seconds, and half as many to look whether the store holds it. In a
+        thread, *note* is told what the store was directly before it is written; if it raises
+        `StoreError`, nothing is.
         """
-        failure = await self._failure(self._store.write(secret, expected=self._expected), seconds)
-        is_held = await self._holds(secret, seconds / 2)
-        # What the store holds counts; what it says, only if it cannot be read.
-        if is_held or (is_held is None and failure is None):
-            return None
+        failure = await self._failure(self._written(secret, note), seconds)
+        match await self._looked(secret, seconds / 2):
+            # What the store holds counts; what it says, only if it cannot be read.
+            case Holds():
+                return None
+            case CannotLook() if failure is None:
+                return None
         return failure or self._error("something else than what was written is read back")
 
-    async def _holds(self, secret: Secret, seconds: float) -> bool | None:
-        """Whether the store holds *secret*; None if it cannot be read."""
+    async def _written(self, secret: Secret, note: Callable[[Found | None], object]) -> None:
+        if isinstance(self._store, RecognizableStore):
+            await self._store.write_noted(secret, expected=self._expected, note=note)
+        else:
+            await disk.in_thread(lambda: note(None))
+            await self._store.write(secret, expected=self._expected)
+
+    async def _looked(self, secret: Secret, seconds: float) -> Look:
+        """Look whether the store holds *secret*: it is this very one, so there is no other."""
         if not self._store.readable:
-            return None
+            return CannotLook("it is write-only")
         try:
             async with asyncio.timeout(None if seconds == math.inf else seconds):
-                return (await self._store.read()).secret == secret
-        except Exception:  # noqa: BLE001  # a store may be anybody's
-            return None
+                is_held = (await self._store.read()).secret == secret
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's
+            return CannotLook(type(error).__name__)
+        return Holds() if is_held else Lacks()
 
     async def _failure(self, writing: Awaitable[object], seconds: float) -> StoreError | None:
         limit = asyncio.timeout(None if seconds == math.inf else seconds)

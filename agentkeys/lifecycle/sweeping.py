@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from agentkeys.errors import AgentKeysError
-from agentkeys.lifecycle import attempts, disk, recovery
+from agentkeys.lifecycle import attempts, disk, entries, looking, moments, recovery, wording
+from agentkeys.lifecycle.attempts import Claimed
 from agentkeys.lifecycle.budget import Budget
+from agentkeys.lifecycle.looking import CannotLook, Holds, Lacks
 from agentkeys.secret import mask
-from agentkeys.stores import open_store
 from agentkeys.transport import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from agentkeys.keys import KeyCollection, Scope
-    from agentkeys.lifecycle.attempts import HeldAttempt, Received
+    from agentkeys.lifecycle.attempts import HeldAttempt
+    from agentkeys.lifecycle.entries import Received
 
     Keys = KeyCollection[Any, Any, Any]
 
 __all__ = ["Swept", "sweep", "sweep_own"]
 
 logger: Final = logging.getLogger("agentkeys")
-
-# Seconds for which a key that was not there is looked for again: a slow service may make it late.
-_PATIENCE: Final = 600.0
 
 
 @attrs.frozen
@@ -42,7 +39,8 @@ class Swept:
         stored: the ids of keys whose secrets are where they belong; None for one that is unknown.
         waiting: the names of keys that are not there but may come late: sweep again after ten
             minutes.
-        unresolved: what only you can decide, each a sentence.
+        unresolved: the cases that need your decision, one sentence each: also every file and folder
+            of attempts that could not be looked at, or is not yours alone.
     """
 
     deleted: tuple[str | int, ...] = ()
@@ -59,9 +57,11 @@ async def sweep(
 ) -> Swept:
     """Finish the attempts to issue a key here whose processes are gone.
 
-    An attempt that did not hear the answer: the key that bears its nonce is deleted. One that did:
-    the key is deleted, unless the store holds its secret. Attempts of processes that live are left
-    alone. It costs no request when there is nothing to sweep.
+    If an attempt did not receive its answer, the key whose name ends in its nonce is deleted. If
+    it did, that key is deleted if the store never held its secret. If that cannot be known, as
+    the store is absent or another one, the key stays, and `unresolved` has a sentence about it.
+    Attempts of processes that live are left alone. If there is nothing to sweep, no request is
+    sent.
 
     Args:
         keys: where the keys were to be made.
@@ -83,27 +83,25 @@ async def sweep(
 async def sweep_own(keys: Keys, scope: Scope, budget: Budget) -> None:
     """Sweep the very scope of a key that is about to be issued; what fails can be done later."""
     try:
-        await _swept(keys, scope, lambda found: found == scope, Budget(budget.half()))
+        swept = await _swept(keys, scope, lambda found: found == scope, Budget(budget.half()))
     except AgentKeysError as error:
         logger.debug("the sweep before issuing a key ended early: %s", error)
+    else:
+        for sentence in swept.unresolved:
+            logger.warning("%s", sentence)
 
 
 async def _swept(
     keys: Keys, own: Scope, is_wanted: Callable[[Scope], bool], budget: Budget
 ) -> Swept:
     sweeping = _Sweeping(keys, own, budget)
-    held = await disk.in_thread(lambda: attempts.claim(is_wanted), undo=_release)
+    claimed = await disk.in_thread(lambda: attempts.claim(is_wanted), undo=Claimed.release)
     try:
-        for each in held:
+        for each in claimed.held:
             await sweeping.settle(each)
     finally:
-        _release(held)
-    return sweeping.swept()
-
-
-def _release(held: Iterable[HeldAttempt]) -> None:
-    for each in held:
-        each.release()
+        claimed.release()
+    return sweeping.swept(claimed.unreadable)
 
 
 class _Sweeping:
@@ -119,12 +117,12 @@ class _Sweeping:
         self._waiting: list[str] = []
         self._unresolved: list[str] = []
 
-    def swept(self) -> Swept:
+    def swept(self, unreadable: Iterable[str]) -> Swept:
         return Swept(
             tuple(self._deleted),
             tuple(self._stored),
             tuple(self._waiting),
-            tuple(self._unresolved),
+            (*self._unresolved, *unreadable),
         )
 
     async def settle(self, held: HeldAttempt) -> None:
@@ -133,19 +131,20 @@ class _Sweeping:
         if received is None:
             await self._settle_by_name(held)
             return
-        stored = await _is_stored(received, self._budget.half())
-        if stored is True:
-            self._stored.append(received.key_id)
-            held.finish()
-        elif stored is False:
-            await self._settle_by_name(held)
-        else:
-            await self._settle_unread(held, received, stored)
+        match await looking.look(received, self._budget.half()):
+            case Holds():
+                self._stored.append(received.key_id)
+                held.finish()
+            case Lacks():
+                await self._settle_by_name(held)
+            case CannotLook() as unknown:
+                await self._settle_unread(held, received, unknown)
 
     async def _settle_by_name(self, held: HeldAttempt) -> None:
-        """Delete the key that is provably the attempt's: by its name, and by its id alone never.
+        """Delete the key that is provably the attempt's: by the nonce in its name alone.
 
-        A service that was set up anew at the same address may have given the id to another key.
+        A service that was set up anew at the same address may have given the id to another key,
+        and of an exact name there may be several.
         """
         attempt = held.attempt
         found = (await self._ids_by_name()).get(attempt.name, [])
@@ -153,32 +152,43 @@ class _Sweeping:
         if attempt.nonce is None and known is not None:
             found = [key_id for key_id in found if key_id == known]
         if not found:
-            self._settle_missing(held)
-        elif attempt.nonce is None and known is None:
+            await self._settle_missing(held)
+        elif attempt.nonce is None:
             shown = ", ".join(map(str, found))
             self._leave(held, f"has an exact name, which does not prove that it made {shown}")
         else:
             await self._delete(held, *found)
 
-    def _settle_missing(self, held: HeldAttempt) -> None:
+    async def _settle_missing(self, held: HeldAttempt) -> None:
         attempt = held.attempt
         if not self._is_own(held):
-            self._leave(held, f"is of other credentials ({attempt.scope.account})")
+            self._leave(held, f"is of other credentials ({wording.shown(attempt.scope.account)})")
         elif attempt.received is not None:
             held.finish()  # it was there, and somebody has deleted it
-        elif time.time() - attempt.begun_at < attempt.seconds + _PATIENCE:
+        elif await self._may_come_late(held):
             self._waiting.append(attempt.name)
         else:
             held.finish()
 
-    async def _settle_unread(self, held: HeldAttempt, received: Received, reason: str) -> None:
+    async def _may_come_late(self, held: HeldAttempt) -> bool:
+        may = entries.may_come_late(held.attempt, moments.now())
+        if may is not None:
+            return may
+        with suppress(OSError):  # or the next sweep counts from then
+            await disk.in_thread(held.count_from_now)
+        return True
+
+    async def _settle_unread(
+        self, held: HeldAttempt, received: Received, unknown: CannotLook
+    ) -> None:
         """Settle an attempt whose store does not tell whether it holds the secret."""
         ids = await self._ids_by_name()
         if self._is_own(held) and held.attempt.name not in ids:
             held.finish()  # the key is gone, whoever deleted it
         else:
             which = "" if received.key_id is None else f" (id {received.key_id})"
-            self._leave(held, f"is not known to have stored its key{which}: {reason}")
+            why = f"is not known to have stored its key{which}: {unknown.why}"
+            self._leave(held, why, unknown.remedy + self._find_out(held))
 
     async def _delete(self, held: HeldAttempt, *ids: str | int) -> None:
         try:
@@ -196,30 +206,17 @@ class _Sweeping:
         return held.attempt.scope == self._own
 
     def _leave(self, held: HeldAttempt, why: str, advice: str = "") -> None:
-        find_out = f"delete the key if nobody holds its secret, or else the file {held.path}"
         self._unresolved.append(
-            f"the attempt for {mask(held.attempt.name)!r} {why}: {advice or find_out}"
+            f"the attempt for {mask(held.attempt.name)!r} {why}: {advice or self._find_out(held)}"
         )
+
+    @staticmethod
+    def _find_out(held: HeldAttempt) -> str:
+        path = wording.shown(held.path)
+        return f"delete the key if nobody holds its secret, or else the file {path}"
 
     async def _ids_by_name(self) -> dict[str, list[str | int]]:
         """List the keys, once in a sweep."""
         if self._listed is None:
             self._listed = await recovery.ids_by_name(self._keys, self._budget)
         return self._listed
-
-
-async def _is_stored(received: Received, seconds: float) -> bool | str:
-    """Whether the store holds the secret, or why that cannot be told."""
-    try:
-        store = open_store(received.store)
-        if not store.readable:
-            return f"nobody can read {store.describe()}"
-        async with asyncio.timeout(None if seconds == math.inf else seconds):
-            secret = (await store.read()).secret
-    except AgentKeysError as error:
-        return str(error)
-    except TimeoutError:
-        return f"its store did not answer within {seconds:g} s"
-    except Exception as error:  # noqa: BLE001  # whatever a store's library raises
-        return f"its store cannot be read ({type(error).__name__})"
-    return secret is not None and attempts.digest_of(secret) == received.digest

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from agentkeys.errors import AgentKeysError
 from agentkeys.transport.answer import DOUBT, STORE_IT
 
-__all__ = ["fact", "request_of", "retold", "with_length"]
+__all__ = ["fact", "request_of", "retold", "shown", "with_length"]
 
 ErrorT = TypeVar("ErrorT", bound=AgentKeysError)
 
@@ -35,3 +35,9 @@ def request_of(error: AgentKeysError) -> dict[str, Any]:
     """Return what *error* knows of the request that failed."""
     names = ("method", "path", "attempts", "applied")
     return {name: getattr(error, name) for name in names if hasattr(error, name)}
+
+
+def shown(path: object) -> str:
+    """Return a path for a sentence: whoever named the file, no terminal obeys what it says."""
+    text = str(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
 
 from agentkeys.errors import InvalidArgumentError, StoreConflictError
 from agentkeys.secret import Secret
 
-__all__ = ["ABSENT", "ANY", "Expected", "Store", "Stored", "Version"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ABSENT", "ANY", "Expected", "Found", "RecognizableStore", "Store", "Stored", "Version"]
 
 
 @final
@@ -69,6 +72,21 @@ class Stored:
         return cls(secret or None, Version.of(secret or None))
 
 
+@final
+@attrs.frozen
+class Found:
+    """What a store was directly before it was changed, to be compared with what it is later.
+
+    Args:
+        place: where that was, for a sentence. No secret.
+        state: whatever tells this place from another one of its name. No secret.
+
+    """
+
+    place: str
+    state: str
+
+
 @runtime_checkable
 class Store(Protocol):
     """A place for one secret. Implement it to keep secrets where you keep yours.
@@ -116,6 +134,34 @@ class Store(Protocol):
 
     def describe(self) -> str:
         """Return where the secret lies, for a sentence: ``NAME in /folder/.env``. No secret."""
+
+
+@runtime_checkable
+class RecognizableStore(Store, Protocol):
+    """A store that can be told from another one at its address, when its writer has died.
+
+    Without that, a secret that is not there proves nothing: the disk may not be mounted, the file
+    renamed, the keyring another one.
+    """
+
+    async def write_noted(
+        self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
+    ) -> Version:
+        """Do as `write`, and call *note* directly before the store is changed.
+
+        It is called in a thread, and may wait for a disk. If it raises `StoreError`, that goes
+        through, and nothing is changed.
+        """
+
+    async def is_as_found(self, found: Found) -> bool:
+        """Return whether what the store does not hold now was never written after that note.
+
+        A read may remove what this looks at, so look first.
+
+        Raises:
+            StoreError: that cannot be looked at.
+
+        """
 
 
 def check_text(what: str, value: object) -> str:

@@ -7,9 +7,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from agentkeys import home
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.stores import git
-from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
+from agentkeys.stores.contract import ANY, Found, Stored, check_expected, check_secret, check_text
 from agentkeys.stores.threads import in_thread
 
 try:
@@ -116,6 +117,19 @@ class DotenvStore:
             "cannot set", lambda stop: self._replace(secret, expected, stop)
         )
 
+    async def write_noted(
+        self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
+    ) -> Version:
+        """Set the entry, once it is noted which file stands there, and which one will."""
+        check_secret(secret)
+        return await self._in_thread(
+            "cannot set", lambda stop: self._replace(secret, expected, stop, note)
+        )
+
+    async def is_as_found(self, found: Found) -> bool:
+        """Return whether the file is the very one of the note, or the next one still beside it."""
+        return await self._in_thread("cannot look at", lambda stop: self._is_as_found(found, stop))
+
     async def remove(self, *, expected: Expected = ANY) -> None:
         """Remove the entry; see `Store.remove`."""
         await self._in_thread("cannot remove", lambda stop: self._replace(None, expected, stop))
@@ -152,16 +166,31 @@ class DotenvStore:
         dotenv_file.tidy(path)
         return self._stored(dotenv_file.read(path))
 
-    def _replace(self, secret: Secret | None, expected: Expected, stop: threading.Event) -> Version:
+    def _replace(
+        self,
+        secret: Secret | None,
+        expected: Expected,
+        stop: threading.Event,
+        note: Callable[[Found], object] | None = None,
+    ) -> Version:
         path = self._writable_path()
         with dotenv_file.locked(path, stop):
             found = dotenv_file.read(path)
             check_expected(expected, self._stored(found).version, self.describe())
             text = self._edited(found, secret)
-            if text != found.text:
-                dotenv_file.replace(path, text, found.status)
+            if text != found.text or note is not None:
+                with dotenv_file.prepared(path, text, found.status) as temporary:
+                    if note is not None:
+                        note(Found(path, dotenv_file.marks(found.status, temporary)))
+                    dotenv_file.put(temporary, path)
                 self._check_kept(path, secret)
         return Stored.of(secret).version
+
+    def _is_as_found(self, found: Found, stop: threading.Event) -> bool:
+        path = os.path.realpath(self._path)
+        # A writer that is still at work is waited for.
+        with dotenv_file.locked(path, stop):
+            return dotenv_file.is_untouched(path, found.state)
 
     def _edited(self, found: OnDisk, secret: Secret | None) -> Secret:
         if secret is None:
@@ -205,7 +234,7 @@ def _reason(error: OSError) -> str:
 
 def _absolute(path: str | os.PathLike[str]) -> str:
     text = check_text("the path", os.fspath(path) if isinstance(path, os.PathLike) else path)
-    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
+    return os.path.abspath(home.expanded(text))  # noqa: PTH100
 
 
 def _checked_name(name: object) -> str:

@@ -60,19 +60,51 @@ def read(path: str) -> OnDisk:
     raise OSError(errno.EILSEQ, "it is not UTF-8")
 
 
-def replace(path: str, text: Secret, status: os.stat_result | None) -> None:
-    """Put *text* in the place of a file, for good; the lock must be held."""
+@contextlib.contextmanager
+def prepared(path: str, text: Secret, status: os.stat_result | None) -> Iterator[str]:
+    """Write what is to take the place of a file, beside it; the lock must be held.
+
+    What is not put there by `put` is removed.
+    """
     with _next(path) as temporary:
         with open(_created(temporary, status), "wb") as file:
             file.write(text.reveal().encode())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105
+        yield temporary
+
+
+def put(temporary: str, path: str) -> None:
+    """Put a prepared file in its place, for good."""
+    os.replace(temporary, path)  # noqa: PTH105
     _sync(os.path.dirname(path))  # noqa: PTH120
 
 
+def marks(status: os.stat_result | None, temporary: str) -> str:
+    """Return what tells a file, and the prepared one, from all that will be at their paths."""
+    return f"{_mark(status)} {_mark(os.lstat(temporary))}"
+
+
+def is_untouched(path: str, noted: str) -> bool:
+    """Return whether a prepared file was never put in its place; the lock must be held.
+
+    Args:
+        path: the file.
+        noted: the `marks` of before.
+
+    """
+    before, prepared = noted.split(" ")
+    # That there is no file, as there was none before, proves nothing: it may have been renamed.
+    return _mark_at(path) == before or _mark_at(next_of(path)) == prepared
+
+
+def next_of(path: str) -> str:
+    """Return where the next content of a file is written."""
+    return path + _NEXT
+
+
 def rehearse(path: str, size: int, status: os.stat_result | None) -> None:
-    """Do all that `replace` does, with *size* bytes that are no secret, but to replace it."""
+    """Prepare a file with *size* bytes that are no secret, and do not put it in place."""
     if _is_mounted(path):
         raise OSError(errno.EBUSY, "it is mounted by itself")
     filler = b"#" * size
@@ -110,6 +142,18 @@ def tidy(path: str) -> None:
                 _unlock(path, descriptor)
 
 
+def _mark(status: os.stat_result | None) -> str:
+    # The inode's number alone is soon another file's. A change of any kind is another mark.
+    return f"{status.st_dev}:{status.st_ino}:{status.st_ctime_ns}" if status else "absent"
+
+
+def _mark_at(path: str) -> str | None:
+    try:
+        return _mark(os.lstat(path))
+    except FileNotFoundError:
+        return None
+
+
 def _lock(path: str) -> int | None:
     descriptor = os.open(path + _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _OURS_ALONE)
     try:
@@ -145,7 +189,7 @@ def _is_mounted(path: str) -> bool:
 
 @contextlib.contextmanager
 def _next(path: str) -> Iterator[str]:
-    temporary = Path(path + _NEXT)
+    temporary = Path(next_of(path))
     temporary.unlink(missing_ok=True)
     try:
         yield str(temporary)

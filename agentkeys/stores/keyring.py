@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -9,6 +11,7 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreErro
 from agentkeys.secret import Secret, mask
 from agentkeys.stores.contract import (
     ANY,
+    Found,
     Stored,
     Version,
     check_expected,
@@ -92,6 +95,17 @@ class KeyringStore:
         check_secret(secret)
         return await self._in_thread(lambda backend: self._write(backend, secret, expected))
 
+    async def write_noted(
+        self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
+    ) -> Version:
+        """Keep *secret*, once it is noted which keyring that is."""
+        check_secret(secret)
+        return await self._in_thread(lambda backend: self._write(backend, secret, expected, note))
+
+    async def is_as_found(self, found: Found) -> bool:
+        """Return whether that was the keyring that is used now, under this environment."""
+        return await self._in_thread(_found) == found
+
     async def remove(self, *, expected: Expected = ANY) -> None:
         """Remove the secret; see `Store.remove`."""
         await self._in_thread(lambda backend: self._remove(backend, expected))
@@ -143,8 +157,16 @@ class KeyringStore:
     def _read(self, backend: KeyringBackend) -> Secret | None:
         return _password(backend, self._service, self._name)
 
-    def _write(self, backend: KeyringBackend, secret: Secret, expected: Expected) -> Version:
+    def _write(
+        self,
+        backend: KeyringBackend,
+        secret: Secret,
+        expected: Expected,
+        note: Callable[[Found], object] | None = None,
+    ) -> Version:
         self._check(backend, expected)
+        if note is not None:
+            note(_found(backend))
         backend.set_password(self._service, self._name, secret.reveal())
         if self._read(backend) != secret:
             raise self._error("something else than what was written is read back")
@@ -164,6 +186,22 @@ class KeyringStore:
 
 
 _NAME_ONE: Final = "name another in PYTHON_KEYRING_BACKEND, or use another store"
+
+
+def _found(backend: KeyringBackend) -> Found:
+    names = ", ".join(map(_named, [backend, *getattr(backend, "backends", ())]))
+    path = getattr(backend, "file_path", None)
+    if not isinstance(path, str):
+        return Found(f"the keyring {names}", names)
+    # It was there when this was noted, for it has been probed: else it is another one.
+    with contextlib.suppress(OSError):
+        status = os.stat(path)  # noqa: PTH116  # it came as a str, and goes as one
+        return Found(f"the keyring {names} in {path}", f"{names} {status.st_dev}:{status.st_ino}")
+    return Found(f"the keyring {names} in {path}", "absent")
+
+
+def _named(backend: KeyringBackend) -> str:
+    return f"{type(backend).__module__}.{type(backend).__qualname__}"
 
 
 def _password(backend: KeyringBackend, service: str, name: str) -> Secret | None:

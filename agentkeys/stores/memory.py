@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
-from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
-from agentkeys.stores.threads import Turn
+from agentkeys.stores.contract import (
+    ANY,
+    Found,
+    Stored,
+    check_expected,
+    check_secret,
+    check_text,
+)
+from agentkeys.stores.threads import Turn, in_thread
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agentkeys.secret import Secret
     from agentkeys.stores.contract import Expected, Version
 
@@ -27,6 +37,12 @@ _cells: Final[WeakValueDictionary[str, _Cell]] = WeakValueDictionary()
 # Whoever asks for a name again finds what it holds. Without a name it goes with the last store.
 _named: Final[set[_Cell]] = set()
 _turn: Final = Turn()
+
+
+# A number may be another process's by now, and a forked child has the token of its parent.
+_token: Final = secrets.token_hex(8)
+_PATIENCE: Final = 30.0
+"""Seconds to wait for whoever takes a note."""
 
 
 class MemoryStore:
@@ -60,6 +76,19 @@ class MemoryStore:
         """Keep *secret*; see `Store.write`."""
         return self._put(check_secret(secret), expected)
 
+    async def write_noted(
+        self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
+    ) -> Version:
+        """Keep *secret*, once it is noted that it goes into the memory of this process."""
+        check_secret(secret)
+        check_expected(expected, Stored.of(self._cell.secret).version, self.describe())
+        await in_thread(lambda _: note(_here()), timeout=_PATIENCE, store=self.describe())
+        return await self.write(secret, expected=expected)
+
+    async def is_as_found(self, found: Found) -> bool:
+        """Return whether that was this process."""
+        return found == _here()
+
     async def remove(self, *, expected: Expected = ANY) -> None:
         """Remove the secret; see `Store.remove`."""
         self._put(None, expected)
@@ -76,3 +105,7 @@ class MemoryStore:
             check_expected(expected, Stored.of(self._cell.secret).version, self.describe())
             self._cell.secret = secret
         return Stored.of(secret).version
+
+
+def _here() -> Found:
+    return Found(f"the memory of process {os.getpid()}", f"{os.getpid()} {_token}")

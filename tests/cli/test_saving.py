@@ -157,18 +157,18 @@ def test_every_place_is_swept(run, served, background):
         served.faults.add(LISTS, Answer(403))
         ended = run(*words, f"ci{n}", *SAVE, "--replace", "--timeout", "0.5")
         assert ended.code == 1, ended
-    assert {scope.path for scope in attempts.scopes()} == set(places)
+    assert {scope.path for scope in attempts.survey().scopes} == set(places)
     ended = run("sweep", "--json")
     assert (ended.code, len(json.loads(ended.out)["deleted"])) == (0, len(places))
-    assert attempts.scopes() == set()
+    assert attempts.survey() == attempts.Claimed()
 
 
 def test_what_local_left_is_swept_locally(run):
     """--local has another address each time, but one database."""
-    made = json.loads(run("--local", "agentity", "create", "ci~k7f3q9", "--json").out)
+    made = json.loads(run("--local", "agentity", "create", "ci~k7f3q2", "--json").out)
     scope = AgentityClient(PasswordLogin(EMAIL, "pw")).api_keys.scope
     scope = attrs.evolve(scope, base_url=local_database())
-    leave(scope, "ci~k7f3q9", "k7f3q9")
+    leave(scope, "ci~k7f3q2", "k7f3q2")
     elsewhere = run("sweep")
     assert elsewhere.code == 1
     assert run("--local", "sweep") == (0, f"deleted {made['id']}\n", "")
@@ -177,7 +177,7 @@ def test_what_local_left_is_swept_locally(run):
 def test_what_is_left_elsewhere_is_named(run, served):
     """Another address is not looked at, and the sentence says how to do that."""
     client = AgentityClient(PasswordLogin("me@example.com", "pw"), base_url="http://127.0.0.1:9")
-    leave(client.api_keys.scope, "ci~k7f3q9", "k7f3q9")
+    leave(client.api_keys.scope, "ci~k7f3q2", "k7f3q2")
     ended = run("sweep")
     assert (ended.code, ended.out) == (1, "")
     assert "http://127.0.0.1:9/auth/api-keys was not looked at" in ended.err
@@ -191,7 +191,7 @@ def test_a_service_without_credentials_does_not_stop_the_other(run, served, monk
     served.faults.add(LISTS, Answer(403))
     run("agentry", "create", "--tenant", "ci", *SAVE, "--timeout", "0.5")
     client = AgentityClient("token", base_url=served.url)
-    leave(client.api_keys.scope, "ci~k7f3q9", "k7f3q9")
+    leave(client.api_keys.scope, "ci~k7f3q2", "k7f3q2")
     monkeypatch.delenv("AGENTITY_PASSWORD")
     ended = run("sweep")
     assert ended.code == 1
@@ -202,7 +202,7 @@ def test_a_service_without_credentials_does_not_stop_the_other(run, served, monk
 def test_a_place_that_is_gone_does_not_stop_the_others(run, served, background):
     """An inbox that is there no more is named, with the way out; what comes after it is swept."""
     client = AgentryClient("token", base_url=served.url)
-    leave(client.inbox("a-gone@acme.to").api_keys.scope, "ci~k7f3q9", "k7f3q9")
+    leave(client.inbox("a-gone@acme.to").api_keys.scope, "ci~k7f3q2", "k7f3q2")
     made = json.loads(run("agentry", "create", "--tenant", "ci~abcdef", "--json").out)
     leave(client.api_keys.scope, "ci~abcdef", "abcdef")
     other = json.loads(run("agentry", "create", served.inbox_id, "ci~bcdefg", "--json").out)
@@ -253,4 +253,4 @@ def test_a_second_signal_does_not_wait(start, served, background, dotenv):
             process.wait(0.05)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM
-    assert len(attempts.scopes()) == 1
+    assert len(attempts.survey().scopes) == 1

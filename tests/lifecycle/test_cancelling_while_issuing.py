@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from chaos import BASE, SERVICES, Fickle, Place, client_of, keys_of
+from lifecycle import died_before_storing
 from stepping import SteppingLoop, cancelled_everywhere
 
 from agentkeys import AgentKeysError, issue, sweep
@@ -78,10 +79,8 @@ def descriptors() -> list[str]:
 def named_by_files() -> set[str]:
     """Return the names in the attempts' files; none of them is locked any more."""
     files = list(attempts.folder().glob("*.attempt"))
-    held = attempts.claim(lambda _: True)
-    for each in held:
-        each.release()
-    assert len(held) == len(files), "a file is locked, and nobody is at work"
+    found = attempts.survey()
+    assert len(found.held) == len(files), "a file is locked, and nobody is at work"
     return {json.loads(path.read_text().splitlines()[0])["name"] for path in files}
 
 
@@ -173,10 +172,10 @@ def test_a_sweep_can_be_cancelled_anywhere(service, which, is_stored):
             place = Place(service, keys_of(service, owner))
             for n in count():
                 store = MemoryStore()
-                new = await place.keys.create(f"{BASE}~{n}")
-                held = attempts.begin(place.keys.scope, new.name, str(n))
-                held.receive(new.id, store.address, new.secret)
-                held.release()
+                nonce = "".join("abcdefghij"[int(digit)] for digit in f"{n:06}")
+                new = await place.keys.create(f"{BASE}~{nonce}")
+                held = attempts.begin(place.keys.scope, new.name, nonce)
+                await died_before_storing(held, new.id, store, new.secret)
                 if is_stored:
                     await store.write(new.secret)
                 async with client_of(service, which) as client:

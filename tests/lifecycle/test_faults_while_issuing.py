@@ -128,17 +128,16 @@ Way = "Callable[[Place, Store, float], Awaitable[AgentKeysError | None]]"
 
 
 def remembered(place: Place) -> int:
-    held = attempts.claim(lambda scope: scope.base_url == place.service.url)
-    for each in held:
-        each.release()
-    return len(held)
+    claimed = attempts.claim(lambda scope: scope.base_url == place.service.url)
+    claimed.release()
+    return len(claimed.held)
 
 
 @contextlib.asynccontextmanager
 async def forgotten(place: Place) -> AsyncIterator[None]:
     """Remove what is left of the attempts at the end: another service may come to have the port."""
     yield
-    for held in attempts.claim(lambda scope: scope.base_url == place.service.url):
+    for held in attempts.claim(lambda scope: scope.base_url == place.service.url).held:
         held.finish()
 
 

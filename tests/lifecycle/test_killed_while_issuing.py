@@ -191,12 +191,14 @@ def swept(killing: Killing, keys: Any, folder: Path, entries: list[str]) -> list
     os.environ["AGENTKEYS_HOME"] = str(folder / "home")
     sync.sweep(keys)
     # What the service had begun to do when a process died is done by now, and was perhaps late.
-    assert sync.sweep(keys).unresolved == ()
+    unresolved = sync.sweep(keys).unresolved
+    # Who died directly before his file had its place, and then another one's got it: none can tell.
+    assert len(entries) > 1 or unresolved == ()
     stored = asyncio.run(read(folder, entries))
     left = [key for key in keys.list() if key.name.partition("~")[0] == BASE]
     for secret in stored:
         assert killing.service.is_live(secret), "a key was deleted whose secret is stored"
-    assert len(left) == len(stored), "a key is left whose secret is not stored"
+    assert len(left) == len(stored) + len(unresolved), "a key is left that nobody knows of"
     for key in left:
         keys.delete(key.id)
     holding = [path.name for path in folder.rglob("*") if path.is_file() and has_key(path)]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from agentkeys import Secret
+from agentkeys import Secret, StoreError
 from agentkeys.server import LocalService
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from agentkeys.lifecycle.attempts import HeldAttempt
+    from agentkeys.stores.contract import Found
 
 
 @attrs.frozen
@@ -31,6 +35,28 @@ class Place:
     @staticmethod
     def fields(record: Any) -> list[Any]:
         return [getattr(record, field.name) for field in attrs.fields(type(record))]
+
+
+async def died_before_storing(held: HeldAttempt, key_id: Any, store: Any, secret: Secret) -> None:
+    """Leave what a process leaves that dies when all is noted, and the store is as it was."""
+
+    def note(found: Found) -> None:
+        held.receive(key_id, store.address, secret, found)
+        raise StoreError("it died here", store="")
+
+    with contextlib.suppress(StoreError):
+        await store.write_noted(secret, note=note)
+    held.release()
+
+
+async def died_after_storing(held: HeldAttempt, key_id: Any, store: Any, secret: Secret) -> None:
+    """Leave what a process leaves that dies when the store is written, and nothing else done."""
+
+    def note(found: Found) -> None:
+        held.receive(key_id, store.address, secret, found)
+
+    await store.write_noted(secret, note=note)
+    held.release()
 
 
 def left(state: Path) -> list[dict[str, Any]]:

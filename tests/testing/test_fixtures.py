@@ -81,7 +81,7 @@ def test_attempts_are_remembered_apart():
         [left] = attempts.folder().iterdir()
         assert len(sync.sweep(agentity.api_keys).deleted) == 1
         assert not left.exists()
-        attempts.begin(agentity.api_keys.scope, "bot~k7f3q9", "k7f3q9").release()
+        attempts.begin(agentity.api_keys.scope, "bot~k7f3q2", "k7f3q2").release()
         home = attempts.folder().parent
     assert not home.exists()
     assert attempts.folder() == before

@@ -1,0 +1,56 @@
+"""When something was, so that it can be told how long ago that is, though clocks are set."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+__all__ = ["Moment", "elapsed", "now"]
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+@attrs.frozen
+class Moment:
+    """A moment by two clocks.
+
+    Attributes:
+        wall: seconds since 1970, by a clock that anybody may set.
+        boot: which boot of the machine it was in; None if the system has no name for it.
+        uptime: seconds since that boot, those that the machine slept included.
+    """
+
+    wall: float
+    boot: str | None = None
+    uptime: float = 0.0
+
+
+def now() -> Moment:
+    """Return this moment."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    try:
+        boot = _BOOT_ID.read_text().strip() if clock is not None else ""
+    except OSError:  # not Linux, or without /proc
+        boot = ""
+    if clock is None or not boot:
+        return Moment(time.time())
+    return Moment(time.time(), boot, time.clock_gettime(clock))
+
+
+def elapsed(since: Moment, until: Moment) -> float | None:
+    """Return the seconds between two moments; None if no clock can tell.
+
+    In one boot nobody can set the clock that counts. Over a boot only the wall clock would know,
+    and a machine without a battery begins each boot with a wrong one. Moments without a boot have
+    nothing else, but what lies ahead is surely wrong.
+    """
+    if since.boot is None or until.boot is None:
+        seconds = until.wall - since.wall
+    elif since.boot == until.boot:
+        seconds = until.uptime - since.uptime
+    else:
+        return None
+    return seconds if seconds >= 0 else None

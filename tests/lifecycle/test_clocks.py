@@ -1,0 +1,123 @@
+"""How late a key may come is counted, whatever the clock on the wall is set to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import attrs
+import pytest
+from chaos import place_at
+from lifecycle import left
+
+from agentkeys import Swept, sweep
+from agentkeys.keys import Scope
+from agentkeys.lifecycle import attempts, entries, moments
+from agentkeys.lifecycle.entries import Attempt, Begun
+from agentkeys.lifecycle.moments import Moment, elapsed
+
+SCOPE = Scope("Agentry", "https://agentry.test", "/keys", "me")
+NAME = "ci~aaaaaa"
+YEAR = 365 * 86400.0
+NOW = Moment(1e9, "this boot", 5000.0)
+
+
+@pytest.mark.parametrize(
+    ("since", "seconds"),
+    [
+        (Moment(1e9 - 60, "this boot", 4000.0), 1000.0),
+        (Moment(1e9 + YEAR, "this boot", 4000.0), 1000.0),  # it was ahead, and has been set
+        (Moment(0.0, "this boot", 4000.0), 1000.0),  # it was behind
+        (Moment(1e9 - 60, "this boot", 6000.0), None),  # a restored process, in a new name space
+        (Moment(0.0, "another boot", 10.0), None),  # it had no battery, perhaps
+        (Moment(1e9 - 60, "another boot", 10.0), None),
+        (Moment(1e9 - 60), 60.0),  # of a system that does not name its boots
+        (Moment(1e9 + 60), None),
+    ],
+)
+def test_seconds_are_counted_by_a_clock_that_nobody_sets(since, seconds):
+    """Or it is said that no clock can tell."""
+    assert elapsed(since, NOW) == seconds
+
+
+def test_this_machine_names_its_boot():
+    """Else the clock on the wall is all there is."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux has a name for each boot")
+    before, after = moments.now(), moments.now()
+    assert before.boot == after.boot is not None
+    assert 0 <= after.uptime - before.uptime < 60
+    assert abs(before.wall - time.time()) < 60
+
+
+@pytest.mark.parametrize(
+    ("ago", "seconds", "may"),
+    [(599, 0.0, True), (600, 0.0, False), (1800, 3600.0, True), (90_000, YEAR, False)],
+)
+def test_a_key_may_come_late_for_so_long(ago, seconds, may):
+    """Ten minutes after its request could last be sent; and no file makes that for ever."""
+    attempt = Attempt(SCOPE, NAME, "aaaaaa", 0.0, seconds).after(Begun.at(NOW))
+    later = attrs.evolve(NOW, uptime=NOW.uptime + ago)
+    assert entries.may_come_late(attempt, later) is may
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        {"begun_at": time.time() + YEAR, "boot": None},
+        {"begun_at": time.time() - YEAR, "boot": "another one"},
+        {"begun_at": 0.0, "boot": "another one"},
+    ],
+    ids=["ahead", "before a boot", "behind, and before a boot"],
+)
+@pytest.mark.asyncio
+async def test_what_no_clock_can_tell_counts_from_the_first_sweep(state, begun):
+    """Neither is it dropped at once, nor does it wait a year: the first sweep notes its time."""
+    if begun["boot"] and moments.now().boot is None:
+        pytest.skip("this machine does not name its boots")
+    async with place_at("agentry") as place:
+        attempts.begin(place.keys.scope, NAME, "aaaaaa").release()
+        [path] = state.iterdir()
+        path.write_text(json.dumps(json.loads(path.read_text()) | begun) + "\n")
+        assert await sweep(place.keys) == Swept(waiting=(NAME,))
+        noted = path.read_text()
+        assert await sweep(place.keys) == Swept(waiting=(NAME,))
+        assert path.read_text() == noted
+        [found] = attempts.survey().held
+        now = moments.now()
+        assert elapsed(found.attempt.begun, now) < 60
+        later = attrs.evolve(now, uptime=now.uptime + 600, wall=now.wall + 600)
+        assert not entries.may_come_late(found.attempt, later)
+        late = await place.keys.create(NAME)
+        assert (await sweep(place.keys)).deleted == (late.id,)
+    assert left(state) == []
+
+
+# In a name space of its own, where the machine has been up for so much longer.
+LATER = ["unshare", "--user", "--map-root-user", "--time", "--boottime"]
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("seconds", "waits"), [("500", True), ("700", False)])
+async def test_a_wrong_clock_does_not_matter_within_a_boot(state, monkeypatch, seconds, waits):
+    """The file says that it was begun next year, and is dropped after ten minutes all the same."""
+    tried = [*LATER, "1", "true"]
+    if not shutil.which("unshare") or await asyncio.to_thread(subprocess.call, tried):
+        pytest.skip("this machine lets nobody have a time of their own")
+    async with place_at("agentry") as place:
+        monkeypatch.setenv("AGENTRY_BASE_URL", place.service.url)
+        monkeypatch.setenv("AGENTRY_API_KEY", place.service.agentry_token)
+        attempts.begin(place.keys.scope, NAME, "aaaaaa").release()
+        [path] = state.iterdir()
+        ahead = json.loads(path.read_text()) | {"begun_at": time.time() + YEAR}
+        path.write_text(json.dumps(ahead) + "\n")
+        command = [*LATER, seconds, sys.executable, "-m", "agentkeys", "sweep", "--json"]
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        out, _ = await process.communicate()
+        assert json.loads(out)["waiting"] == [NAME] * waits
+    assert len(left(state)) == waits
