@@ -150,7 +150,8 @@ class ApiKeys(Keys):
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
-        json = {"nickname": check.text("nickname", nickname)}
+        nickname = check.text("nickname", nickname)
+        json = {"nickname": nickname}
         return await self._session.create(
             _CREATE, name=nickname, json=json, delete=self.delete, timeout=timeout
         )
@@ -182,8 +183,8 @@ class ApiKeys(Keys):
             AuthenticationError: the key belongs to another account, or the login does not work.
 
         """
-        check.whole_number("key_id", key_id)
-        await self._session.call(_DELETE, path={"id": key_id}, timeout=timeout)
+        path = {"id": check.whole_number("key_id", key_id)}
+        await self._session.call(_DELETE, path=path, timeout=timeout)
 
 
 class PasswordLogin(Renewable):
@@ -206,7 +207,7 @@ class PasswordLogin(Renewable):
         super().__init__()
         self._password = password
         self._basic = _basic(email, password)
-        self.account = email
+        self.account = check.text("email", email)
         self._refresh_token: Secret | None = None
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:
@@ -376,7 +377,8 @@ async def login(email: str, password: str | Secret, **settings: Unpack[ClientSet
 
 def _basic(email: str, password: Secret) -> Secret:
     """Return the credentials of RFC 7617, in UTF-8."""
-    if ":" in check.text("email", email):
+    email = check.text("email", email)
+    if ":" in email:
         raise InvalidArgumentError("email holds a colon, with which nobody can log in (RFC 7617)")
     if not password:
         raise InvalidArgumentError("password is empty")

@@ -181,7 +181,8 @@ class _Keys(Keys):
     async def _create(
         self, name: str, timeout: float | None, permissions: dict[str, bool] | None = None
     ) -> NewApiKey:
-        body: dict[str, object] = {"name": check.text("name", name)}
+        name = check.text("name", name)
+        body: dict[str, object] = {"name": name}
         if permissions is not None:
             body["permissions"] = permissions
         return await self._session.create(

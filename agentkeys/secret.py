@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, final
 from urllib.parse import quote, quote_plus
 
+from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Secret:
             kind = type(value).__name__
             del value
             raise TypeError(f"a Secret holds a str, not {kind}")
-        object.__setattr__(self, "_open", _closed_over(value))
+        object.__setattr__(self, "_open", _closed_over(plain.text(value)))
 
     def reveal(self) -> str:
         """Return the value. This is the one way out: do not log what it returns."""

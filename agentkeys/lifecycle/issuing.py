@@ -63,7 +63,7 @@ async def issue(
 
     """
     check.collection(keys, "issue", blocking=False)
-    check.text("name", name)
+    name = check.text("name", name)
     store = open_store(into) if isinstance(into, str) else into
     if not isinstance(store, Store):
         raise InvalidArgumentError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def open_store(address: str) -> Store:
     if not isinstance(address, str):
         kind = type(address).__name__
         raise InvalidArgumentError(f"the address of a store must be a str, not {kind}")
-    kind, colon, place = address.partition(":")
+    kind, colon, place = plain.text(address).partition(":")
     if not colon or kind not in _KINDS or not place:
         # Not the address itself: somebody may have given a secret instead.
         raise InvalidArgumentError(

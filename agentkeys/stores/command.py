@@ -13,6 +13,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
 
+from agentkeys import plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.secret import Secret, mask
 from agentkeys.stores.contract import ANY, Version, check_secret, check_timeout
@@ -223,12 +224,10 @@ def _pieces(secret: Secret) -> Iterator[str]:
 
 
 def _checked(command: object) -> list[str]:
-    if (
-        isinstance(command, list | tuple)
-        and all(isinstance(part, str) and "\0" not in part for part in command)
-        and any(command[:1])
-    ):
-        return list(command)
+    if isinstance(command, list | tuple) and all(isinstance(part, str) for part in command):
+        parts = [plain.text(part) for part in command]
+        if any(parts[:1]) and not any("\0" in part for part in parts):
+            return parts
     raise InvalidArgumentError("a command is a list of str: the program, then its arguments")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final, ru
 
 import attrs
 
+from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError, StoreConflictError
 from agentkeys.secret import Secret
 
@@ -168,9 +169,10 @@ def check_text(what: str, value: object) -> str:
     """Check a str that names a place: not empty, and no NUL in it."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{what} must be a str, not {type(value).__name__}")
-    if not value or "\0" in value:
+    text = plain.text(value)
+    if not text or "\0" in text:
         raise InvalidArgumentError(f"{what} is empty or has a NUL in it")
-    return value
+    return text
 
 
 def check_timeout(value: object) -> float:

@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from agentkeys import home
+from agentkeys import home, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.stores import git
 from agentkeys.stores.contract import ANY, Found, Stored, check_expected, check_secret, check_text
@@ -84,7 +84,7 @@ class DotenvStore:
         self._path = _absolute(path)
         self._name = _checked_name(name)
         self._allow_tracked = allow_tracked
-        self.address = f"dotenv:{self._path}#{name}{ALLOW_TRACKED if allow_tracked else ''}"
+        self.address = f"dotenv:{self._path}#{self._name}{ALLOW_TRACKED if allow_tracked else ''}"
 
     async def probe(self) -> None:
         """Write as much as there would be beside the file, read it back, and remove it.
@@ -238,8 +238,8 @@ def _absolute(path: str | os.PathLike[str]) -> str:
 
 
 def _checked_name(name: object) -> str:
-    if isinstance(name, str) and _NAME.fullmatch(name):
-        return name
+    if isinstance(name, str) and _NAME.fullmatch(plain.text(name)):
+        return plain.text(name)
     raise InvalidArgumentError(
         "the name of a dotenv entry must be that of an environment variable:"
         " letters, digits and _, and no digit first"

@@ -72,10 +72,10 @@ class KeyringStore:
     def __init__(self, service: str, name: str, *, timeout: float = 30.0) -> None:
         self._service = check_text("the service", service)
         self._name = check_text("the name", name)
-        if "#" in name:
+        if "#" in self._name:
             raise InvalidArgumentError("the name of a keyring entry has a # in it: choose another")
         self._timeout = check_timeout(timeout)
-        self.address = f"keyring:{service}#{name}"
+        self.address = f"keyring:{self._service}#{self._name}"
 
     async def probe(self) -> None:
         """Write something to another name, read it back, and remove it.

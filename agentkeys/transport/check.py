@@ -1,13 +1,16 @@
 """Bad arguments are refused with a sentence, before anything is sent.
 
-Each function returns the argument that it checked, or raises `InvalidArgumentError`.
+Each function returns the argument that it checked, or raises `InvalidArgumentError`. What it
+returns is a plain str, int or float, also of a subclass: use that, and not the argument.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TypeVar
 
+from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError
 
 T = TypeVar("T")
@@ -17,13 +20,15 @@ def text(name: str, value: object) -> str:
     """Check a str that goes into a request: not empty, and Unicode that can be sent."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be a str, not {_kind(value)}")
+    value = sendable(name, value)
     if not value:
         raise InvalidArgumentError(f"{name} is empty: give it at least one character")
-    return sendable(name, value)
+    return value
 
 
 def sendable(name: str, value: str) -> str:
     """Check that a str can be sent as UTF-8, which a lone surrogate cannot."""
+    value = plain.text(value)
     if not _is_unicode(value):
         raise InvalidArgumentError(
             f"{name} holds a lone surrogate, which is no character and cannot be sent"
@@ -45,9 +50,10 @@ def whole_number(name: str, value: object, *, at_least: int | None = None) -> in
     """Check an int; a bool is none."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgumentError(f"{name} must be an int, not {_kind(value)}")
-    if at_least is not None and value < at_least:
+    whole = plain.number(value)
+    if at_least is not None and whole < at_least:
         raise InvalidArgumentError(f"{name} must be {at_least} or more")
-    return value
+    return whole
 
 
 def number(name: str, value: object, *, unit: str) -> float:
@@ -70,7 +76,7 @@ def timeout(value: object) -> float:
 
 def flags(name: str, value: object) -> dict[str, bool]:
     """Check a map of str to bool."""
-    if not isinstance(value, dict) or not all(isinstance(flag, bool) for flag in value.values()):
+    if not isinstance(value, Mapping) or not all(isinstance(on, bool) for on in value.values()):
         raise InvalidArgumentError(
             f"{name} must be a dict of str to bool, like {{'read_inbox': True}}"
         )
@@ -102,7 +108,7 @@ def _float(name: str, value: object, unit: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgumentError(f"{name} must be a number of {unit}, not {_kind(value)}")
     try:
-        return float(value)
+        return float.__float__(value) if isinstance(value, float) else int.__float__(value)
     except OverflowError:
         return math.inf
 

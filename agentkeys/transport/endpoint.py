@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -9,14 +10,17 @@ from urllib.parse import quote
 
 import attrs
 
+from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.secret import Secret
 from agentkeys.transport import check
 
 __all__ = ["Endpoint", "Request", "build"]
 
 T = TypeVar("T")
-# No service has ids beyond 64 bits, and Python refuses to write an int of some thousand digits.
-_ID_BITS: Final = 64
+# No service has ids beyond 64 bits, no JSON reader agrees on more, and Python refuses to write an
+# int of some thousand digits.
+_BITS: Final = 64
 
 
 @attrs.frozen
@@ -68,18 +72,29 @@ def build(
 
     """
     target = endpoint.path.format_map({name: _segment(name, path[name]) for name in path})
-    pairs = [f"{n}={_quoted(n, str(value))}" for n, value in query.items() if value is not None]
+    pairs = [f"{plain.text(n)}={_value(n, it)}" for n, it in query.items() if it is not None]
     if pairs:
         target = f"{target}?{'&'.join(pairs)}"
-    return Request(endpoint, target, json)
+    return Request(endpoint, target, None if json is None else _document(json))
 
 
 def _segment(name: str, value: str | int) -> str:
     if isinstance(value, str):
-        return _quoted_segment(name, value)
-    if check.whole_number(name, value).bit_length() > _ID_BITS:
-        raise InvalidArgumentError(f"{name} is too large: ids are of {_ID_BITS} bits")
-    return str(value)
+        return _quoted_segment(name, plain.text(value))
+    return _digits(name, value)
+
+
+def _value(name: str, value: str | int) -> str:
+    if isinstance(value, str):
+        return quote(check.sendable(name, value), safe="")
+    return _digits(name, value)
+
+
+def _digits(name: str, value: object) -> str:
+    whole = check.whole_number(name, value)
+    if whole.bit_length() > _BITS:
+        raise InvalidArgumentError(f"{name} is too large: integers have up to {_BITS} bits")
+    return str(whole)
 
 
 @lru_cache(maxsize=256)  # the same few inboxes, over and over
@@ -87,5 +102,24 @@ def _quoted_segment(name: str, value: str) -> str:
     return quote(check.segment(name, value), safe="")
 
 
-def _quoted(name: str, value: str) -> str:
-    return quote(check.sendable(name, value), safe="")
+def _document(value: Mapping[str, object]) -> dict[str, object]:
+    return {check.sendable("a name in the body", name): _json(it) for name, it in value.items()}
+
+
+def _json(value: object) -> object:
+    """Return what is written as JSON: every str and int as the value that it is."""
+    match value:
+        case None | bool() | Secret():
+            return value
+        case str():
+            return check.sendable("a str in the body", value)
+        case int() if plain.number(value).bit_length() <= _BITS:
+            return plain.number(value)
+        case float() if math.isfinite(value):
+            return float.__float__(value)
+        case list() | tuple():
+            return [_json(each) for each in value]
+        case Mapping() if all(isinstance(name, str) for name in value):
+            return _document(value)
+    kind = type(value).__name__
+    raise InvalidArgumentError(f"the body cannot hold this {kind}: JSON has no such value")
