@@ -135,7 +135,7 @@ def _secret_field(endpoint: Endpoint[Any], reader: Reader) -> str | None:
     """Return the name of the field with a new key's secret; a login's tokens are none."""
     if endpoint.returns is None or endpoint.authorization != "Bearer":
         return None
-    return reader.secret_field(endpoint.returns)
+    return next(iter(reader.secret_fields(endpoint.returns)), None)
 
 
 def unanswered(
@@ -232,7 +232,7 @@ def _details(
     try:
         document = loads(body)
     except ValueError:
-        document = _in_words(body.decode(errors="replace"))
+        document = _in_words(body.decode("utf-8-sig", errors="replace"))
     if not isinstance(document, dict):
         return None, _first([document], secrets), ()
     error = document.get("error")

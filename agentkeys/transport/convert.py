@@ -1,44 +1,51 @@
-"""Making records of JSON: the cattrs converters.
+"""Making records of JSON.
 
 Records are read strictly and tolerantly: an unknown field is ignored, an optional one may be
 absent or null, and a missing or mistyped one is refused: an int is never turned into a str.
+
+A record has two readers. The quick one is generated, makes no call for most fields, and reads what
+is usual. For anything else the exact one begins again, and reads it or says where it is wrong.
 """
 
 from __future__ import annotations
 
-import operator
-from datetime import UTC, datetime
-from functools import lru_cache, partial
+import enum
+from collections.abc import Mapping, Sequence
+from functools import partial
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NewType,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import attrs
-from cattrs import Converter
-from cattrs.gen import make_dict_structure_fn, override
 
 from agentkeys.secret import Secret
+from agentkeys.transport import kinds
+from agentkeys.transport.kinds import BadValue, Kind, Milliseconds, Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BadValue", "Reader", "as_spelt", "camel_case"]
+__all__ = ["BadValue", "Milliseconds", "Reader", "Seconds", "as_spelt", "camel_case"]
 
 T = TypeVar("T")
-# The 64 bits that every JSON reader agrees on; beyond them some give a float, others an int.
-_SMALLEST: Final = -(2**63)
-_LARGEST: Final = 2**64 - 1
-
-
-@attrs.frozen
-class BadValue:
-    """Where a document is not what a record wants, and what should stand there; never the value."""
-
-    json_path: str
-    expected: str
 
 
 class Reader:
     """Reads the records of one service, which has its own way to spell its fields.
+
+    A field is a str, bool, int, float, datetime, date, Secret, Enum or Literal, another record,
+    ``tuple[X, ...]``, ``list[X]``, ``dict[str, X]``, ``X | Y`` or ``X | None`` of these, a datetime
+    as `Seconds` or `Milliseconds`, or Any.
 
     Args:
         spell: gives a field's name in the JSON for its name in the record.
@@ -47,57 +54,44 @@ class Reader:
 
     def __init__(self, spell: Callable[[str], str]) -> None:
         self._spell = spell
-        self._converter = _converter(spell)
-        self._hook: Callable[[Any], Any] = lru_cache(self._converter.get_structure_hook)
+        self._kinds: dict[type, Kind] = {}
 
     def read(self, record: type[T], document: object) -> T | BadValue:
         """Return the *record* that *document* holds, or what is wrong with it.
 
         The fault is returned, not raised: a traceback from here would show the document, which may
         hold a secret.
+
+        Raises:
+            TypeError: *record* has a field of a type that is never read.
+
         """
+        kind = self.kind(record)
         try:
-            return self._hook(record)(document, record)  # type: ignore[no-any-return]  # cattrs's hooks are untyped
-        except Exception:  # noqa: BLE001  # whatever it was, what follows finds out where
-            return self._fault(record, document, "$") or BadValue("$", "another document")
-
-    def secret_field(self, record: type) -> str | None:
-        """Return the JSON name of the field of *record* that holds a secret, if there is one."""
-        if not attrs.has(record):
-            return None
-        fields = attrs.fields(attrs.resolve_types(record))
-        return next((self._spell(field.name) for field in fields if field.type is Secret), None)
-
-    def _fault(self, wanted: Any, value: object, json_path: str) -> BadValue | None:
-        # Finding out where it is wrong costs time, so it is done after a failure only.
-        if attrs.has(wanted):
-            return self._fault_in_record(wanted, value, json_path)
-        if _is_array(wanted):
-            return self._fault_in_list(get_args(wanted)[0], value, json_path)
+            return kind.quick(document)  # type: ignore[no-any-return]  # it makes this record
+        except Exception:  # noqa: BLE001, S110  # whatever it was, the exact reader finds out
+            pass
         try:
-            self._converter.structure(value, wanted)
-        except Exception:  # noqa: BLE001
-            return BadValue(json_path, _named(wanted))
-        return None
+            return kind.exact(document, "$")  # type: ignore[no-any-return]  # likewise
+        except Exception:  # noqa: BLE001  # it is nested without end
+            return BadValue("$", "fewer levels")
 
-    def _fault_in_record(self, record: Any, value: object, json_path: str) -> BadValue | None:
-        if not isinstance(value, dict):
-            return BadValue(json_path, "an object")
-        for field in attrs.fields(record):
-            name = self._spell(field.name)
-            where = f"{json_path}.{name}"
-            if name not in value:
-                if field.default is attrs.NOTHING:
-                    return BadValue(where, f"{_named(field.type)}, and it is missing")
-            elif fault := self._fault(field.type, value[name], where):
-                return fault
-        return None
+    def kind(self, record: type) -> Kind:
+        """Return how a record is read; made when it is asked for the first time.
 
-    def _fault_in_list(self, item: Any, value: object, json_path: str) -> BadValue | None:
-        if not isinstance(value, list):
-            return BadValue(json_path, "an array")
-        faults = (self._fault(item, each, f"{json_path}[{n}]") for n, each in enumerate(value))
-        return next((fault for fault in faults if fault), None)
+        Raises:
+            TypeError: it has a field of a type that is never read.
+
+        """
+        found = self._kinds.get(record)
+        if found is None:
+            # Two threads may both do it, and neither sees what the other has half made.
+            found = self._kinds[record] = _Making(self._spell).kind(record)
+        return found
+
+    def secret_fields(self, record: type) -> tuple[str, ...]:
+        """Return the JSON names of the fields that hold a secret, at any depth of *record*."""
+        return tuple(dict.fromkeys(_secret_fields(self.kind(record), set())))
 
 
 def as_spelt(field: str) -> str:
@@ -111,123 +105,147 @@ def camel_case(field: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
-def _converter(spell: Callable[[str], str]) -> Converter:
-    converter = Converter(detailed_validation=False)
-    for kind, read in _SCALARS.items():
-        if isinstance(kind, type):
-            converter.register_structure_hook(kind, read)
-        else:  # X | None and dict[str, bool] are no classes
-            converter.register_structure_hook_func(partial(operator.eq, kind), read)
+@attrs.frozen
+class _Field:
+    """A field of a record.
 
-    @converter.register_structure_hook_factory(attrs.has)
-    def _record(record: Any) -> Callable[[Any, Any], Any]:
-        fields = attrs.fields(attrs.resolve_types(record))
-        spelt: dict[str, Any] = {f.name: override(rename=spell(f.name)) for f in fields}
-        return make_dict_structure_fn(record, converter, **spelt)
+    Attributes:
+        name: in the JSON.
+        argument: of the record's constructor.
+        default: what it is if it is absent.
+    """
 
-    @converter.register_structure_hook_factory(_is_array)
-    def _array(kind: Any) -> Callable[[Any, Any], Any]:
-        item = get_args(kind)[0]
-        read = converter.get_structure_hook(item)
-        return lambda value, _: tuple([read(each, item) for each in _list(value)])
-
-    return converter
+    name: str
+    argument: str
+    default: Any
+    kw_only: bool
+    kind: Kind
 
 
-def _is_array(kind: Any) -> bool:
-    origin: Any = get_origin(kind)
-    return origin is tuple
+class _Making:
+    """Makes the kind of a record, and of all that is in it."""
+
+    def __init__(self, spell: Callable[[str], str]) -> None:
+        self._spell = spell
+        self._records: dict[type, Kind] = {}
+
+    def kind(self, wanted: Any) -> Kind:
+        """Return how values of a type are read."""
+        if wanted in kinds.SCALARS:
+            return kinds.SCALARS[wanted]
+        if isinstance(wanted, type) and attrs.has(wanted):
+            return self._records.get(wanted) or self._record(wanted)
+        if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
+            return kinds.enumeration(wanted)
+        if isinstance(wanted, NewType):
+            return self.kind(wanted.__supertype__)
+        if hasattr(wanted, "__value__"):  # type X = ...
+            return self.kind(wanted.__value__)
+        return self._composed(wanted)
+
+    def _composed(self, wanted: Any) -> Kind:
+        match get_origin(wanted), get_args(wanted):
+            case (origin, (inner, *_)) if origin is Annotated:
+                return self.kind(inner)
+            case (origin, values) if origin is Literal:
+                return kinds.literal(values)
+            case (origin, inner) if origin in {Union, UnionType}:
+                return self._union(inner)
+            case (origin, (item, *rest)) if origin is tuple and rest == [...]:
+                return kinds.array(self.kind(item), tuple)
+            case (origin, (item,)) if origin in {list, Sequence}:
+                return kinds.array(self.kind(item), list if origin is list else tuple)
+            case (origin, (name, item)) if origin in {dict, Mapping} and name is str:
+                return kinds.table(self.kind(item))
+        raise TypeError(f"no JSON is read as {wanted!r}: see agentkeys.transport.convert.Reader")
+
+    def _union(self, inner: tuple[Any, ...]) -> Kind:
+        choices = tuple(self.kind(each) for each in inner if each is not NoneType)
+        kind = choices[0] if len(choices) == 1 else kinds.choice(choices)
+        return kinds.nullable(kind) if NoneType in inner else kind
+
+    def _record(self, record: Any) -> Kind:
+        fields: list[_Field] = []
+        parts: list[tuple[str, Kind]] = []
+        exact = partial(_exactly, record, fields)
+        # For fields of its own type; its quick reader comes last.
+        self._records[record] = Kind("an object", "objects", exact, kinds.usual(exact), parts=parts)
+        for field in attrs.fields(attrs.resolve_types(record)):
+            if field.init:
+                name, kind = self._spell(field.name), self.kind(field.type)
+                alias = field.alias or field.name
+                fields.append(_Field(name, alias, field.default, field.kw_only, kind))
+                parts.append((name, kind))
+        quick = _generated(record, fields) or kinds.usual(exact)
+        return Kind("an object", "objects", exact, quick, parts=parts)
 
 
-def _optional(kind: Any) -> Any:
-    """Return X of ``X | None``, or None."""
-    if not isinstance(kind, UnionType):
+def _exactly(record: Any, fields: list[_Field], value: object, json_path: str) -> Any:
+    if type(value) is not dict:
+        return BadValue(json_path, "an object")
+    arguments = {}
+    for field in fields:
+        where = f"{json_path}.{field.name}"
+        if field.name in value:
+            found = field.kind.exact(value[field.name], where)
+            if isinstance(found, BadValue):
+                return found
+            arguments[field.argument] = found
+        elif field.default is attrs.NOTHING:
+            return BadValue(where, f"{field.kind.words}, and it is missing")
+    try:
+        return record(**arguments)
+    except (TypeError, ValueError):  # a validator of the record's own
+        return BadValue(json_path, f"what {record.__name__} can be")
+
+
+def _generated(record: Any, fields: list[_Field]) -> Callable[[Any], Any] | None:
+    """Return the quick reader of a record; None if it cannot be generated."""
+    if any(getattr(field.default, "takes_self", False) for field in fields):
         return None
-    inner = [each for each in get_args(kind) if each is not NoneType]
-    return inner[0] if len(inner) == 1 else None
+    names: dict[str, Any] = {**kinds.NAMES, "record": record}
+    arguments = [_argument(n, field, names) for n, field in enumerate(fields)]
+    source = _SOURCE.format(", ".join(arguments))
+    # What the source is made of is ours: the fields' names are only in it as literals.
+    exec(compile(source, f"<reader of {record.__name__}>", "exec"), names)  # noqa: S102
+    return names["read"]  # type: ignore[no-any-return]  # it is what the source defines
 
 
-def _named(kind: Any) -> str:
-    return _NAMES.get(_optional(kind) or kind, "another value")
+_SOURCE: Final = """\
+def read(o):
+    if type(o) is not dict:
+        unusual()
+    return record({})
+"""
 
 
-def _list(value: object) -> list[object]:
-    if type(value) is not list:
-        raise TypeError
-    return value
+def _argument(n: int, field: _Field, names: dict[str, Any]) -> str:
+    """Return the expression that reads a field, and add to *names* what it needs."""
+    name = repr(field.name)
+    value = f"o[{name}]"
+    if field.kind.source:
+        source = field.kind.source.format(f"(v := {value})")
+    else:
+        names[f"read_{n}"] = field.kind.quick
+        source = f"read_{n}({value})"
+    if field.default is not attrs.NOTHING:
+        is_factory = isinstance(field.default, attrs.Factory)  # type: ignore[arg-type]  # a class
+        names[f"default_{n}"] = field.default.factory if is_factory else field.default
+        source = f"default_{n}{'()' * is_factory} if {name} not in o else {source}"
+    return f"{field.argument}={source}" if field.kw_only else source
 
 
-# One flat function for each type of field, and one for its `| None`: with a hundred keys on a page
-# these calls are most of what reading it costs. type() and not isinstance(): True is an int too.
+def _is_secret(kind: Kind) -> bool:
+    return kind is kinds.SCALARS[Secret] or any(
+        not name and _is_secret(part) for name, part in kind.parts
+    )
 
 
-def _str(value: object, _: object) -> str:
-    if type(value) is not str:
-        raise TypeError
-    return value
-
-
-def _str_or_none(value: object, _: object) -> str | None:
-    if value is not None and type(value) is not str:
-        raise TypeError
-    return value
-
-
-def _int(value: object, _: object) -> int:
-    if type(value) is not int or not _SMALLEST <= value <= _LARGEST:
-        raise TypeError
-    return value
-
-
-def _int_or_none(value: object, _: object) -> int | None:
-    return None if value is None else _int(value, _)
-
-
-def _flags(value: object, _: object) -> dict[str, bool]:
-    if type(value) is not dict or not all(type(flag) is bool for flag in value.values()):
-        raise TypeError
-    return value
-
-
-def _flags_or_none(value: object, _: object) -> dict[str, bool] | None:
-    return None if value is None else _flags(value, _)
-
-
-def _datetime(value: object, _: object) -> datetime:
-    if type(value) is not str or "T" not in value:
-        raise TypeError
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is UTC:
-        return moment
-    # Both services document UTC, so that is what a time without an offset means.
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _datetime_or_none(value: object, _: object) -> datetime | None:
-    return None if value is None else _datetime(value, _)
-
-
-def _secret(value: object, _: object) -> Secret:
-    if type(value) is not str or not value:
-        raise TypeError
-    return Secret(value)
-
-
-_SCALARS: Final[dict[Any, Callable[[object, object], object]]] = {
-    str: _str,
-    str | None: _str_or_none,
-    int: _int,
-    int | None: _int_or_none,
-    datetime: _datetime,
-    datetime | None: _datetime_or_none,
-    dict[str, bool]: _flags,
-    dict[str, bool] | None: _flags_or_none,
-    Secret: _secret,
-}
-_NAMES: Final[dict[Any, str]] = {
-    str: "a string",
-    int: "an integer",
-    datetime: "an ISO 8601 time",
-    dict[str, bool]: "an object of booleans",
-    Secret: "a string that is not empty",
-}
+def _secret_fields(kind: Kind, seen: set[int]) -> Iterator[str]:
+    if id(kind.parts) in seen:
+        return
+    seen.add(id(kind.parts))
+    for name, part in kind.parts:
+        if name and _is_secret(part):
+            yield name
+        yield from _secret_fields(part, seen)

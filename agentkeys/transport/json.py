@@ -1,6 +1,7 @@
 """JSON by orjson if it is installed, else by the standard library, with one meaning.
 
-What orjson refuses (NaN, lone surrogates, UTF-16, nesting without end), the other refuses too.
+What orjson refuses (NaN, lone surrogates, UTF-16, nesting without end), the other refuses too. Both
+ignore a byte order mark, as RFC 8259, 8.1 allows.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["dumps", "loads"]
 
+_BOM: Final = b"\xef\xbb\xbf"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _stdlib_loads(body: bytes) -> Any:
+    body = body.removeprefix(_BOM)
     try:
         document = json.loads(body.decode(), parse_constant=_no_constant)
         if _SURROGATE.search(body):
@@ -57,7 +60,10 @@ except ImportError:  # the extra "speedups" is not installed
     loads, dumps = _stdlib_loads, _stdlib_dumps
 else:
 
+    def _orjson_loads(body: bytes) -> Any:
+        return orjson.loads(body.removeprefix(_BOM))
+
     def _orjson_dumps(document: object) -> bytes:
         return orjson.dumps(document, default=_revealed)
 
-    loads, dumps = orjson.loads, _orjson_dumps
+    loads, dumps = _orjson_loads, _orjson_dumps

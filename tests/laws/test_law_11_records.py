@@ -174,7 +174,9 @@ BAD_JSON = {
     "deep": b"[" * 100_000,
     "deep and closed": b"[" * 100_000 + b"]" * 100_000,
     "UTF-16": '{"a": 1}'.encode("utf-16"),
-    "a BOM": b"\xef\xbb\xbf{}",
+    "two BOMs": b"\xef\xbb\xbf" * 2 + b"{}",
+    "a BOM and nothing": b"\xef\xbb\xbf",
+    "a BOM inside": b"{\xef\xbb\xbf}",
     "not UTF-8": b'"\xff"',
     "a comma": b"[1,]",
     "HTML": b"<html>",
@@ -190,6 +192,12 @@ def test_both_json_readers_refuse_the_same(read, body):
     """Both orjson and the standard library end in the same error."""
     with pytest.raises(ValueError):  # noqa: PT011  # each has its own words, which nobody sees
         read(body)
+
+
+@loads
+def test_both_json_readers_ignore_a_byte_order_mark(read):
+    """Some services begin every answer with one (RFC 8259, 8.1)."""
+    assert read(b'\xef\xbb\xbf{"a": "\xef\xbb\xbf"}') == {"a": "\ufeff"}
 
 
 @loads
@@ -226,6 +234,17 @@ async def test_an_answer_that_is_no_json_is_a_decode_error(body):
         with pytest.raises(DecodeError, match=r"expected JSON at \$") as caught:
             await client.api_keys.create("ci")
     assert (caught.value.applied, caught.value.json_path) == ("yes", "$")
+
+
+@pytest.mark.asyncio
+async def test_answers_with_a_byte_order_mark_are_read():
+    """A listing, and the answer to a create with its secret."""
+    body = b"\xef\xbb\xbf" + json.dumps({"api_keys": [INBOX_KEY]}).encode()
+    async with Wire(answer(200, body)) as wire, agentry(wire.url) as client:
+        assert [key.id async for key in client.api_keys.list()] == ["key_1"]
+    body = b"\xef\xbb\xbf" + json.dumps(NEW_INBOX_KEY).encode()
+    async with Wire(answer(201, body)) as wire, agentry(wire.url) as client:
+        assert (await client.api_keys.create("ci")).secret.reveal() == "ag_abc123def456"
 
 
 @pytest.mark.asyncio
@@ -276,6 +295,9 @@ ERRORS = [
     ("gone", None, "gone"),
     (None, None, None),
     (b"plain words", None, "plain words"),
+    (b'\xef\xbb\xbf{"message": "gone", "code": "E1"}', "E1", "gone"),
+    (b"\xef\xbb\xbfplain words", None, "plain words"),
+    (b"\xef\xbb\xbf<html><title>Bad Gateway</title>", None, "Bad Gateway"),
     (b"<html><h1>Bad Gateway</h1></html>", None, None),
     (b"\n<!DOCTYPE html><html><TITLE>Bad\n&amp; Sad</TITLE><p>x", None, "Bad & Sad"),
     (b"<html><title" * 5000, None, None),
