@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import attrs
 
 from agentkeys.errors import APIError, Applied, DecodeError, TransportError
-from agentkeys.secret import KEY_PREFIX, Secret, mask
+from agentkeys.secret import Secret, mask
 from agentkeys.transport.convert import BadValue
 from agentkeys.transport.json import loads
+from agentkeys.transport.salvage import salvaged
 
 if TYPE_CHECKING:
     from agentkeys.transport.convert import Reader
@@ -62,7 +63,6 @@ _MOST_DETAILS: Final = 3
 _PAGE: Final = re.compile(r"\s*<(!doctype|html|head|body)\b", re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _LONGEST_HEAD: Final = 4096
-_LIKE_A_NEW_KEY: Final = re.compile(rb'"(%s[A-Za-z0-9]+)"' % KEY_PREFIX.encode())
 
 
 @attrs.frozen
@@ -113,10 +113,10 @@ def read(
     found = _record(answer, wanted, reader)
     if not isinstance(found, BadValue):
         return found
-    salvaged = _salvaged(answer.body, _secret_field(request.endpoint, reader))
+    secret = _salvaged(request.endpoint, answer, reader)
     if answer.end == "cut short":
-        return unanswered(request, CUT_SHORT, secrets(), salvaged)
-    return _unreadable(request, found, salvaged, mask(request.target, secrets()))
+        return unanswered(request, CUT_SHORT, secrets(), secret)
+    return _unreadable(request, found, secret, mask(request.target, secrets()))
 
 
 def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
@@ -131,22 +131,22 @@ def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
     return reader.read(wanted, document)
 
 
-def _secret_field(endpoint: Endpoint[Any], reader: Reader) -> str | None:
-    """Return the name of the field with a new key's secret; a login's tokens are none."""
+def _salvaged(endpoint: Endpoint[Any], answer: Answer, reader: Reader) -> Secret | None:
+    """Return the new key's secret, if an answer that cannot be read has one; a token is none."""
     if endpoint.returns is None or endpoint.authorization != "Bearer":
         return None
-    return next(iter(reader.secret_fields(endpoint.returns)), None)
+    return salvaged(answer.body, endpoint.returns, reader, is_whole=answer.end == "whole")
 
 
 def unanswered(
-    request: Request, loss: Loss, secrets: tuple[Secret, ...], salvaged: Secret | None = None
+    request: Request, loss: Loss, secrets: tuple[Secret, ...], secret: Secret | None = None
 ) -> TransportError:
     """Return the error of a request that got no whole answer."""
-    advice = f": {STORE_IT}" if salvaged else uncertainty(request.endpoint, loss.applied)
+    advice = f": {STORE_IT}" if secret else uncertainty(request.endpoint, loss.applied)
     return TransportError(
         f"{named(request.endpoint)}: {loss.words}{advice}",
         lasting=loss.lasting,
-        salvaged=salvaged,
+        salvaged=secret,
         method=request.endpoint.method,
         path=mask(request.target, secrets),
         applied=loss.applied,
@@ -196,33 +196,17 @@ def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
     return _plain(given, secrets) if given else None
 
 
-def _unreadable(
-    request: Request, fault: BadValue, salvaged: Secret | None, path: str
-) -> DecodeError:
-    advice = STORE_IT if salvaged else "check the base URL, or look for a newer agentkeys"
+def _unreadable(request: Request, fault: BadValue, secret: Secret | None, path: str) -> DecodeError:
+    advice = STORE_IT if secret else "check the base URL, or look for a newer agentkeys"
     return DecodeError(
         f"{named(request.endpoint)}: the service did it, but its answer cannot be read: expected"
         f" {fault.expected} at {fault.json_path}: {advice}",
         json_path=fault.json_path,
         expected=fault.expected,
-        salvaged=salvaged,
+        salvaged=secret,
         method=request.endpoint.method,
         path=path,
     )
-
-
-def _salvaged(body: bytes, field: str | None) -> Secret | None:
-    """Find the secret of a new key in an answer that cannot be read as a whole."""
-    if field is None:
-        return None
-    literal = re.search(rb'"%s"\s*:\s*("(?:[^"\\]|\\.)+")' % re.escape(field).encode(), body)
-    try:
-        if literal:
-            return Secret(loads(literal[1]))
-    except ValueError:
-        pass
-    bare = _LIKE_A_NEW_KEY.search(body)
-    return Secret(bare[1].decode()) if bare else None
 
 
 def _details(

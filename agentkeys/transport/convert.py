@@ -33,7 +33,7 @@ from agentkeys.transport import kinds
 from agentkeys.transport.kinds import BadValue, Kind, Milliseconds, Seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["BadValue", "Milliseconds", "Reader", "Seconds", "as_spelt", "camel_case"]
 
@@ -92,6 +92,10 @@ class Reader:
     def secret_fields(self, record: type) -> tuple[str, ...]:
         """Return the JSON names of the fields that hold a secret, at any depth of *record*."""
         return tuple(dict.fromkeys(_secret_fields(self.kind(record), set())))
+
+    def secret_in(self, record: type, document: object) -> str | None:
+        """Return the secret that stands where *record* has one, whatever else is wrong with it."""
+        return next(_secrets_in(self.kind(record), document), None)
 
 
 def as_spelt(field: str) -> str:
@@ -249,3 +253,23 @@ def _secret_fields(kind: Kind, seen: set[int]) -> Iterator[str]:
         if name and _is_secret(part):
             yield name
         yield from _secret_fields(part, seen)
+
+
+def _secrets_in(kind: Kind, value: object) -> Iterator[str]:
+    if kind is kinds.SCALARS[Secret] and isinstance(value, str) and value:
+        yield value
+    for name, part in kind.parts:
+        for each in _inside(name, value):
+            yield from _secrets_in(part, each)
+
+
+def _inside(name: str, value: object) -> Iterable[object]:
+    """Return what may be of a part's kind: a record's field, or what is in an array or object."""
+    match value:
+        case dict() if name:
+            return [value[name]] if name in value else []
+        case dict():
+            return [value, *value.values()]
+        case list() if not name:
+            return value
+    return [] if name else [value]
