@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
 
 import attrs
 
-from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token
+from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token, name_of
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
-from agentkeys.keys import Keys, Record, listed
+from agentkeys.keys import Keys, Place, Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport import check
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import Scope
 
 __all__ = [
     "Account",
@@ -109,7 +108,7 @@ class _Listing:
     api_keys: tuple[ApiKey, ...]
 
 
-_CREATE: Final = Endpoint("POST", "/auth/api-keys", returns=NewApiKey)
+_PLACE: Final = Place(Endpoint("POST", "/auth/api-keys", returns=NewApiKey))
 _LIST: Final = Endpoint("GET", "/auth/api-keys", returns=_Listing, idempotent=True)
 _DELETE: Final = Endpoint[None](
     "DELETE",
@@ -127,13 +126,8 @@ _REFRESH: Final = Endpoint("POST", "/auth/token/refresh", returns=Tokens, author
 _REGISTER: Final = Endpoint("POST", "/auth/register", returns=Account, authorization="Basic")
 
 
-class ApiKeys(Keys):
+class ApiKeys(Keys[NewApiKey]):
     """The keys of the account that is logged in."""
-
-    @property
-    def scope(self) -> Scope:
-        """Whose keys these are."""
-        return self._session.scope(_CREATE)
 
     async def create(self, nickname: str, *, timeout: float | None = None) -> NewApiKey:
         """Make a key; its secret, `key`, is told this once.
@@ -151,10 +145,7 @@ class ApiKeys(Keys):
 
         """
         nickname = check.text("nickname", nickname)
-        json = {"nickname": nickname}
-        return await self._session.create(
-            _CREATE, name=nickname, json=json, delete=self.delete, timeout=timeout
-        )
+        return await self._make(nickname, {"nickname": nickname}, timeout)
 
     def list(self, *, timeout: float | None = None) -> Pager[ApiKey]:
         """List the account's keys; Agentity gives all of them as one page.
@@ -268,6 +259,8 @@ class TokenPair(Renewable):
         refresh_token = as_secret(refresh_token, "refresh_token")
         checked_token(refresh_token, "refresh token")
         super().__init__(Token.of_jwt(checked_token(access_token, "access token")))
+        # That of the first token, for those that follow may not tell that they are its own.
+        self.account = name_of(access_token)
         self._tokens = Tokens(access_token, refresh_token)
         self._unannounced: Tokens | None = None
         self._on_renewal = on_renewal
@@ -311,7 +304,7 @@ class AgentityClient(Client):
     @property
     def api_keys(self) -> ApiKeys:
         """The account's keys."""
-        return ApiKeys(self._session)
+        return ApiKeys(self._session, _PLACE)
 
     @classmethod
     def _from_environment(cls) -> Credentials:

@@ -15,7 +15,7 @@ import attrs
 
 from agentkeys.credentials import BearerToken
 from agentkeys.errors import ConfigurationError
-from agentkeys.keys import Keys, Record, listed
+from agentkeys.keys import Keys, Place, Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import Scope
     from agentkeys.transport.session import Session
 
 __all__ = [
@@ -132,20 +131,15 @@ _AGENT_INBOX: Final = _collection("/agent/v0/inboxes/{inbox_id}/api-keys")
 _AGENT_POD: Final = _collection("/agent/v0/pods/{pod_id}/api-keys")
 
 
-class _Keys(Keys):
+class _Keys(Keys[NewApiKey]):
     """The keys of one scope: what all scopes have in common."""
 
     def __init__(
         self, session: Session, collection: _Collection, scope: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(session)
-        self._collection = collection
         self._scope = scope or {}
-
-    @property
-    def scope(self) -> Scope:
-        """Whose keys these are."""
-        return self._session.scope(self._collection.create, self._scope)
+        super().__init__(session, Place(collection.create, self._scope))
+        self._collection = collection
 
     def list(
         self,
@@ -185,14 +179,7 @@ class _Keys(Keys):
         body: dict[str, object] = {"name": name}
         if permissions is not None:
             body["permissions"] = permissions
-        return await self._session.create(
-            self._collection.create,
-            name=name,
-            path=self._scope,
-            json=body,
-            delete=self.delete,
-            timeout=timeout,
-        )
+        return await self._make(name, body, timeout)
 
     def _list(
         self,

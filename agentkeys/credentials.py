@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import attrs
 
-from agentkeys import forks
+from agentkeys import forks, plain
 from agentkeys.errors import (
     AgentKeysError,
     ClientClosedError,
@@ -139,6 +139,11 @@ class Renewable(ABC):
         token = self._token
         return () if token is None else (token.value,)
 
+    @property
+    def last(self) -> Secret | None:
+        """The last token, or None if there is none yet."""
+        return None if self._token is None else self._token.value
+
     def current(self) -> Secret | None:
         """Return the token, or None if there is none yet or it is about to end."""
         token = self._token
@@ -234,20 +239,30 @@ class _Flight:
 _aboard: Final[ContextVar[_Flight | None]] = ContextVar("renewal", default=None)
 
 
-def account_of(credentials: Credentials) -> str:
-    """Say whose *credentials* are: what they call it, what their token says, or the token's digest.
+def names_of(credentials: Credentials) -> tuple[str, ...]:
+    """Return by what names the account of *credentials* is known; none is a secret.
 
-    It is no secret, and tells the attempts of one account from those of another. Empty if there is
-    nothing to go by.
+    That is what they call it themselves, and the subject of their token (RFC 7519, 4.1.2: unique
+    where it was issued). Not its email: nothing says that it is one account's alone. If there is
+    nothing else, it is the digest of the token, by which nobody else is known.
     """
-    named = getattr(credentials, "account", None)
-    if isinstance(named, str):
-        return named
-    token = next(iter(credentials.secrets()), None)
-    if token is None:
-        return ""
+    called = getattr(credentials, "account", None)
+    names = [plain.text(called)] if isinstance(called, str) and called else []
+    token = credentials.last if isinstance(credentials, Renewable) else credentials.current()
+    if isinstance(token, Secret):
+        subject = _subject(token)
+        names += [subject] if subject or names else [name_of(token)]
+    return tuple(name for name in dict.fromkeys(names) if name)
+
+
+def name_of(token: Secret) -> str:
+    """Return the subject of a token, or its digest if it tells none."""
+    return _subject(token) or f"sha256:{_digest(token)}"
+
+
+def _subject(token: Secret) -> str:
     subject = _claims(token).get("sub")
-    return subject if isinstance(subject, str) and subject else f"sha256:{_digest(token)}"
+    return subject if isinstance(subject, str) else ""
 
 
 def checked_token(token: Secret, name: str) -> Secret:

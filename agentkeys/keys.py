@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
+
+from agentkeys.transport.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,13 +18,13 @@ if TYPE_CHECKING:
     from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.session import Session
 
-__all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Record", "Scope", "listed"]
+__all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Place", "Record", "Scope", "listed", "whose"]
 
 IdT_contra = TypeVar("IdT_contra", contravariant=True)
 KeyT_co = TypeVar("KeyT_co", bound="Key[Any]", covariant=True)
 NewKeyT_co = TypeVar("NewKeyT_co", bound="NewKey[Any]", covariant=True)
 IdT_co = TypeVar("IdT_co", covariant=True)
-
+MadeT = TypeVar("MadeT", bound="NewKey[Any]")
 
 T = TypeVar("T")
 
@@ -34,12 +38,48 @@ class Scope:
         base_url: where the service is.
         path: the collection's path below that, percent-encoded.
         account: whose credentials see it: an email, or what a token says, but never a secret.
+        body: what the collection adds to each create, as JSON; empty if that is nothing.
+        also: other names of the same account: it has one under a password, one in its tokens.
     """
 
     service: str
     base_url: str
     path: str
     account: str
+    body: str = ""
+    also: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+    def is_of(self, other: Scope) -> bool:
+        """Whether both are the same place, and are known to be of the same account."""
+        same_place = attrs.evolve(self, account="") == attrs.evolve(other, account="")
+        return same_place and bool(self._names & other._names)
+
+    def named_as(self, other: Scope) -> Scope:
+        """Return it with the names of the account that *other* has, if it is the same account."""
+        names = self._names | other._names
+        if self.account and not self._names & other._names:
+            return self
+        account = self.account or other.account
+        return attrs.evolve(self, account=account, also=tuple(sorted(names - {account})))
+
+    @property
+    def _names(self) -> frozenset[str]:
+        return frozenset({self.account, *self.also} - {""})
+
+
+@attrs.frozen
+class Place(Generic[MadeT]):
+    """Where the keys of a collection are made: all that its creates have in common.
+
+    Attributes:
+        create: the call that makes a key.
+        path: the ids in its path.
+        body: what each create has in its body, beside what is a key's own, like its name.
+    """
+
+    create: Endpoint[MadeT]
+    path: Mapping[str, str | int] = attrs.field(factory=dict)
+    body: Mapping[str, object] = attrs.field(factory=dict)
 
 
 class Record:
@@ -53,11 +93,35 @@ class Record:
         return notebook.table([self], notebook.now())
 
 
-class Keys:
-    """The base of a service's collections of keys: what they all say of themselves."""
+class Keys(ABC, Generic[MadeT]):
+    """The base of a service's collections of keys: what they all say of themselves.
 
-    def __init__(self, session: Session) -> None:
+    A create goes through `_make`, which sends what the place adds. So `scope` tells the keys of two
+    collections apart, whatever it is that their creates differ in.
+    """
+
+    def __init__(self, session: Session, place: Place[MadeT]) -> None:
         self._session = session
+        self._place = place
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys these are."""
+        return self._session.scope(self._place)
+
+    @abstractmethod
+    async def delete(self, key_id: Any, /, *, timeout: float | None = None) -> None:
+        """Delete a key for good."""
+
+    async def _make(self, name: str, own: Mapping[str, object], timeout: float | None) -> MadeT:
+        """Make a key, of which *own* is what its body has beside that of the place."""
+        return await self._session.create(
+            self._place, name=name, json=own, delete=self.delete, timeout=timeout
+        )
+
+    async def log_in(self, timeout: float) -> None:
+        """Get a token if there is none, so that `scope` has all names of the account."""
+        await self._session.log_in(timeout)
 
     @property
     def timeout(self) -> float:
@@ -68,6 +132,13 @@ class Keys:
     def retry(self) -> RetryPolicy:
         """When to try again."""
         return self._session.retry
+
+
+async def whose(keys: KeyCollection[Any, Any, Any], scope: Scope, timeout: float) -> Scope:
+    """Return the *scope* of *keys* with all names of its account, once a token is there."""
+    if isinstance(keys, Keys):
+        await keys.log_in(timeout)
+    return scope.named_as(keys.scope)
 
 
 def listed(new: Any, kind: type[T]) -> T:

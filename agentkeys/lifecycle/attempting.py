@@ -20,6 +20,7 @@ from agentkeys.errors import (
     StoreError,
     UncertainCreateError,
 )
+from agentkeys.keys import whose
 from agentkeys.lifecycle import attempts, disk, recovery, wording
 from agentkeys.lifecycle.attempts import HeldAttempt
 from agentkeys.lifecycle.naming import new_nonce, with_nonce
@@ -146,6 +147,8 @@ class Issuing(Generic[KeyT]):
         # First, for a probe removes what a writer has left who died, and it may be a proof.
         await sweep_own(self._keys, self._scope, self._budget)
         await self._keeping.check()
+        # Before anything is noted: the attempt must be known as this account's own ever after.
+        self._scope = await whose(self._keys, self._scope, self._budget.left())
         before = await self._ids_of_the_name() if self._exact_name else ()
         tried = 0
         while True:

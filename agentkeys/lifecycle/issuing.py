@@ -59,7 +59,7 @@ async def issue(
         UncertainCreateError: whether a key of the exact name was made is not known.
         RequestError: the service refused, or could not be reached. There is no new key, unless
             `applied` says otherwise.
-        ConfigurationError, InvalidArgumentError: nothing was sent.
+        ConfigurationError, InvalidArgumentError: nothing was sent, but for a login.
 
     """
     check.collection(keys, "issue", blocking=False)

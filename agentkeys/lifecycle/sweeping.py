@@ -29,6 +29,10 @@ __all__ = ["Swept", "sweep", "sweep_own"]
 
 logger: Final = logging.getLogger("agentkeys")
 
+_OTHERS: Final = (
+    "was begun with other credentials ({}), and these do not show that they are of the same account"
+)
+
 
 @attrs.frozen
 class Swept:
@@ -83,7 +87,7 @@ async def sweep(
 async def sweep_own(keys: Keys, scope: Scope, budget: Budget) -> None:
     """Sweep the very scope of a key that is about to be issued; what fails can be done later."""
     try:
-        swept = await _swept(keys, scope, lambda found: found == scope, Budget(budget.half()))
+        swept = await _swept(keys, scope, scope.is_of, Budget(budget.half()))
     except AgentKeysError as error:
         logger.debug("the sweep before issuing a key ended early: %s", error)
     else:
@@ -162,7 +166,9 @@ class _Sweeping:
     async def _settle_missing(self, held: HeldAttempt) -> None:
         attempt = held.attempt
         if not self._is_own(held):
-            self._leave(held, f"is of other credentials ({wording.shown(attempt.scope.account)})")
+            why = _OTHERS.format(wording.shown(attempt.scope.account))
+            path = wording.shown(held.path)
+            self._leave(held, why, f"sweep with those, or else delete the file {path}")
         elif attempt.received is not None:
             held.finish()  # it was there, and somebody has deleted it
         elif await self._may_come_late(held):
@@ -203,7 +209,8 @@ class _Sweeping:
 
     def _is_own(self, held: HeldAttempt) -> bool:
         """Whether these credentials see all that the attempt's could."""
-        return held.attempt.scope == self._own
+        # After a login, which may say by what other name the account is known.
+        return held.attempt.scope.is_of(self._own.named_as(self._keys.scope))
 
     def _leave(self, held: HeldAttempt, why: str, advice: str = "") -> None:
         self._unresolved.append(

@@ -76,7 +76,7 @@ class Reader:
         except Exception:  # noqa: BLE001  # it is nested without end
             return BadValue("$", "fewer levels")
 
-    def kind(self, record: type) -> Kind:
+    def kind(self, record: type[Any]) -> Kind:
         """Return how a record is read; made when it is asked for the first time.
 
         Raises:

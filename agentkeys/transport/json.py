@@ -15,10 +15,15 @@ from agentkeys.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["dumps", "loads"]
+__all__ = ["as_text", "dumps", "loads"]
 
 _BOM: Final = b"\xef\xbb\xbf"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def as_text(document: object) -> str:
+    """Write JSON, the same for what is equal; a Secret in it is a TypeError."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def _stdlib_loads(body: bytes) -> Any:

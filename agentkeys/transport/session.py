@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from agentkeys.credentials import account_of, checked_token
+from agentkeys.credentials import checked_token, names_of
 from agentkeys.errors import AgentKeysError, AuthenticationError, ConfigurationError, RequestError
 from agentkeys.keys import Scope
 from agentkeys.secret import Secret, mask, unfit
@@ -23,6 +23,7 @@ from agentkeys.transport.answer import Answer, Loss, read, refused, request_id, 
 from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.endpoint import Endpoint, Request, build
 from agentkeys.transport.http import Http
+from agentkeys.transport.json import as_text
 from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
 from agentkeys.transport.shelter import Shelter, around
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import NewKey
+    from agentkeys.keys import NewKey, Place
     from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.settings import Settings
 
@@ -98,10 +99,9 @@ class Session:
 
     async def create(
         self,
-        endpoint: Endpoint[NewKeyT],
+        place: Place[NewKeyT],
         *,
         name: str,
-        path: Mapping[str, str | int] = _NONE,
         json: Mapping[str, object],
         delete: Callable[[Any], Awaitable[object]],
         timeout: float | None = None,
@@ -113,16 +113,18 @@ class Session:
         known to have worked, a warning on the logger names the key.
 
         Args:
-            endpoint: what to call.
+            place: where the key is made.
             name: what the key is called.
-            path: the ids in its path.
-            json: its body.
+            json: its body, beside what the place adds.
             delete: deletes the key of an id.
             timeout: seconds for all of it; the client's own if None.
 
         """
         seconds = self._seconds(timeout)
-        request = build(endpoint, path, _NONE, json)
+        # What it is read as is looked at first: then no key is made in vain.
+        if place.create.returns is not None:
+            self._settings.service.reader.kind(place.create.returns)
+        request = build(place.create, place.path, _NONE, {**place.body, **json})
         progress = Progress()
         shelter = around()
         if shelter is not None:  # who opened it sees to the key
@@ -161,14 +163,32 @@ class Session:
         """Return the path of an endpoint, percent-encoded, for people: with every secret masked."""
         return mask(build(endpoint, path, _NONE, None).target, self._secrets(None))
 
-    def scope(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> Scope:
-        """Return whose keys an endpoint is about, for these credentials."""
+    def scope(self, place: Place[Any]) -> Scope:
+        """Return whose keys are made at a place, by these credentials."""
+        account, *also = names_of(self._credentials) or ("",)
+        request = build(place.create, place.path, _NONE, place.body or None)
         return Scope(
             service=self._settings.service.name,
             base_url=self._settings.base_url,
-            path=build(endpoint, path, _NONE, None).target,
-            account=account_of(self._credentials),
+            path=request.target,
+            account=account,
+            body="" if request.json is None else as_text(request.json),
+            also=tuple(also),
         )
+
+    async def log_in(self, timeout: float) -> None:
+        """Get a token if there is none.
+
+        Args:
+            timeout: seconds that it may take.
+
+        Raises:
+            RequestError: see `agentkeys.errors`; nothing but a login was sent.
+
+        """
+        if self._credentials.current() is None:
+            end = asyncio.get_running_loop().time() + timeout
+            await self._renew(None, Progress(), end)
 
     async def close(self) -> None:
         """Close the connections, and refuse calls from now on. Closing twice is fine."""

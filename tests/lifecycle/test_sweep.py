@@ -190,8 +190,9 @@ async def test_attempts_of_other_places_are_left_alone(place, state):
 async def test_other_credentials_see_what_they_see(place, state):
     """A key that bears the nonce is deleted; if there is none, that proves nothing."""
     orphan = await place.keys.create("ci~k7f3q2")
-    begun(place, account="somebody else")
-    begun(place, name="ci~aaaaaa", nonce="aaaaaa", account="somebody else")
+    others = {"account": "somebody else", "also": ()}
+    begun(place, **others)
+    begun(place, name="ci~aaaaaa", nonce="aaaaaa", **others)
     aged(state, 10_000)
     swept = await sweep(place.keys)
     assert swept.deleted == (orphan.id,)
