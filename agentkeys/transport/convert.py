@@ -12,12 +12,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from functools import partial
-from types import NoneType, UnionType
+from types import MemberDescriptorType, NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
-    Final,
     Literal,
     NewType,
     TypeVar,
@@ -115,14 +114,15 @@ class _Field:
 
     Attributes:
         name: in the JSON.
-        argument: of the record's constructor.
+        attribute: of the record.
+        argument: of its constructor.
         default: what it is if it is absent.
     """
 
     name: str
+    attribute: str
     argument: str
     default: Any
-    kw_only: bool
     kind: Kind
 
 
@@ -178,7 +178,7 @@ class _Making:
             if field.init:
                 name, kind = self._spell(field.name), self.kind(field.type)
                 alias = field.alias or field.name
-                fields.append(_Field(name, alias, field.default, field.kw_only, kind))
+                fields.append(_Field(name, field.name, alias, field.default, kind))
                 parts.append((name, kind))
         quick = _generated(record, fields) or kinds.usual(exact)
         return Kind("an object", "objects", exact, quick, parts=parts)
@@ -207,23 +207,40 @@ def _generated(record: Any, fields: list[_Field]) -> Callable[[Any], Any] | None
     """Return the quick reader of a record; None if it cannot be generated."""
     if any(getattr(field.default, "takes_self", False) for field in fields):
         return None
-    names: dict[str, Any] = {**kinds.NAMES, "record": record}
-    arguments = [_argument(n, field, names) for n, field in enumerate(fields)]
-    source = _SOURCE.format(", ".join(arguments))
-    # What the source is made of is ours: the fields' names are only in it as literals.
+    names: dict[str, Any] = {**kinds.NAMES, "record": record, "new": object.__new__}
+    values = [_value(n, field, names) for n, field in enumerate(fields)]
+    if _only_sets_slots(record):
+        names |= {
+            f"set_{n}": getattr(record, field.attribute).__set__ for n, field in enumerate(fields)
+        }
+        made = "".join(f"    set_{n}(made, {value})\n" for n, value in enumerate(values))
+        made = f"    made = new(record)\n{made}    return made\n"
+    else:
+        arguments = [f"{field.argument}={it}" for field, it in zip(fields, values, strict=True)]
+        made = f"    return record({', '.join(arguments)})\n"
+    source = f"def read(o):\n    if type(o) is not dict:\n        unusual()\n{made}"
+    # All of it is ours: the names of fields are in it as literals, and no value is.
     exec(compile(source, f"<reader of {record.__name__}>", "exec"), names)  # noqa: S102
     return names["read"]  # type: ignore[no-any-return]  # it is what the source defines
 
 
-_SOURCE: Final = """\
-def read(o):
-    if type(o) is not dict:
-        unusual()
-    return record({})
-"""
+def _only_sets_slots(record: Any) -> bool:
+    """Whether a record's constructor does no more than to set slots, which is quicker without."""
+    more = ("__attrs_init__", "__attrs_pre_init__", "__attrs_post_init__", "_attrs_cached_hash")
+    return (
+        record.__new__ is object.__new__
+        and not any(hasattr(record, name) for name in more)
+        and all(
+            field.init
+            and field.validator is None
+            and field.converter is None
+            and isinstance(getattr(record, field.name, None), MemberDescriptorType)
+            for field in attrs.fields(record)
+        )
+    )
 
 
-def _argument(n: int, field: _Field, names: dict[str, Any]) -> str:
+def _value(n: int, field: _Field, names: dict[str, Any]) -> str:
     """Return the expression that reads a field, and add to *names* what it needs."""
     name = repr(field.name)
     value = f"o[{name}]"
@@ -236,7 +253,7 @@ def _argument(n: int, field: _Field, names: dict[str, Any]) -> str:
         is_factory = isinstance(field.default, attrs.Factory)  # type: ignore[arg-type]  # a class
         names[f"default_{n}"] = field.default.factory if is_factory else field.default
         source = f"default_{n}{'()' * is_factory} if {name} not in o else {source}"
-    return f"{field.argument}={source}" if field.kw_only else source
+    return source
 
 
 def _is_secret(kind: Kind) -> bool:

@@ -238,7 +238,35 @@ def test_defaults_are_those_of_the_record():
         _d: bool = True
         f: int = attrs.field(default=7, kw_only=True)
 
-    for record in (Rich, Plain):
+    @attrs.frozen(slots=False)
+    class WithoutSlots:
+        a: int
+        b: list[int] = attrs.field(factory=list)
+        _d: bool = True
+        f: int = attrs.field(default=7, kw_only=True)
+
+    @attrs.frozen
+    class WithSlots:
+        a: int
+        b: list[int] = attrs.field(factory=list)
+        _d: bool = True
+        f: int = attrs.field(default=7, kw_only=True)
+
+    @attrs.frozen
+    class After(WithSlots):
+        def __attrs_post_init__(self):
+            self.b.append(self.a)
+
+    @attrs.frozen
+    class Own(WithSlots):
+        def __init__(self, a, d=True, f=7):  # it is a record's
+            self.__attrs_init__(a, [a], d, f=f)
+
+    @attrs.frozen(cache_hash=True, eq=True)
+    class Hashed(WithSlots):
+        b: tuple[int, ...] = attrs.field(factory=lambda: tuple(range(3)))
+
+    for record in (Rich, Plain, WithoutSlots, WithSlots, After, Own, Hashed):
         attrs.resolve_types(record, globals(), locals())
         reader = Reader(as_spelt)
         first, second = reader.read(record, {"a": 1}), reader.read(record, {"a": 1})
