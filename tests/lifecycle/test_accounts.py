@@ -21,7 +21,7 @@ from agentkeys.server.faults import CREATES, Reset
 from agentkeys.stores import MemoryStore
 
 pytestmark = pytest.mark.asyncio
-NAME = ("ci~k7f3q9", "k7f3q9")
+NAME = ("ci~k7f3q2", "k7f3q2")
 
 
 @pytest_asyncio.fixture
