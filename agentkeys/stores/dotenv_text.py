@@ -55,6 +55,12 @@ def values(text: Secret, name: str) -> list[Secret]:
     return [Secret(each.value or "") for each in _as_read(text) if each.key == name]
 
 
+def values_in(path: str, name: str) -> list[Secret]:
+    """Return the same of a file, which python-dotenv reads."""
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123
+        return [Secret(each.value or "") for each in parse_stream(file) if each.key == name]
+
+
 def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:
     """Return *text* with *name* set to *value*, or None if it would be read otherwise."""
     if "\0" in value.reveal():  # no environment variable can hold it
@@ -145,7 +151,7 @@ def _meant(name: str, literal: Secret) -> Secret:
 
 def _as_read(text: Secret) -> Iterator[Binding]:
     """Return what a program reads, which opens the file as text."""
-    return parse_stream(io.StringIO(_universal(text.reveal()[len(_bom(text)) :])))
+    return parse_stream(io.StringIO(_universal(text.reveal())))
 
 
 def _bom(text: Secret) -> str:

@@ -381,7 +381,7 @@ def test_a_tracked_file_can_be_permitted(repository):
     assert (repository / ".env").read_text() == f"A=1\n{NAME}=agk_live_a_new_key\nB=b\n"
 
 
-def test_git_is_asked_for_this_file_alone(repository, monkeypatch):
+def test_this_file_alone_is_looked_up(repository, monkeypatch):
     """Its name is no pattern, and the environment's repository is not the one that counts."""
     write(DotenvStore(repository / "[.]env", NAME))
     monkeypatch.setenv("GIT_DIR", str(repository / "nowhere"))
@@ -389,10 +389,12 @@ def test_git_is_asked_for_this_file_alone(repository, monkeypatch):
         write(DotenvStore(repository / ".env", NAME))
 
 
-def test_without_git_nothing_is_tracked(repository, monkeypatch):
-    """Who has no git makes no commit."""
+def test_what_git_tracks_is_refused_where_there_is_no_git(repository, monkeypatch):
+    """As in a container: the commit is made elsewhere."""
     monkeypatch.setenv("PATH", str(repository))
-    write(DotenvStore(repository / ".env", NAME))
+    with pytest.raises(StoreError, match="git tracks it"):
+        write(DotenvStore(repository / ".env", NAME))
+    write(DotenvStore(repository / "[.]env", NAME))
 
 
 def test_a_git_that_cannot_tell_is_no_permission(repository):
