@@ -213,6 +213,11 @@ FULL = """
 """
 READ_ONLY = "printf A=1 >disk/env && mount --bind disk disk && mount -o remount,bind,ro disk"
 BY_ITSELF = "printf A=1 >disk/env && printf B=2 >real && mount --bind real disk/env"
+# A tab, a line end, a backslash, a space and a # stand in the list of mounts as numbers.
+ODD = r"""
+    odd="$(printf 'a\tb\nc\\d\\040 #e')" && mkdir "disk/$odd" && printf A=1 >"disk/$odd/env" &&
+    printf B=2 >real && mount --bind real "disk/$odd/env" && ln -s "$odd/env" disk/env
+"""
 
 
 @pytest.mark.parametrize(
