@@ -9,6 +9,7 @@ import stat
 import subprocess
 
 import pytest
+from dotenv import dotenv_values
 from programs import Program
 
 from agentkeys import Secret, StoreError
@@ -46,6 +47,28 @@ def test_a_whole_file_keeps_its_bytes(file, store):
     file.write_bytes(before)
     write(store)
     assert file.read_bytes() == before.replace(b"KEY=", b"KEY=agk_live_a_new_key")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf%s=old\nB=2\n" % NAME.encode(),
+        b"\xef\xbb\xbf\r\nA=1\r\n%s=old\r\n" % NAME.encode(),
+        b"\xef\xbb\xbfexport %s='old' # x" % NAME.encode(),
+    ],
+    ids=["alone", "before the entry", "before another", "before export"],
+)
+def test_python_dotenv_reads_what_was_written_behind_a_byte_order_mark(file, store, before):
+    """Under its name, and no other: an editor may have put the mark there."""
+    file.write_bytes(before)
+    asyncio.run(store.probe())
+    write(store)
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert dotenv_values(file)[NAME] == KEY.reveal()
+    assert asyncio.run(store.read()).secret == KEY
+    asyncio.run(store.remove())
+    assert NAME not in dotenv_values(file)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
