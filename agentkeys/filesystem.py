@@ -155,23 +155,26 @@ def try_lock(path: str) -> int | None:
     """Return the descriptor of a lock that is held now, or None if another one holds it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except (PermissionError, IsADirectoryError) as error:
-        refusal = _refused_lock(path, error)
+    except OSError as error:
+        failure = error
     else:
         return _locked(path, descriptor)
-    raise refusal
+    raise _refused_lock(path, failure)
 
 
 def _refused_lock(path: str, error: OSError) -> OSError:
     """Return an error that names the file of a lock, if it is the file that is in the way."""
     try:
-        owner = os.lstat(path).st_uid
+        status = os.lstat(path)
     except OSError:
         return error
+    if error.errno not in {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO}:
+        return error
+    check_planted(path, status)
+    owner = "root" if status.st_uid == 0 else f"uid {status.st_uid}"
     return RefusedError(
-        f"{path}, the file of a lock, cannot be opened: it belongs to"
-        f" {'root' if owner == 0 else f'uid {owner}'}, perhaps from a program that was killed."
-        " If no such program is at work, remove the file"
+        f"{path}, the file of a lock, cannot be opened: it belongs to {owner}, perhaps from a"
+        " program that was killed. If no such program is at work, remove the file"
     )
 
 
@@ -197,7 +200,9 @@ def _locked(path: str, descriptor: int) -> int | None:
 
 def _leave_to_owner_of_folder(path: str, descriptor: int) -> None:
     """Let the owner of a folder open the lock that root would leave there if it were killed."""
-    if os.geteuid() == 0:
+    status = os.fstat(descriptor)
+    # Made by us a moment ago: not a file of root's to which somebody has made a hard link.
+    if os.geteuid() == status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
         owner = os.stat(os.path.dirname(path)).st_uid  # noqa: PTH116, PTH120
         with contextlib.suppress(OSError):
             os.fchown(descriptor, owner, -1)

@@ -14,6 +14,8 @@ from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret,
 from agentkeys.stores.threads import Turn, in_thread
 
 try:
+    import fcntl  # noqa: F401  # locks need it
+
     from agentkeys.stores import dotenv_file, dotenv_text, git
 except ModuleNotFoundError as missing:
     if missing.name == "fcntl":
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from agentkeys.secret import Secret
     from agentkeys.stores.contract import Expected, Version
-    from agentkeys.stores.dotenv_file import OnDisk
+    from agentkeys.stores.dotenv_file import OnDisk, Prepared
 
     T = TypeVar("T")
 
@@ -169,9 +171,9 @@ class DotenvStore:
             if text != found.text:
                 if secret is not None:
                     self._warn_if_exposed(path)
-                with dotenv_file.prepared(path, text, found.status) as temporary:
-                    self._check_read_back(temporary, secret)
-                    dotenv_file.put(temporary, path)
+                with dotenv_file.prepared(path, text, found.status) as following:
+                    self._check_read_back(following, secret)
+                    following.put(path)
         return Stored.of(secret).version
 
     def _edited(self, found: OnDisk, secret: Secret | None) -> Secret:
@@ -186,9 +188,11 @@ class DotenvStore:
             " closed, or a secret with '${' or a NUL): it was left as it is",
         )
 
-    def _check_read_back(self, temporary: str, secret: Secret | None) -> None:
+    def _check_read_back(self, following: Prepared, secret: Secret | None) -> None:
         """Read a file before it is put in its place, as a program does that uses python-dotenv."""
-        if dotenv_text.values_in(temporary, self._name) != ([] if secret is None else [secret]):
+        with following.opened() as file:
+            found = dotenv_text.values_in(file, self._name)
+        if found != ([] if secret is None else [secret]):
             raise self._error(
                 "cannot set",
                 "python-dotenv reads something else than what was written: the file was left as it"

@@ -22,6 +22,7 @@ from agentkeys.secret import Secret
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
+    from typing import TextIO
 
 # Beside the file: the lock of the one who writes, and the folder of the next content while it is
 # written. Their names are fixed, so that whoever comes next finds and removes what a killed process
@@ -67,33 +68,49 @@ def check_replaceable(path: str) -> None:
             )
 
 
+@attrs.frozen
+class Prepared:
+    """A file that is about to take the place of another.
+
+    Args:
+        folder: the descriptor of its folder, which nobody can exchange for another.
+        name: its name in it.
+        status: its status; it keeps its device and inode when it is put in its place.
+
+    """
+
+    folder: int
+    name: str
+    status: os.stat_result
+
+    def opened(self) -> TextIO:
+        """Open it as a program does that reads it."""
+        descriptor = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.folder)
+        return open(descriptor, encoding="utf-8")  # noqa: PTH123
+
+    def put(self, path: str) -> None:
+        """Put it in its place, for good."""
+        os.replace(self.name, path, src_dir_fd=self.folder)
+        filesystem.sync_folder(os.path.dirname(path))  # noqa: PTH120
+
+
 @contextlib.contextmanager
-def prepared(path: str, text: Secret, status: os.stat_result | None) -> Iterator[str]:
+def prepared(path: str, text: Secret, status: os.stat_result | None) -> Iterator[Prepared]:
     """Write what is to take the place of a file, beside it; the lock must be held.
 
-    What is not put there by `put` is removed.
+    If it is not put in its place, it is removed.
     """
-    with _next(path) as temporary:
-        with open(_created(temporary, status), "wb") as file:
-            file.write(text.reveal().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-
-
-def put(temporary: str, path: str) -> None:
-    """Put a prepared file in its place, for good."""
-    os.replace(temporary, path)  # noqa: PTH105
-    filesystem.sync_folder(os.path.dirname(path))  # noqa: PTH120
+    with _next(path) as folder:
+        yield _written(folder, path, text, status, sync=True)
 
 
 def rehearse(path: str, size: int, status: os.stat_result | None) -> None:
-    """Prepare a file with *size* bytes that are no secret, and do not put it there."""
-    filler = b"#" * size
-    with _next(path) as temporary:
-        with open(_created(temporary, status), "wb") as file:
-            file.write(filler)
-        if Path(temporary).read_bytes() != filler:
+    """Prepare a file with *size* bytes that are no secret, and do not put it in its place."""
+    filler = "#" * size
+    with _next(path) as folder:
+        with _written(folder, path, Secret(filler), status, sync=False).opened() as file:
+            is_kept = file.read() == filler
+        if not is_kept:
             raise OSError(errno.EIO, "what was written is not what is read")
 
 
@@ -123,24 +140,47 @@ def tidy(path: str) -> None:
                     filesystem.unlock(path + _LOCK, descriptor)
 
 
+def _written(
+    folder: int, path: str, text: Secret, status: os.stat_result | None, *, sync: bool
+) -> Prepared:
+    name = os.path.basename(path)  # noqa: PTH119
+    with open(_created(folder, name, status), "wb") as file:
+        file.write(text.reveal().encode())
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+        return Prepared(folder, name, os.fstat(file.fileno()))
+
+
 @contextlib.contextmanager
-def _next(path: str) -> Iterator[str]:
+def _next(path: str) -> Iterator[int]:
     _remove_next(path)
     try:
-        _make_folder(path + _NEXT)
-        yield next_of(path)
+        folder = _made_folder(path + _NEXT)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
     finally:
         _remove_next(path)
 
 
-def _make_folder(path: str) -> None:
-    """Make a folder for ourselves alone, which git ignores whatever the repository's rules are."""
-    folder = Path(path)
-    folder.mkdir(mode=0o700)
-    folder.chmod(0o700)  # whatever the umask is
-    if os.geteuid() == 0:  # or what root leaves, if it is killed, its owner could not remove
-        os.chown(path, folder.parent.stat().st_uid, -1)
-    (folder / ".gitignore").write_text("*\n")
+def _made_folder(path: str) -> int:
+    """Make and open a folder for ourselves alone, which git ignores whatever its rules are."""
+    os.mkdir(path, 0o700)  # noqa: PTH102
+    if os.geteuid() != 0:  # whatever the umask is; root needs no mode, and must follow no link
+        os.chmod(path, 0o700)  # noqa: PTH101
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(folder, 0o700)
+        with open(_created(folder, ".gitignore", None), "wb") as file:
+            file.write(b"*\n")
+        if os.geteuid() == 0:  # or what root leaves, if it is killed, its owner could not remove
+            os.fchown(folder, os.stat(os.path.dirname(path)).st_uid, -1)  # noqa: PTH116, PTH120
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
 
 
 def _remove_next(path: str) -> None:
@@ -159,9 +199,10 @@ def _remove_next(path: str) -> None:
         shutil.rmtree(folder)
 
 
-def _created(path: str, status: os.stat_result | None) -> int:
+def _created(folder: int, name: str, status: os.stat_result | None) -> int:
     """Create a file that nobody can read who could not read the one before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OURS_ALONE)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    descriptor = os.open(name, flags, _OURS_ALONE, dir_fd=folder)
     try:
         if status is not None:
             _give_to_owner(descriptor, status)

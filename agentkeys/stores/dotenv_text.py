@@ -18,6 +18,7 @@ from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
     from dotenv.parser import Binding
 
@@ -55,10 +56,9 @@ def values(text: Secret, name: str) -> list[Secret]:
     return [Secret(each.value or "") for each in _as_read(text) if each.key == name]
 
 
-def values_in(path: str, name: str) -> list[Secret]:
-    """Return the same of a file, which python-dotenv reads."""
-    with open(path, encoding="utf-8") as file:  # noqa: PTH123
-        return [Secret(each.value or "") for each in parse_stream(file) if each.key == name]
+def values_in(file: TextIO, name: str) -> list[Secret]:
+    """Return the same of an open file, as python-dotenv reads it."""
+    return [Secret(each.value or "") for each in parse_stream(file) if each.key == name]
 
 
 def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:

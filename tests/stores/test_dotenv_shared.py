@@ -61,6 +61,12 @@ def a_lock(folder, _):
     return folder / ".env"
 
 
+def a_link_for_the_lock(folder, target):
+    (folder / ".env.agentkeys-lock").symlink_to(target)
+    give(folder / ".env.agentkeys-lock")
+    return folder / ".env"
+
+
 def the_next_content(folder, _):
     (folder / ".env.agentkeys-next").mkdir()
     give(folder / ".env.agentkeys-next")
@@ -83,6 +89,7 @@ def a_link_for_the_next_content(folder, target):
         a_folder,
         a_link_behind_a_link,
         a_lock,
+        a_link_for_the_lock,
         the_next_content,
         a_link_for_the_next_content,
     ],
@@ -172,3 +179,62 @@ def test_what_root_leaves_when_it_is_killed_blocks_no_user(users_folder, event):
     killed_at(event, users_folder / ".env")
     assert list(users_folder.iterdir())
     assert as_user(users_folder / ".env") == [".env"]
+
+
+@AS_ROOT
+def test_root_gives_nobody_a_file_that_a_link_leads_to(users_folder, tmp_path):
+    """The owner of the folder makes the lock a hard link to a file of root's, or a link."""
+    secret = users_folder.parent / "roots"
+    secret.write_text("")
+    lock = users_folder / ".env.agentkeys-lock"
+    lock.hardlink_to(secret)
+    asyncio.run(DotenvStore(users_folder / ".env", NAME).write(KEY))
+    assert secret.stat().st_uid == 0
+    lock.symlink_to(secret)
+    assert f"{lock}, the file of a lock, cannot be opened" in refused(users_folder / ".env")
+    assert secret.stat().st_uid == 0
+
+
+# What the owner of a folder does while root writes there: at each step, links are in the way.
+EXCHANGED = """
+    import asyncio, os, sys
+    from agentkeys import Secret, StoreError
+    from agentkeys.stores import DotenvStore
+
+    path, target, event_name, number = *sys.argv[1:4], int(sys.argv[4])
+    folder = path + ".agentkeys-next"
+
+    def exchange(event, args):
+        global number
+        if event == event_name and os.path.isdir(folder) and not os.path.islink(folder):
+            number -= 1
+            if number == 0:
+                os.rename(folder, folder + "-moved")
+                os.symlink(target, folder)
+
+    store = DotenvStore(path, "BOT_KEY")
+    sys.addaudithook(exchange)
+    try:
+        asyncio.run(store.write(Secret("new")))
+    except StoreError:
+        pass
+    print("done")
+"""
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("event", "number"), [("open", 1), ("os.chmod", 1), ("open", 2), ("os.chown", 1), ("open", 3)]
+)
+def test_root_writes_into_no_folder_that_takes_the_place_of_its_own(users_folder, event, number):
+    """Nothing is made there, given away, or made readable."""
+    target = users_folder.parent / "target"
+    target.mkdir(mode=0o750)
+    program = Program(EXCHANGED, str(users_folder / ".env"), str(target), event, str(number))
+    try:
+        assert program.end().out == ["done"]
+    finally:
+        program.kill()
+    assert (users_folder / ".env.agentkeys-next-moved").exists()
+    assert list(target.iterdir()) == []
+    assert (target.stat().st_uid, target.stat().st_mode & 0o777) == (0, 0o750)
