@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each layer may import those before it, and itself.
 LAYERS = [
-    {"errors", "forks", "home", "notebook", "plain", "secret"},
+    {"errors", "filesystem", "forks", "home", "notebook", "plain", "secret"},
     {"credentials", "paging", "stores"},
     {"transport", "keys"},
     {"agentity", "agentry", "lifecycle"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import enum
 import errno
 import os
 import shlex
@@ -47,10 +48,24 @@ _TELLING: Final = 6
 """Characters of a secret in a row that a text may not hold to be shown."""
 
 
-class _Ended(NamedTuple):
-    """How a program ended: its exit code, None if it was killed, and what it said."""
+_NOT_FOR_PROGRAMS: Final = ("AGENTITY_", "AGENTRY_")
+"""What the names of variables begin with that hold our own credentials."""
 
-    code: int | None
+
+class _NoCode(enum.Enum):
+    """Why a program has no exit code."""
+
+    KILLED = "it did not end in time and was killed"
+    UNKNOWN = (
+        "how it ended cannot be known, for this process ignores SIGCHLD, or something else in it"
+        " waits for all child processes"
+    )
+
+
+class _Ended(NamedTuple):
+    """How a program ended: its exit code, or why there is none; and what it said."""
+
+    code: int | _NoCode
     said: Secret
 
 
@@ -58,8 +73,9 @@ class CommandStore:
     """A secret that a program of yours keeps: ``gh secret set``, ``kubectl``, ``op``, ``vault``.
 
     The program gets the secret on its standard input, without a line end, and never as an argument
-    or in its environment. It runs without a shell and without a terminal. It has kept the secret if
-    it has read it and ends with 0. What it prints is not shown. If it fails, its last line on the
+    or in its environment. It runs without a shell and without a terminal, and with your environment
+    but for ``AGENTITY_*`` and ``AGENTRY_*``. It has kept the secret if it has read it and ends with
+    0. What it prints is not shown. If it fails, its last line on the
     standard error is, unless there is a piece of the secret in what it said.
 
     The store is write-only: what the program keeps cannot be read, compared or removed.
@@ -131,7 +147,7 @@ class CommandStore:
                 reason = _failure(ended, unread=_unread(pipe))
         except OSError as error:
             reason = f"it cannot be run: {error.strerror or type(error).__name__}"
-            ended = _Ended(None, Secret(""))
+            ended = _Ended(0, Secret(""))
         if reason:
             raise self._error(f"{reason}{_shown(ended.said, secret)}")
 
@@ -143,6 +159,7 @@ class CommandStore:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=_environment(),
         ) as process:
             return _awaited(process, stop)
 
@@ -180,12 +197,34 @@ def _awaited(process: subprocess.Popen[bytes], stop: threading.Event) -> _Ended:
     stderr = cast("IO[bytes]", process.stderr)
     os.set_blocking(stderr.fileno(), False)
     said = Secret("")
-    while process.poll() is None:
+    while (code := _exit_code(process)) is None:
         said = _heard(said, stderr)
         if stop.wait(_PAUSE):
-            os.killpg(process.pid, signal.SIGKILL)
-            return _Ended(None, said)
-    return _Ended(process.returncode, _heard(said, stderr))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return _Ended(_NoCode.KILLED, said)
+    return _Ended(code, _heard(said, stderr))
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | _NoCode | None:
+    """Return how a program ended, or None if it has not.
+
+    `Popen.poll` says 0 when the system no longer knows.
+    """
+    try:
+        pid, status = os.waitpid(process.pid, os.WNOHANG)
+    except ChildProcessError:
+        process.returncode = 0  # nobody is to wait for it: its number may be another's by now
+        return _NoCode.UNKNOWN
+    if pid == 0:
+        return None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode
+
+
+def _environment() -> dict[str, str]:
+    """Return what a program gets: all that the user has set, but for our credentials."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_PROGRAMS)}
 
 
 def _heard(said: Secret, stderr: IO[bytes]) -> Secret:
@@ -198,8 +237,8 @@ def _heard(said: Secret, stderr: IO[bytes]) -> Secret:
 
 def _failure(ended: _Ended, *, unread: int) -> str:
     """Return what is wrong with how a program ended, or nothing."""
-    if ended.code is None:
-        return f"it did not end in time and was killed{_UNKNOWN}"
+    if isinstance(ended.code, _NoCode):
+        return f"{ended.code.value}{_UNKNOWN}"
     if ended.code:
         how = f"with {ended.code}" if ended.code > 0 else f"by signal {-ended.code}"
         return f"it ended {how}{_UNKNOWN}"

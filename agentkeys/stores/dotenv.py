@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from agentkeys import home, plain
+from agentkeys import filesystem, home, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
-from agentkeys.stores import git
 from agentkeys.stores.contract import ANY, Found, Stored, check_expected, check_secret, check_text
-from agentkeys.stores.threads import in_thread
+from agentkeys.stores.threads import Turn, in_thread
 
 try:
-    from agentkeys.stores import dotenv_file, dotenv_text
+    import fcntl  # noqa: F401  # locks need it
+
+    from agentkeys.stores import dotenv_file, dotenv_text, git
 except ModuleNotFoundError as missing:
     if missing.name == "fcntl":
         raise ConfigurationError("the dotenv store needs Linux, macOS or another POSIX") from None
@@ -30,11 +32,17 @@ if TYPE_CHECKING:
 
     from agentkeys.secret import Secret
     from agentkeys.stores.contract import Expected, Version
-    from agentkeys.stores.dotenv_file import OnDisk
+    from agentkeys.stores.dotenv_file import OnDisk, Prepared
 
     T = TypeVar("T")
 
 __all__ = ["DotenvStore"]
+
+logger: Final = logging.getLogger("agentkeys")
+
+_turn: Final = Turn()
+_looked_at: Final[set[str]] = set()
+"""Files of which it is known whether to warn of them."""
 
 ALLOW_TRACKED: Final = "?allow_tracked"
 """What an address ends in whose file may be tracked by git."""
@@ -148,7 +156,7 @@ class DotenvStore:
                 return work(stop)
             except OSError as error:
                 reason = _reason(error)
-            except dotenv_file.LockedError:
+            except filesystem.LockedError:
                 reason = "another process is writing to it: try again"
             raise self._error(failed, reason)
 
@@ -156,13 +164,14 @@ class DotenvStore:
 
     def _probe(self, stop: threading.Event) -> None:
         path = self._writable_path()
+        self._warn_if_exposed(path)
         with dotenv_file.locked(path, stop):
             found = dotenv_file.read(path)
             self._stored(found)
             dotenv_file.rehearse(path, len(found.text.reveal().encode()) + _ROOM, found.status)
 
     def _read(self, _: threading.Event) -> Stored:
-        path = os.path.realpath(self._path)
+        path = filesystem.resolved(self._path)
         dotenv_file.tidy(path)
         return self._stored(dotenv_file.read(path))
 
@@ -179,15 +188,17 @@ class DotenvStore:
             check_expected(expected, self._stored(found).version, self.describe())
             text = self._edited(found, secret)
             if text != found.text or note is not None:
-                with dotenv_file.prepared(path, text, found.status) as temporary:
+                if secret is not None:
+                    self._warn_if_exposed(path)
+                with dotenv_file.prepared(path, text, found.status) as following:
+                    self._check_read_back(following, secret)
                     if note is not None:
-                        note(Found(path, dotenv_file.marks(found.status, temporary)))
-                    dotenv_file.put(temporary, path)
-                self._check_kept(path, secret)
+                        note(Found(path, dotenv_file.marks(found.status, following)))
+                    following.put(path)
         return Stored.of(secret).version
 
     def _is_as_found(self, found: Found, stop: threading.Event) -> bool:
-        path = os.path.realpath(self._path)
+        path = filesystem.resolved(self._path)
         # A writer that is still at work is waited for.
         with dotenv_file.locked(path, stop):
             return dotenv_file.is_untouched(path, found.state)
@@ -204,9 +215,16 @@ class DotenvStore:
             " closed, or a secret with '${' or a NUL): it was left as it is",
         )
 
-    def _check_kept(self, path: str, secret: Secret | None) -> None:
-        if self._stored(dotenv_file.read(path)).secret != secret:
-            raise self._error("cannot set", "something else than what was written is read back")
+    def _check_read_back(self, following: Prepared, secret: Secret | None) -> None:
+        """Read a file before it is put in its place, as a program does that uses python-dotenv."""
+        with following.opened() as file:
+            found = dotenv_text.values_in(file, self._name)
+        if found != ([] if secret is None else [secret]):
+            raise self._error(
+                "cannot set",
+                "python-dotenv reads something else than what was written: the file was left as it"
+                " is. Install the newest python-dotenv",
+            )
 
     def _stored(self, found: OnDisk) -> Stored:
         values = dotenv_text.values(found.text, self._name)
@@ -215,11 +233,36 @@ class DotenvStore:
         return Stored.of(values[0] if values else None)
 
     def _writable_path(self) -> str:
-        path = os.path.realpath(self._path)
-        objection = None if self._allow_tracked else git.objection(path)
-        if objection:
-            raise self._error("cannot keep a secret in", f"{objection}: {_ALLOW}")
+        path = filesystem.resolved(self._path)
+        if not self._allow_tracked:
+            temporary = dotenv_file.next_of(path)
+            self._check_untracked(git.tracked(path), "it")
+            self._check_untracked(git.tracked(temporary, beside=path), temporary)
+        dotenv_file.check_replaceable(path)
         return path
+
+    def _check_untracked(self, found: git.Tracking, which: str) -> None:
+        if isinstance(found, git.CouldNotLook):
+            objection = f"git could not say whether it tracks {which}: {found.reason}. Or"
+        elif found is git.Tracked.YES:
+            objection = f"git tracks {which}, so the secret would end up in a commit:"
+        else:
+            return
+        raise self._error("cannot keep a secret in", f"{objection} {_ALLOW}")
+
+    def _warn_if_exposed(self, path: str) -> None:
+        """Warn, once in a process, of a file that nothing keeps out of the next commit."""
+        with _turn.lock:
+            if self._allow_tracked or path in _looked_at:
+                return
+            _looked_at.add(path)
+        if git.is_exposed(path):
+            logger.warning(
+                "git neither tracks nor ignores %r, so the secret in it would end up in a commit"
+                " after `git add .`: add a line %r to .gitignore",
+                path,
+                os.path.basename(path),  # noqa: PTH119
+            )
 
     def _error(self, failed: str, reason: str) -> StoreError:
         return StoreError(f"{failed} {self.describe()}: {reason}", store=self.describe())
@@ -229,6 +272,8 @@ _ALLOW: Final = f"use a file that .gitignore names; allow_tracked=True ({ALLOW_T
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, filesystem.RefusedError):
+        return str(error.strerror)
     return _REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
 
 

@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
+import shlex
+import shutil
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from agentkeys import filesystem
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
+    from typing import TextIO
 
-# Beside the file: the lock of the one who writes, and the next content while it is written. Their
-# names are fixed, so that whoever comes next finds and removes what a killed process has left.
+# Beside the file: the lock of the one who writes, and the folder of the next content while it is
+# written. Their names are fixed, so that whoever comes next finds and removes what a killed process
+# has left.
 _LOCK: Final = ".agentkeys-lock"
 _NEXT: Final = ".agentkeys-next"
 _OURS_ALONE: Final = 0o600
-_PAUSE: Final = 0.01
-"""Seconds between two looks at whether a lock is free."""
-
-
-class LockedError(Exception):
-    """Another writer holds the lock, and the time is up."""
 
 
 @attrs.frozen
@@ -43,46 +41,96 @@ class OnDisk:
 
 
 def read(path: str) -> OnDisk:
-    """Read a file, which need not be there, but its folder must."""
+    """Read a file, which need not be there, but its folder must. It is given without links."""
     try:
-        # Not blocking: at a named pipe somebody would have to write before it could be opened.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = filesystem.opened(path, follow=False)
     except FileNotFoundError:
         if not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
             raise  # e.g. a disk that is not mounted: it may be there all the same
         return OnDisk(Secret(""), None)
     with open(descriptor, "rb") as file:  # noqa: PTH123  # a Path cannot open a descriptor
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
+        filesystem.check_planted(path, status)
         with contextlib.suppress(UnicodeDecodeError):  # it holds what it could not decode
             return OnDisk(Secret(file.read().decode()), status)
     raise OSError(errno.EILSEQ, "it is not UTF-8")
 
 
+def check_replaceable(path: str) -> None:
+    """Raise `OSError` if the system lets nobody replace a file, before anything is done to it."""
+    if filesystem.is_mounted(path):
+        raise OSError(errno.EBUSY, "it is mounted by itself")
+    folder = os.path.dirname(path)  # noqa: PTH120
+    for each in (folder, path) if os.path.lexists(path) else (folder,):
+        if filesystem.is_protected(each):
+            raise filesystem.RefusedError(
+                f"{each} is protected (chattr +i or +a): run chattr -i -a {shlex.quote(each)}"
+            )
+
+
+@attrs.frozen
+class Prepared:
+    """A file that is about to take the place of another.
+
+    Args:
+        folder: the descriptor of its folder, which nobody can exchange for another.
+        name: its name in it.
+        status: its status; it keeps its device and inode when it is put in its place.
+
+    """
+
+    folder: int
+    name: str
+    status: os.stat_result
+
+    def opened(self) -> TextIO:
+        """Open it as a program does that reads it."""
+        descriptor = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.folder)
+        return open(descriptor, encoding="utf-8")  # noqa: PTH123
+
+    def put(self, path: str) -> None:
+        """Put it in its place, for good."""
+        os.replace(self.name, path, src_dir_fd=self.folder)
+        filesystem.sync_folder(os.path.dirname(path))  # noqa: PTH120
+
+
 @contextlib.contextmanager
-def prepared(path: str, text: Secret, status: os.stat_result | None) -> Iterator[str]:
+def prepared(path: str, text: Secret, status: os.stat_result | None) -> Iterator[Prepared]:
     """Write what is to take the place of a file, beside it; the lock must be held.
 
-    What is not put there by `put` is removed.
+    If it is not put in its place, it is removed.
     """
-    with _next(path) as temporary:
-        with open(_created(temporary, status), "wb") as file:
-            file.write(text.reveal().encode())
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
+    with _next(path) as folder:
+        yield _written(folder, path, text, status, sync=True)
 
 
-def put(temporary: str, path: str) -> None:
-    """Put a prepared file in its place, for good."""
-    os.replace(temporary, path)  # noqa: PTH105
-    _sync(os.path.dirname(path))  # noqa: PTH120
+def rehearse(path: str, size: int, status: os.stat_result | None) -> None:
+    """Prepare a file with *size* bytes that are no secret, and do not put it in its place."""
+    filler = "#" * size
+    with _next(path) as folder:
+        with _written(folder, path, Secret(filler), status, sync=False).opened() as file:
+            is_kept = file.read() == filler
+        if not is_kept:
+            raise OSError(errno.EIO, "what was written is not what is read")
 
 
-def marks(status: os.stat_result | None, temporary: str) -> str:
+def next_of(path: str) -> str:
+    """Return where the next content of a file is written.
+
+    It has the file's own name, so that a pattern of a .gitignore that names the file names it too:
+    ``.env`` and ``*.env`` do, and ``.env*`` and ``.env.*`` name the folder.
+    """
+    return os.path.join(path + _NEXT, os.path.basename(path))  # noqa: PTH118, PTH119
+
+
+def locked(path: str, stop: threading.Event) -> contextlib.AbstractContextManager[None]:
+    """Be the only one who writes a file, among all processes and threads that ask for it."""
+    return filesystem.locked(path + _LOCK, stop)
+
+
+def marks(status: os.stat_result | None, following: Prepared) -> str:
     """Return what tells a file, and the prepared one, from all that will be at their paths."""
-    return f"{_mark(status)} {_mark(os.lstat(temporary))}"
+    return f"{_mark(status)} {_mark(following.status)}"
 
 
 def is_untouched(path: str, noted: str) -> bool:
@@ -98,48 +146,16 @@ def is_untouched(path: str, noted: str) -> bool:
     return _mark_at(path) == before or _mark_at(next_of(path)) == prepared
 
 
-def next_of(path: str) -> str:
-    """Return where the next content of a file is written."""
-    return path + _NEXT
-
-
-def rehearse(path: str, size: int, status: os.stat_result | None) -> None:
-    """Prepare a file with *size* bytes that are no secret, and do not put it in place."""
-    if _is_mounted(path):
-        raise OSError(errno.EBUSY, "it is mounted by itself")
-    filler = b"#" * size
-    with _next(path) as temporary:
-        with open(_created(temporary, status), "wb") as file:
-            file.write(filler)
-        if Path(temporary).read_bytes() != filler:
-            raise OSError(errno.EIO, "what was written is not what is read")
-
-
-@contextlib.contextmanager
-def locked(path: str, stop: threading.Event) -> Iterator[None]:
-    """Be the only one who writes a file, among all processes and threads that ask for it.
-
-    Raises:
-        LockedError: it was told to stop before the lock was free.
-
-    """
-    while (descriptor := _lock(path)) is None:
-        if stop.wait(_PAUSE):
-            raise LockedError
-    try:
-        yield
-    finally:
-        _unlock(path, descriptor)
-
-
 def tidy(path: str) -> None:
     """Remove what a killed writer has left, if there is anything and no other is at work."""
     if os.path.lexists(path + _NEXT):
         with contextlib.suppress(OSError):
-            descriptor = _lock(path)
+            descriptor = filesystem.try_lock(path + _LOCK)
             if descriptor is not None:
-                Path(path + _NEXT).unlink(missing_ok=True)
-                _unlock(path, descriptor)
+                try:
+                    _remove_next(path)
+                finally:
+                    filesystem.unlock(path + _LOCK, descriptor)
 
 
 def _mark(status: os.stat_result | None) -> str:
@@ -154,52 +170,69 @@ def _mark_at(path: str) -> str | None:
         return None
 
 
-def _lock(path: str) -> int | None:
-    descriptor = os.open(path + _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _OURS_ALONE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The one before may have removed the file after we had opened it.
-        if os.path.samestat(os.fstat(descriptor), os.lstat(path + _LOCK)):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
-
-
-def _unlock(path: str, descriptor: int) -> None:
-    # Removed while it is held, and so by nobody but its holder.
-    Path(path + _LOCK).unlink(missing_ok=True)
-    fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked child may have the descriptor open
-    os.close(descriptor)
-
-
-def _is_mounted(path: str) -> bool:
-    """Tell whether a file is a mount of its own, as containers have them: none can replace it."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
-    except OSError:  # not Linux
-        return False
-    written = path.replace(" ", r"\040")
-    return any(mount.split(" ")[4] == written for mount in mounts.splitlines())
+def _written(
+    folder: int, path: str, text: Secret, status: os.stat_result | None, *, sync: bool
+) -> Prepared:
+    name = os.path.basename(path)  # noqa: PTH119
+    with open(_created(folder, name, status), "wb") as file:
+        file.write(text.reveal().encode())
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+        return Prepared(folder, name, os.fstat(file.fileno()))
 
 
 @contextlib.contextmanager
-def _next(path: str) -> Iterator[str]:
-    temporary = Path(next_of(path))
-    temporary.unlink(missing_ok=True)
+def _next(path: str) -> Iterator[int]:
+    _remove_next(path)
     try:
-        yield str(temporary)
+        folder = _made_folder(path + _NEXT)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove_next(path)
 
 
-def _created(path: str, status: os.stat_result | None) -> int:
+def _made_folder(path: str) -> int:
+    """Make and open a folder for ourselves alone, which git ignores whatever its rules are."""
+    os.mkdir(path, 0o700)  # noqa: PTH102
+    if os.geteuid() != 0:  # whatever the umask is; root needs no mode, and must follow no link
+        os.chmod(path, 0o700)  # noqa: PTH101
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(folder, 0o700)
+        with open(_created(folder, ".gitignore", None), "wb") as file:
+            file.write(b"*\n")
+        if os.geteuid() == 0:  # or what root leaves, if it is killed, its owner could not remove
+            os.fchown(folder, os.stat(os.path.dirname(path)).st_uid, -1)  # noqa: PTH116, PTH120
+    except BaseException:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _remove_next(path: str) -> None:
+    folder = path + _NEXT
+    try:
+        status = os.lstat(folder)
+    except FileNotFoundError:
+        return
+    filesystem.check_planted(folder, status)
+    if not stat.S_ISDIR(status.st_mode):  # as versions before this one had it
+        Path(folder).unlink()
+        return
+    try:
+        Path(folder).rmdir()  # an empty one may be root's, and closed
+    except OSError:
+        shutil.rmtree(folder)
+
+
+def _created(folder: int, name: str, status: os.stat_result | None) -> int:
     """Create a file that nobody can read who could not read the one before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OURS_ALONE)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    descriptor = os.open(name, flags, _OURS_ALONE, dir_fd=folder)
     try:
         if status is not None:
             _give_to_owner(descriptor, status)
@@ -216,14 +249,3 @@ def _give_to_owner(descriptor: int, status: os.stat_result) -> None:
     # The group may read nothing, so it does not matter much.
     with contextlib.suppress(OSError):
         os.fchown(descriptor, -1, status.st_gid)
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # what some file systems say that cannot do it
-            raise
-    finally:
-        os.close(descriptor)

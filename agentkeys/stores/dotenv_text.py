@@ -18,6 +18,7 @@ from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
     from dotenv.parser import Binding
 
@@ -53,6 +54,11 @@ class _Place(NamedTuple):
 def values(text: Secret, name: str) -> list[Secret]:
     """Return what *name* is set to, each time that it stands in *text*; "" if to nothing."""
     return [Secret(each.value or "") for each in _as_read(text) if each.key == name]
+
+
+def values_in(file: TextIO, name: str) -> list[Secret]:
+    """Return the same of an open file, as python-dotenv reads it."""
+    return [Secret(each.value or "") for each in parse_stream(file) if each.key == name]
 
 
 def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:
@@ -145,7 +151,7 @@ def _meant(name: str, literal: Secret) -> Secret:
 
 def _as_read(text: Secret) -> Iterator[Binding]:
     """Return what a program reads, which opens the file as text."""
-    return parse_stream(io.StringIO(_universal(text.reveal()[len(_bom(text)) :])))
+    return parse_stream(io.StringIO(_universal(text.reveal())))
 
 
 def _bom(text: Secret) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import sys
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from agentkeys import filesystem
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.secret import Secret, mask
 from agentkeys.stores.contract import (
@@ -33,7 +35,7 @@ except ModuleNotFoundError as missing:
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from keyring.backend import KeyringBackend
 
@@ -45,6 +47,7 @@ __all__ = ["KeyringStore"]
 
 # Between what is read and what is written there must be no other thread's write.
 _turn: Final = Turn()
+_LOCK: Final = ".agentkeys-lock"
 _PAUSE: Final = 0.01
 """Seconds between two looks at whether the lock is free."""
 
@@ -53,8 +56,9 @@ class KeyringStore:
     """A secret in the keyring of the operating system.
 
     That is Keychain, Credential Manager, the Secret Service and others: the library `keyring` finds
-    it, and ``PYTHON_KEYRING_BACKEND`` names another. Writers in one process wait for each other; of
-    two processes that write one name at once, the last one wins.
+    it, and ``PYTHON_KEYRING_BACKEND`` names another. Stores in one process wait for each other. If
+    the keyring is a file, stores in all processes do: such a keyring rewrites all of it for each
+    name. Of two processes that write one name to another keyring at once, the last one wins.
 
     Args:
         service: what the keyring calls the service.
@@ -88,7 +92,7 @@ class KeyringStore:
 
     async def read(self) -> Stored:
         """Return what the keyring holds; see `Store.read`."""
-        return await self._in_thread(lambda backend: Stored.of(self._read(backend)))
+        return await self._in_thread(lambda backend: Stored.of(self._read(backend)), reads=True)
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
         """Keep *secret*; see `Store.write`."""
@@ -117,7 +121,7 @@ class KeyringStore:
     def __repr__(self) -> str:
         return f"KeyringStore({self._service!r}, {self._name!r})"
 
-    async def _in_thread(self, work: Callable[[KeyringBackend], T]) -> T:
+    async def _in_thread(self, work: Callable[[KeyringBackend], T], *, reads: bool = False) -> T:
         def alone(stop: threading.Event) -> T:
             backend = self._backend()
             lock = _turn.lock
@@ -125,9 +129,14 @@ class KeyringStore:
                 if stop.wait(_PAUSE):
                     raise self._error("another thread is using it: try again")
             try:
-                return work(backend)
+                with _locked(backend, stop, reads=reads):
+                    return work(backend)
             except StoreError:
                 raise
+            except filesystem.LockedError:
+                reason = "another process is using it: try again"
+            except filesystem.RefusedError as error:
+                reason = str(error.strerror)
             except Exception as error:  # noqa: BLE001  # a backend raises what it likes
                 reason = _reason(error)
             finally:
@@ -183,6 +192,29 @@ class KeyringStore:
 
     def _error(self, reason: str) -> StoreError:
         return StoreError(f"cannot use {self.describe()}: {reason}", store=self.describe())
+
+
+@contextlib.contextmanager
+def _locked(backend: KeyringBackend, stop: threading.Event, *, reads: bool) -> Iterator[None]:
+    """Be the only process of ours that uses a keyring which rewrites a file as a whole."""
+    with contextlib.ExitStack() as locks:
+        for path in _files(backend):
+            folder = os.path.dirname(path)  # noqa: PTH120
+            # Who only reads needs no right to write there.
+            with contextlib.suppress(*([OSError] if reads else [])):
+                if not reads:
+                    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
+                locks.enter_context(filesystem.locked(f"{path}{_LOCK}", stop))
+        yield
+
+
+def _files(backend: KeyringBackend) -> list[str]:
+    """Return the files of a keyring, or of several that are one after the other."""
+    if sys.platform == "win32":
+        return []
+    backends = getattr(backend, "backends", None) or [backend]
+    paths = {str(path) for each in backends if (path := getattr(each, "file_path", None))}
+    return sorted(filesystem.resolved(os.path.abspath(path)) for path in paths)  # noqa: PTH100
 
 
 _NAME_ONE: Final = "name another in PYTHON_KEYRING_BACKEND, or use another store"

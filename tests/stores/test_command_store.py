@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from leaks import shown
+from programs import Program
 
 from agentkeys import ConfigurationError, InvalidArgumentError, Secret, StoreError
 from agentkeys.stores import CommandStore, open_store
@@ -72,6 +73,18 @@ def test_the_secret_is_no_argument_and_in_no_environment(tmp_path):
     assert KEY.reveal() not in seen
 
 
+def test_a_program_gets_the_environment_without_our_credentials(tmp_path, monkeypatch):
+    """It needs its user's home and its own credentials, and not ours."""
+    monkeypatch.setenv("VAULT_TOKEN", "its own")
+    for name in ("AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN", "AGENTRY_API_KEY"):
+        monkeypatch.setenv(name, "ours")
+    write(shell('cat >/dev/null; env >"$1/seen"', tmp_path))
+    seen = (tmp_path / "seen").read_text()
+    assert "VAULT_TOKEN=its own" in seen
+    assert f"HOME={os.environ['HOME']}" in seen
+    assert "ours" not in seen
+
+
 def test_a_program_that_fails_says_why():
     """Its code and its last line are in the error, and what the state is."""
     error = error_of(shell("cat >&-; echo usage >&2; echo 'not logged in' >&2; exit 3"))
@@ -83,6 +96,57 @@ def test_a_program_that_fails_says_why():
 def test_a_program_that_is_killed_has_failed():
     """A signal is named."""
     assert "it ended by signal 9" in error_of(shell("cat >/dev/null; kill -9 $$"))
+
+
+# A program whose status is lost: it fails, and must not pass for one that has kept the secret.
+LOST = """
+    import asyncio, os, signal, subprocess, sys, threading
+    from agentkeys import Secret, StoreError
+    from agentkeys.stores import CommandStore
+
+    way = sys.argv[1]
+    if way == "ignored":
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    def reap(event, args):
+        # Whoever waits for any child gets the status of this one.
+        if event == "subprocess.Popen":
+            threading.Thread(target=reaped).start()
+
+    def reaped():
+        while True:
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                if left.wait(0.001):
+                    return
+
+    left = threading.Event()
+    if way == "reaped":
+        sys.addaudithook(reap)
+    for code in (0, 3):
+        store = CommandStore(["sh", "-c", f"cat >/dev/null; exit {code}"])
+        try:
+            asyncio.run(store.write(Secret("x")))
+            print("kept")
+        except StoreError as error:
+            print(error)
+    left.set()
+"""
+
+
+@pytest.mark.parametrize("way", ["ignored", "reaped"])
+def test_a_program_whose_status_is_lost_has_not_kept(way):
+    """SIGCHLD is ignored, as a parent may leave it, or something else waits for every child."""
+    program = Program(LOST, way)
+    try:
+        ended = program.end()
+    finally:
+        program.kill()
+    assert len(ended.out) == 2, ended.err
+    for said in ended.out:
+        assert "how it ended cannot be known" in said
+        assert "whether it has kept the secret is not known" in said
 
 
 @pytest.mark.parametrize(

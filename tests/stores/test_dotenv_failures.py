@@ -213,6 +213,15 @@ FULL = """
 """
 READ_ONLY = "printf A=1 >disk/env && mount --bind disk disk && mount -o remount,bind,ro disk"
 BY_ITSELF = "printf A=1 >disk/env && printf B=2 >real && mount --bind real disk/env"
+# In the list of mounts these stand as numbers: a tab, a line end, a backslash, a space, a #.
+ODD = r"""
+    odd="deep/$(printf 'a\tb\nc\\d\\040 #e')"
+    mkdir -p "$odd"
+    printf A=1 >"$odd/env"
+    printf B=2 >real
+    mount --bind real "$odd/env"
+    ln -s "../$odd/env" disk/env
+"""
 
 
 @pytest.mark.parametrize(
@@ -221,8 +230,9 @@ BY_ITSELF = "printf A=1 >disk/env && printf B=2 >real && mount --bind real disk/
         (FULL, "the disk is full: make room on it", "3 else env"),
         (READ_ONLY, "the disk is read-only: give another path", "3 env"),
         (BY_ITSELF, "it is mounted by itself: mount its folder instead", "3 env"),
+        (ODD, "it is mounted by itself: mount its folder instead", "3 env"),
     ],
-    ids=["full", "read-only", "by itself"],
+    ids=["full", "read-only", "by itself", "by itself, with an odd name"],
 )
 def test_a_disk_that_takes_nothing_is_found_by_the_probe(tmp_path, mount, reason, left):
     """A full one, a read-only one, and a file that is mounted by itself, as in a container."""
@@ -240,3 +250,38 @@ def test_a_disk_that_takes_nothing_is_found_by_the_probe(tmp_path, mount, reason
     assert reason in probe
     assert reason in write
     assert state == left
+
+
+@pytest.fixture
+def protect(tmp_path):
+    """Return what protects a file or folder until the test is over."""
+
+    def chattr(*command):
+        return subprocess.call(["chattr", *command], stderr=subprocess.DEVNULL)  # noqa: S607
+
+    (tmp_path / "try").touch()
+    if not shutil.which("chattr") or chattr("+i", tmp_path / "try"):
+        pytest.skip("nobody can protect files here")
+    chattr("-i", tmp_path / "try")
+    (tmp_path / "try").unlink()
+    yield chattr
+    chattr("-R", "-i", tmp_path)
+    chattr("-R", "-a", tmp_path)
+
+
+@pytest.mark.parametrize("how", ["+i", "+a"])
+@pytest.mark.parametrize("what", ["file", "folder", "file behind a link"])
+def test_a_protected_file_is_found_by_the_probe(tmp_path, protect, how, what):
+    """It cannot be replaced, or its folder can only grow: nothing is left in it."""
+    (tmp_path / "app").mkdir()
+    env = tmp_path / "app/.env"
+    env.write_text("A=1\n")
+    (tmp_path / "link").symlink_to(env)
+    before = sorted(tmp_path.rglob("*"))
+    protected = tmp_path / "app" if what == "folder" else env
+    protect(how, protected)
+    store = DotenvStore(tmp_path / "link" if "link" in what else env, NAME)
+    for call in (store.probe(), store.write(KEY)):
+        assert f"{protected} is protected (chattr +i or +a): run chattr" in str(error_of(call))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert asyncio.run(store.read()).secret is None

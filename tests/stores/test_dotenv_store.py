@@ -6,12 +6,12 @@ import asyncio
 import fcntl
 import os
 import stat
-import subprocess
 
 import pytest
+from dotenv import dotenv_values
 from programs import Program
 
-from agentkeys import Secret, StoreError
+from agentkeys import Secret
 from agentkeys.stores import ABSENT, DotenvStore, open_store
 
 NAME = "AGENTITY_API_KEY"
@@ -46,6 +46,28 @@ def test_a_whole_file_keeps_its_bytes(file, store):
     file.write_bytes(before)
     write(store)
     assert file.read_bytes() == before.replace(b"KEY=", b"KEY=agk_live_a_new_key")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf%s=old\nB=2\n" % NAME.encode(),
+        b"\xef\xbb\xbf\r\nA=1\r\n%s=old\r\n" % NAME.encode(),
+        b"\xef\xbb\xbfexport %s='old' # x" % NAME.encode(),
+    ],
+    ids=["alone", "before the entry", "before another", "before export"],
+)
+def test_python_dotenv_reads_what_was_written_behind_a_byte_order_mark(file, store, before):
+    """Under its name, and no other: an editor may have put the mark there."""
+    file.write_bytes(before)
+    asyncio.run(store.probe())
+    write(store)
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert dotenv_values(file)[NAME] == KEY.reveal()
+    assert asyncio.run(store.read()).secret == KEY
+    asyncio.run(store.remove())
+    assert NAME not in dotenv_values(file)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
@@ -339,64 +361,3 @@ def test_a_killed_writer_leaves_the_old_or_the_new(file):
     done, killed, *left = last.split()
     assert (done, left) == ("done", [".env"])
     assert int(killed) >= 8
-
-
-@pytest.fixture
-def repository(tmp_path):
-    def git(*command):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True, capture_output=True)  # noqa: S607
-
-    git("init", "-q")
-    (tmp_path / ".env").write_text("A=1\n")
-    (tmp_path / "[.]env").write_text("A=1\n")
-    git("add", ".env")
-    return tmp_path
-
-
-def test_a_file_that_git_tracks_is_refused(repository):
-    """By the probe and by the write, and the text says what permits it."""
-    store = DotenvStore(repository / ".env", NAME)
-    for call in (store.probe(), store.write(KEY), store.remove()):
-        with pytest.raises(StoreError, match=r"git tracks it.*allow_tracked=True"):
-            asyncio.run(_awaited(call))
-    assert (repository / ".env").read_text() == "A=1\n"
-    asyncio.run(store.read())
-
-
-async def _awaited(call):
-    return await call
-
-
-def test_a_tracked_file_that_is_gone_is_refused(repository):
-    """Git would take it into the next commit all the same."""
-    (repository / ".env").unlink()
-    with pytest.raises(StoreError, match="git tracks it"):
-        write(DotenvStore(repository / ".env", NAME))
-
-
-def test_a_tracked_file_can_be_permitted(repository):
-    """By an argument, and in an address."""
-    write(DotenvStore(repository / ".env", NAME, allow_tracked=True))
-    write(open_store(f"dotenv:{repository}/.env#B?allow_tracked"), Secret("b"))
-    assert (repository / ".env").read_text() == f"A=1\n{NAME}=agk_live_a_new_key\nB=b\n"
-
-
-def test_git_is_asked_for_this_file_alone(repository, monkeypatch):
-    """Its name is no pattern, and the environment's repository is not the one that counts."""
-    write(DotenvStore(repository / "[.]env", NAME))
-    monkeypatch.setenv("GIT_DIR", str(repository / "nowhere"))
-    with pytest.raises(StoreError, match="git tracks it"):
-        write(DotenvStore(repository / ".env", NAME))
-
-
-def test_without_git_nothing_is_tracked(repository, monkeypatch):
-    """Who has no git makes no commit."""
-    monkeypatch.setenv("PATH", str(repository))
-    write(DotenvStore(repository / ".env", NAME))
-
-
-def test_a_git_that_cannot_tell_is_no_permission(repository):
-    """A repository that is damaged may track the file."""
-    (repository / ".git" / "index").write_bytes(b"damaged")
-    with pytest.raises(StoreError, match="git could not say"):
-        asyncio.run(DotenvStore(repository / "[.]env", NAME).probe())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import re
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import keyring
 import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
+from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked, PasswordSetError
 from leaks import shown
 from programs import Program
@@ -229,3 +231,81 @@ def test_a_missing_extra_says_what_to_install():
     finally:
         program.kill()
     assert ended.out == ["the keyring store needs keyring: pip install 'agentkeys-sdk[keyring]'"]
+
+
+WRITER = """
+    import asyncio, sys
+    import keyring
+    from keyrings.alt.file import PlaintextKeyring
+    from agentkeys import Secret
+    from agentkeys.stores import open_store
+
+    async def main(path, who):
+        backend = PlaintextKeyring()
+        backend.file_path = path
+        keyring.set_keyring(backend)
+        print("ready")
+        sys.stdin.readline()
+        for number in range(10):
+            name = f"keyring:s#{who}-{number}"
+            await open_store(name).write(Secret(f"secret of {name}"))
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_processes_that_write_to_a_file_keyring_lose_nothing_of_each_other(tmp_path, file_keyring):
+    """Six of them, each with names of its own: the file is rewritten as a whole for each."""
+    folder = tmp_path / "not there yet"
+    file_keyring.file_path = str(folder / "keyring.cfg")
+    writers = [Program(WRITER, file_keyring.file_path, str(who)) for who in range(6)]
+    try:
+        for writer in writers:
+            assert writer.read() == "ready"
+        for writer in writers:
+            writer.tell()
+        assert [writer.end().err for writer in writers] == [""] * 6
+    finally:
+        for writer in writers:
+            writer.kill()
+    names = [f"{who}-{number}" for who in range(6) for number in range(10)]
+    kept = [keyring.get_password("s", name) for name in names]
+    assert kept == [f"secret of keyring:s#{name}" for name in names]
+    assert [each.name for each in folder.iterdir()] == ["keyring.cfg"]
+
+
+@pytest.mark.parametrize("use", ["read", "write", "remove", "probe"])
+def test_every_use_of_a_file_keyring_waits_for_a_writer(tmp_path, store, file_keyring, use):
+    """A reader would see half a file, and no secret in it."""
+    asyncio.run(store.write(KEY))
+    lock = Path(f"{file_keyring.file_path}.agentkeys-lock")
+    patient = KeyringStore("agentkeys tests", "A NAME", timeout=0.05)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        call = getattr(patient, use)
+        assert "another process is using it" in error_of(call(KEY) if use == "write" else call())
+    lock.unlink()
+    assert asyncio.run(store.read()).secret == KEY
+
+
+def test_a_chain_of_keyrings_is_locked_by_its_files(store, file_keyring):
+    """As the library makes one of all that it finds."""
+
+    class Chain(ChainerBackend):
+        backends = (fail.Keyring(), file_keyring)
+
+    keyring.set_keyring(Chain())
+    lock = Path(f"{file_keyring.file_path}.agentkeys-lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        patient = KeyringStore("agentkeys tests", "A NAME", timeout=0.05)
+        assert "another process is using it" in error_of(patient.read())
+
+
+def test_a_file_keyring_that_cannot_be_locked_can_be_read(tmp_path, store, file_keyring):
+    """Who reads needs no right to write; who writes is told of the file that is in the way."""
+    asyncio.run(store.write(KEY))
+    lock = Path(f"{file_keyring.file_path}.agentkeys-lock")
+    lock.mkdir()
+    assert asyncio.run(store.read()).secret == KEY
+    assert f"{lock}, the file of a lock, cannot be opened" in error_of(store.write(KEY))

@@ -1,0 +1,192 @@
+"""What a git index says of one path. Pure: no program is asked, and no setting is obeyed.
+
+The format is described in gitformat-index(5). An index comes from whoever made the folder, so
+nothing in it is trusted: names are compared and not kept, and no length is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from struct import error as StructError  # noqa: N812  # it is named as no class is
+from struct import unpack_from
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Base", "DamagedError", "Found", "find"]
+
+_HEADER: Final = 12
+_EXTENDED: Final = 0x4000
+_LENGTH: Final = 0xFFF  # this long, or longer
+_FOLDER: Final = 0o040000
+_LONGEST: Final = 1 << 16  # bytes of a name, more than any system has in a path
+
+
+class DamagedError(Exception):
+    """It is no index, it is damaged, or a newer git wrote it in a way that is not known here."""
+
+
+@attrs.frozen
+class Base:
+    """The shared index that a split index changes.
+
+    Args:
+        name: the name of its file.
+        removed: a bitmap (EWAH) of the entries in it that are there no more; empty for none.
+
+    """
+
+    name: str
+    removed: bytes
+
+    def is_removed(self, position: int) -> bool:
+        """Return whether the shared index's entry at *position* is there no more."""
+        try:
+            return bool(self.removed) and _is_set(self.removed, position)
+        except StructError:
+            raise DamagedError from None
+
+
+@attrs.frozen
+class Found:
+    """What an index says of a path.
+
+    Args:
+        position: which entry is the path, counted from 0; None if none is.
+        alike: names that are the same but for capital letters and the form of accents.
+        folder: the entry that stands for a whole folder with the path in it, if one does.
+        base: the shared index that counts as well.
+
+    """
+
+    position: int | None
+    alike: tuple[bytes, ...]
+    folder: bytes | None
+    base: Base | None
+
+
+def find(data: bytes, path: bytes) -> Found:
+    """Look for *path* in an index.
+
+    Raises:
+        DamagedError: it cannot be read.
+
+    """
+    # Whether a repository uses SHA-1 or SHA-256 stands in its settings. Its index shows it, too.
+    for digest in (hashlib.sha1, hashlib.sha256):
+        try:
+            return _found(data, path, digest)
+        except (ValueError, IndexError, StructError):
+            continue
+    raise DamagedError
+
+
+def _found(data: bytes, path: bytes, digest: Callable[..., hashlib._Hash]) -> Found:
+    size = digest(usedforsecurity=False).digest_size
+    body, checksum = data[:-size], data[-size:]
+    # index.skipHash leaves zeros.
+    if checksum not in {digest(body, usedforsecurity=False).digest(), bytes(size)}:
+        raise ValueError
+    entries = _Entries(body, size)
+    position, folder, folded = None, None, _folded(path)
+    alike: list[bytes] = []
+    for number, (mode, name) in enumerate(entries):
+        if name == path:
+            position = number
+        elif mode == _FOLDER and path.startswith(name):
+            folder = name
+        elif _folded(name) == folded:
+            alike.append(name)
+    extensions = dict(_extensions(body, entries.end))
+    return Found(position, tuple(alike), folder, _base(extensions.get(b"link", b""), size))
+
+
+class _Entries:
+    """The mode and the name of each entry; then `end` is where they end."""
+
+    def __init__(self, body: bytes, oid: int) -> None:
+        signature, self._version, self._count = unpack_from(">4sII", body)
+        if signature != b"DIRC" or self._version not in {2, 3, 4}:
+            raise ValueError
+        self._body = body
+        self._oid = oid
+        self.end = _HEADER
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        name = b""
+        for _ in range(self._count):
+            (mode,) = unpack_from(">I", self._body, self.end + 24)
+            (flags,) = unpack_from(">H", self._body, self.end + 40 + self._oid)
+            at = self.end + 42 + self._oid + (2 if flags & _EXTENDED else 0)
+            name = self._name(at, name)
+            if len(name) > _LONGEST or min(len(name), _LENGTH) != flags & _LENGTH:
+                raise ValueError
+            yield mode, name
+
+    def _name(self, at: int, before: bytes) -> bytes:
+        """Return the name at *at*, and set `end` behind it."""
+        if self._version == 4:  # it says how much of the name before it does not share
+            cut, at = _number(self._body, at)
+            if cut > len(before):
+                raise ValueError
+            stop = self._body.index(b"\0", at)
+            self.end = stop + 1
+            return before[: len(before) - cut] + self._body[at:stop]
+        stop = self._body.index(b"\0", at)
+        self.end += (stop - self.end + 8) & ~7  # 1 to 8 zeros
+        return self._body[at:stop]
+
+
+def _number(body: bytes, at: int) -> tuple[int, int]:
+    """Return a number of variable length, and where it ends."""
+    value = body[at] & 127
+    while body[at] & 128:
+        at += 1
+        value = ((value + 1) << 7) + (body[at] & 127)
+        if value > _LONGEST:
+            raise ValueError
+    return value, at + 1
+
+
+def _extensions(body: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    while at < len(body):
+        name, size = unpack_from(">4sI", body, at)
+        at += 8 + size
+        # A name in small letters is one that must be understood.
+        if at > len(body) or not (b"A" <= name[:1] <= b"Z" or name in {b"link", b"sdir"}):
+            raise ValueError
+        yield name, body[at - size : at]
+
+
+def _base(link: bytes, size: int) -> Base | None:
+    oid, removed = link[:size], link[size:]
+    return Base(f"sharedindex.{oid.hex()}", removed) if any(oid) else None
+
+
+def _is_set(bitmap: bytes, position: int) -> bool:
+    """Return a bit of a bitmap: runs of equal words, each followed by words as they are."""
+    (count,) = unpack_from(">I", bitmap, 4)
+    at, word = 0, 0
+    while word < count:
+        (run,) = unpack_from(">Q", bitmap, 8 + 8 * word)
+        at += (run >> 1 & 0xFFFFFFFF) * 64
+        if position < at:
+            return bool(run & 1)
+        literals, word = run >> 33, word + 1
+        if position < at + literals * 64:
+            (bits,) = unpack_from(">Q", bitmap, 8 + 8 * (word + (position - at) // 64))
+            return bool(bits >> ((position - at) % 64) & 1)
+        at += literals * 64
+        word += literals
+    return False
+
+
+def _folded(name: bytes) -> bytes:
+    if name.isascii():
+        return name.lower()
+    text = name.decode(errors="surrogateescape")
+    return unicodedata.normalize("NFC", text).casefold().encode(errors="surrogateescape")
