@@ -44,7 +44,7 @@ __all__ = [
     "uncertainty",
 ]
 
-End: TypeAlias = Literal["whole", "cut short", "too long"]
+End: TypeAlias = Literal["whole", "cut short", "too long", "garbled", "under a head too long"]
 
 MAX_ANSWER: Final = 10 * 1024 * 1024
 """Bytes of an answer that are read."""
@@ -53,6 +53,11 @@ MAX_ERROR: Final = 64 * 1024
 
 # The service says itself that it did not act on these (RFC 9110, 15.5; RFC 6585, 4).
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
+_EXPECTED: Final[Mapping[End, str]] = {
+    "too long": f"no more than {MAX_ANSWER} bytes",
+    "garbled": "a body that can be decoded: in gzip, or without a Content-Encoding",
+    "under a head too long": "a head of no more than 64 KiB",
+}
 _LONGEST_TEXT: Final = 1000
 STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
 """How a sentence ends if a secret was salvaged."""
@@ -70,7 +75,8 @@ class Answer:
     """What came back: a status, some headers, and a body, which may hold a secret.
 
     Attributes:
-        end: whether the body is "whole", "cut short" by the connection, or "too long" for us.
+        end: whether the body is "whole", "cut short" by the connection, "too long" for us, not what
+            its Content-Encoding says ("garbled"), or whole "under a head too long" for us.
     """
 
     status: int
@@ -108,7 +114,7 @@ def read(
 ) -> Any:
     """Return the record that a 2xx answer holds, or the error that says why it does not."""
     wanted = request.endpoint.returns
-    if answer.end == "whole" and wanted is None:
+    if wanted is None and answer.end in {"whole", "garbled"}:
         return None
     found = _record(answer, wanted, reader)
     if not isinstance(found, BadValue):
@@ -120,10 +126,8 @@ def read(
 
 
 def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
-    if answer.end == "too long":
-        return BadValue("$", f"no more than {MAX_ANSWER} bytes")
-    if answer.end == "cut short" or wanted is None:
-        return BadValue("$", "the rest of it")
+    if answer.end != "whole" or wanted is None:
+        return BadValue("$", _EXPECTED.get(answer.end, "the rest of it"))
     try:
         document = loads(answer.body)
     except ValueError:

@@ -26,7 +26,7 @@ class Progress:
     def __init__(self) -> None:
         self.attempts = 0
         self.applied: Applied = "no"
-        self.under_way = False  # whether the try at hand may have reached the service
+        self.under_way = False  # whether something of the try at hand may have been written
         self.renewed: Secret | None = None  # the token that this call's one renewal gave
         self.free = 0  # attempts that are no tries: the one after a renewal
 
@@ -36,9 +36,13 @@ class Progress:
         return self.under_way or self.applied != "no"
 
     def begin(self) -> None:
-        """Count a try that is about to be made."""
+        """Count a try that is about to be made.
+
+        It may be under way, until `agentkeys.transport.exchange` says that nothing is written yet:
+        a fake of aiohttp never lets it come to that.
+        """
         self.attempts += 1
-        self.under_way = False
+        self.under_way = True
 
     def interrupt(self) -> None:
         """Take in that the try at hand was cut off from outside."""
