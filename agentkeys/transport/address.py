@@ -16,7 +16,7 @@ __all__ = ["Address"]
 # astray: brackets in the middle, a backslash, a percent sign, letters beyond ASCII.
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?)://"
-    r"(?:(?P<user>[^/?#\\]*)@)?"
+    r"(?:(?P<user>[^/?#\\\[\]]*)@)?"
     r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)"
     r"(?::(?P<port>[0-9]{0,5}))?"
     r"(?P<path>/[^?#\\]*)?"
