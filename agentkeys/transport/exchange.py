@@ -117,7 +117,10 @@ class Exchange:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send *request*, which aiohttp and the middlewares before this one have made ready."""
-        self._enter()
+        if not self._entered:
+            self._enter()
+        elif self._progress.under_way and not self._idempotent:
+            raise SentTwiceError
         cast("OutgoingRequest", request).exchange = self  # as our sessions make them
         self._sign(request)
         while True:
@@ -144,12 +147,16 @@ class Exchange:
         self._end = _used[protocol]
         self._progress.under_way = True
 
+    async def first(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Note that nothing is written yet: as a middleware before those of a lent session."""
+        self._enter()
+        return await handler(request)
+
     def _enter(self) -> None:
-        if not self._entered:
-            self._entered = True
-            self._progress.under_way = False
-        elif self._progress.under_way and not self._idempotent:
-            raise SentTwiceError
+        self._entered = True
+        self._progress.under_way = False
 
     def _sign(self, request: aiohttp.ClientRequest) -> None:
         if self._authorization is not None and self._scheme is not None:

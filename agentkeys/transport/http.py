@@ -156,7 +156,9 @@ class Http:
             data=None if request.json is None else _body(request.json),
             skip_auto_headers=_NO_TYPE if request.json is None else None,
             allow_redirects=False,
-            middlewares=(*self._theirs, exchange),
+            middlewares=(
+                (exchange.first, *self._theirs, exchange) if self._theirs else (exchange,)
+            ),
             **self._options,
         ) as response:
             return await _answer(response)
