@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from agentkeys.errors import ClientClosedError
-from agentkeys.transport.answer import DOUBT, MAX_ANSWER, MAX_ERROR, Answer, Loss
+from agentkeys.transport.answer import MAX_ANSWER, MAX_ERROR, Answer, Loss
 from agentkeys.transport.coding import decoded
 from agentkeys.transport.exchange import Exchange
 from agentkeys.transport.json import dumps
@@ -29,6 +29,7 @@ from agentkeys.transport.sessions import (
     opened,
     proxy_of,
 )
+from agentkeys.transport.wording import sentence
 
 if TYPE_CHECKING:
     import asyncio
@@ -102,9 +103,11 @@ class Http:
             raise interruption.with_traceback(None)  # noqa: B904  # it is the same one
         # The session was closed under the request, and aiohttp does not always say so.
         progress.interrupt()
-        doubt = "" if request.endpoint.idempotent or progress.applied == "no" else DOUBT
         raise ClientClosedError(
-            f"the client was closed during the call{doubt}", applied=progress.applied
+            sentence(
+                request.endpoint, "the client was closed during the call", applied=progress.applied
+            ),
+            applied=progress.applied,
         )
 
     async def close(self) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import DeadlineExceededError, NotFoundError
 from agentkeys.secret import mask
-from agentkeys.transport.answer import named, uncertainty
+from agentkeys.transport.wording import sentence
 
 if TYPE_CHECKING:
     from agentkeys.errors import Applied, RequestError
@@ -74,9 +74,12 @@ def late(
 ) -> DeadlineExceededError:
     """Return the error of a call that was not done within *seconds*."""
     return DeadlineExceededError(
-        f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was"
-        f" {_sent(progress.attempts)}: give it a longer timeout"
-        f"{uncertainty(request.endpoint, progress.applied)}",
+        sentence(
+            request.endpoint,
+            f"not done within {seconds:g} s, in which it was {_sent(progress.attempts)}",
+            "give it a longer timeout",
+            applied=progress.applied,
+        ),
         method=request.endpoint.method,
         path=mask(request.target, secrets),
         attempts=progress.attempts,
