@@ -9,7 +9,7 @@ import asyncio
 import platform
 import select
 import ssl
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -34,12 +34,8 @@ __all__ = [
 USER_AGENT: Final = (
     f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
 )
-# The connections that have carried a request of ours, and what tells why each of them ends.
-_used: Final[WeakKeyDictionary[ResponseHandler, asyncio.Future[None] | None]] = WeakKeyDictionary()
-
 # Turns of the loop in which it reads what waits on a socket: asyncio's own takes two.
 _TURNS: Final = 5
-_poll: Final = getattr(select, "poll", None)  # Windows has none
 
 
 class UnfitError(aiohttp.ClientConnectionError):
@@ -70,7 +66,14 @@ class OutgoingRequest(aiohttp.ClientRequest):
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         """Write the request to *conn*, if that is fit for it."""
-        await self.exchange.before_writing(conn)
+        protocol = conn.protocol
+        line = None if protocol is None else _lines.get(protocol) or _Line(protocol)
+        if protocol is None or line is None:
+            raise UnfitError(is_pooled=False)
+        if not (line.is_fit(protocol) or await line.becomes_fit(protocol)):
+            raise UnfitError(is_pooled=line.has_carried)
+        line.has_carried = True
+        self.exchange.write_to(line)
         return await super().send(conn)
 
 
@@ -88,9 +91,9 @@ class Exchange:
 
     __slots__ = (
         "_authorization",
-        "_end",
         "_entered",
         "_idempotent",
+        "_line",
         "_progress",
         "_proxy",
         "_scheme",
@@ -110,7 +113,7 @@ class Exchange:
         self._scheme = scheme
         self._authorization = authorization
         self._proxy = proxy
-        self._end: asyncio.Future[None] | None = None  # of the connection
+        self._line: _Line | None = None
         self._entered = False
 
     async def __call__(
@@ -134,17 +137,12 @@ class Exchange:
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
                 # aiohttp would send an idempotent request again by itself: a delete that worked
                 # would come back as 404, and `attempts` be wrong.
-                raise await _lost(error, self._end) from None
+                raise await _lost(error, self._line) from None
             # Another connection, then: from the pool, which has one less now, or else a new one.
 
-    async def before_writing(self, connection: aiohttp.connector.Connection) -> None:
-        """Note that the request is about to be written, or raise `UnfitError`."""
-        protocol = connection.protocol
-        if protocol is None or not await _is_fit(protocol):
-            raise UnfitError(is_pooled=protocol in _used)
-        if protocol not in _used:
-            _used[protocol] = _watched(protocol)
-        self._end = _used[protocol]
+    def write_to(self, line: _Line) -> None:
+        """Note that the request is about to be written."""
+        self._line = line
         self._progress.under_way = True
 
     async def first(
@@ -174,55 +172,72 @@ class Exchange:
             request.headers["Proxy-Authorization"] = f"Basic {self._proxy.reveal()}"
 
 
-async def _is_fit(protocol: ResponseHandler) -> bool:
-    """Whether a connection is open, and nothing has come on it that nobody asked for.
+class _Line:
+    """What is known of a connection besides what aiohttp knows.
 
-    aiohttp knows what the loop has read. While the program computes, the loop reads nothing: then
-    the end of a connection, or the 408 of a server that closes idle ones, waits on the socket.
+    Args:
+        protocol: aiohttp's side of it. It is not kept, or it would never be let go.
+
+    Attributes:
+        has_carried: whether it has carried a request of ours.
+        end: is done when it ends; its exception is why.
     """
-    for _ in range(_TURNS):
+
+    __slots__ = ("_looking", "_socket", "end", "has_carried", "is_tls")
+
+    def __init__(self, protocol: ResponseHandler) -> None:
+        _lines[protocol] = self
+        self.has_carried = False
+        self.end = protocol.closed
+        if self.end is not None:
+            self.end.add_done_callback(_tls)  # else asyncio would log that nobody looked at it
+        transport = protocol.transport
+        self.is_tls = transport is not None and bool(transport.get_extra_info("sslcontext"))
+        self._socket: Any = None if transport is None else transport.get_extra_info("socket")
+        self._looking = select.poll() if hasattr(select, "poll") else None  # Windows has none
+        if self._looking is not None and self._socket is not None and self._socket.fileno() >= 0:
+            self._looking.register(self._socket, select.POLLIN)
+
+    def is_fit(self, protocol: ResponseHandler) -> bool:
+        """Whether it is open, and nothing has come on it that nobody asked for.
+
+        aiohttp knows what the loop has read. While the program computes, the loop reads nothing:
+        then the end of a connection, or the 408 of a server that closes idle ones, waits on the
+        socket.
+        """
         transport = protocol.transport
         if transport is None or transport.is_closing() or protocol.should_close:
             return False
-        if not _waits(transport):
-            return True
-        if protocol in _used or transport.get_extra_info("sslcontext") is None:
-            return False
-        await asyncio.sleep(0)  # on new TLS these may be tickets (RFC 8446, 4.6.1): the loop reads
-    return False
+        if self._looking is not None:
+            return not self._looking.poll(0)
+        return self._socket is None or not select.select([self._socket], [], [], 0)[0]
 
+    async def becomes_fit(self, protocol: ResponseHandler) -> bool:
+        """Whether what waits on new TLS is no more than its tickets, which the loop reads.
 
-def _waits(transport: asyncio.Transport) -> bool:
-    """Whether bytes, or the end, wait unread on a transport's socket."""
-    socket = transport.get_extra_info("socket")
-    if socket is None or socket.fileno() < 0:
+        See RFC 8446, 4.6.1. On any other connection whatever waits came out of turn.
+        """
+        turns = _TURNS
+        while self.is_tls and turns and not (self.has_carried or protocol.should_close):
+            await asyncio.sleep(0)
+            if self.is_fit(protocol):
+                return True
+            turns -= 1
         return False
-    if _poll is None:
-        return bool(select.select([socket], [], [], 0)[0])
-    looking = _poll()
-    looking.register(socket.fileno(), select.POLLIN)
-    return bool(looking.poll(0))
 
 
-def _watched(protocol: ResponseHandler) -> asyncio.Future[None] | None:
-    """Return what is done when a connection ends; its exception is why."""
-    end = protocol.closed
-    if end is not None:
-        end.add_done_callback(_tls)  # which looks at it: else asyncio would log that nobody did
-    return end
+_lines: Final[WeakKeyDictionary[ResponseHandler, _Line]] = WeakKeyDictionary()
 
 
-async def _lost(
-    error: aiohttp.ClientError, end: asyncio.Future[None] | None
-) -> LostConnectionError:
+async def _lost(error: aiohttp.ClientError, line: _Line | None) -> LostConnectionError:
     """Keep of an error its words, and what TLS says: it holds the request, and so the token.
 
     If TLS ended while the request was being written, aiohttp speaks of the writing alone.
     """
     tls = error.__cause__
-    if end is not None and not isinstance(tls, ssl.SSLError):
-        await asyncio.wait([end], timeout=0)
-        tls = _tls(end)
+    if line is not None and line.end is not None and not isinstance(tls, ssl.SSLError):
+        await asyncio.wait([line.end], timeout=0)
+        tls = _tls(line.end)
     return LostConnectionError(
         str(error),
         getattr(error, "errno", None),

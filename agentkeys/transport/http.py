@@ -152,12 +152,13 @@ class Http:
             authorization=authorization,
             proxy=None if self._proxy is None else self._proxy.basic,
         )
+        method = request.endpoint.method
         async with http.request(
-            request.endpoint.method,
+            method,
             # Encoded already: yarl would fold "%2E%2E" and the like into another path.
             URL(self._base_url + request.target, encoded=True),
             data=None if request.json is None else _body(request.json),
-            skip_auto_headers=_NO_TYPE if request.json is None else None,
+            skip_auto_headers=_NO_TYPE if request.json is None and method == "POST" else None,
             allow_redirects=False,
             middlewares=(
                 (exchange.first, *self._theirs, exchange) if self._theirs else (exchange,)
@@ -189,7 +190,10 @@ async def _answer(response: aiohttp.ClientResponse) -> Answer:
 
 
 def _size(response: aiohttp.ClientResponse) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in response.raw_headers)
+    size = 0
+    for name, value in response.raw_headers:
+        size += len(name) + len(value) + 4  # a colon, a space, and the end of the line
+    return size
 
 
 async def _bounded(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, End]:
