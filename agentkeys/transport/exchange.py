@@ -36,6 +36,8 @@ USER_AGENT: Final = (
 )
 # Turns of the loop in which it reads what waits on a socket: asyncio's own takes two.
 _TURNS: Final = 5
+# Unfit connections that have carried no request of ours: they are new, or of a lent pool.
+_STRANGE: Final = 3
 
 
 class UnfitError(aiohttp.ClientConnectionError):
@@ -126,11 +128,13 @@ class Exchange:
             raise SentTwiceError
         cast("OutgoingRequest", request).exchange = self  # as our sessions make them
         self._sign(request)
+        strange = 0
         while True:
             try:
                 return await handler(request)
             except UnfitError as unfit:
-                if not unfit.is_pooled:
+                strange += not unfit.is_pooled
+                if strange > _STRANGE:
                     raise
             except aiohttp.ClientConnectorError:
                 raise
@@ -139,6 +143,7 @@ class Exchange:
                 # would come back as 404, and `attempts` be wrong.
                 raise await _lost(error, self._line) from None
             # Another connection, then: from the pool, which has one less now, or else a new one.
+            await asyncio.sleep(0)
 
     def write_to(self, line: _Line) -> None:
         """Note that the request is about to be written."""

@@ -101,6 +101,41 @@ async def test_a_pool_full_of_dead_connections_is_passed_over():
 
 
 @pytest.mark.asyncio
+@idle_ends
+async def test_so_are_those_that_others_left_in_a_lent_pool(words, then_close):
+    """A lent session has carried requests that were none of ours."""
+    with Aside(REPLIES) as aside:
+        async with aiohttp.ClientSession() as lent:
+            for response in await asyncio.gather(*(lent.get(aside.url) for _ in range(3))):
+                await response.read()
+            aside.say(words, then_close=then_close)
+            client = agentry(aside.url, session=lent, retry=RetryPolicy(tries=1))
+            await client.api_keys.create("x")
+    assert [line.split(" ")[0] for line in aside.requests] == ["GET"] * 3 + ["POST"]
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_ends_every_connection_at_once_was_asked_nothing():
+    """New connections are tried a few times, and then it is one that was never made."""
+    with Aside(REPLIES) as aside:
+
+        async def end(*_):
+            made.append(1)
+            aside.wait_for(len(made))
+            aside.say(b"", then_close=True)
+
+        made = []
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_create_end.append(end)
+        async with aiohttp.ClientSession(trace_configs=[tracing]) as lent:
+            client = agentry(aside.url, session=lent, retry=RetryPolicy(tries=1))
+            with pytest.raises(TransportError, match="before it got the request") as caught:
+                await client.api_keys.create("x")
+    assert (caught.value.applied, aside.requests) == ("no", [])
+    assert aside.connections == 4
+
+
+@pytest.mark.asyncio
 async def test_a_live_connection_is_used_again(server):
     """Looking at it costs no connection, with TLS neither."""
     aside, context = server

@@ -29,6 +29,7 @@ class Aside:
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lines: list[_Line] = []
+        self._came = threading.Condition()
         self.requests: list[str] = []
 
     @property
@@ -49,6 +50,11 @@ class Aside:
         self._listener.close()
         self.say(b"", then_close=True)
 
+    def wait_for(self, connections: int) -> None:
+        """Wait until there have been so many connections."""
+        with self._came:
+            assert self._came.wait_for(lambda: len(self._lines) >= connections, PATIENCE)
+
     def say(self, words: bytes, *, then_close: bool) -> None:
         """Say something on every connection, unasked; return when it is on its way."""
         for line in self._lines:
@@ -58,7 +64,9 @@ class Aside:
         with contextlib.suppress(OSError):  # the listener was closed
             while True:
                 connection, _ = self._listener.accept()
-                self._lines.append(_Line(connection))
+                with self._came:
+                    self._lines.append(_Line(connection))
+                    self._came.notify_all()
                 threading.Thread(target=self._serve, args=(self._lines[-1],), daemon=True).start()
 
     def _serve(self, line: _Line) -> None:
@@ -89,7 +97,8 @@ class _Line:
         self._said.clear()
         if self._is_over.is_set():
             return
-        self._bell.send(b"!")
+        with contextlib.suppress(OSError):  # it has ended by itself just now
+            self._bell.send(b"!")
         assert self._said.wait(PATIENCE)
 
     def next_head(self) -> str:
