@@ -132,7 +132,8 @@ def _salvaged(endpoint: Endpoint[Any], answer: Answer, reader: Reader) -> Secret
     """Return the new key's secret, if an answer that cannot be read has one; a token is none."""
     if endpoint.returns is None or endpoint.authorization != "Bearer":
         return None
-    return salvaged(answer.body, endpoint.returns, reader, is_whole=answer.end == "whole")
+    is_whole = answer.end not in {"cut short", "too long"}  # as far as can be known
+    return salvaged(answer.body, endpoint.returns, reader, is_whole=is_whole)
 
 
 def unanswered(
