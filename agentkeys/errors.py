@@ -67,11 +67,23 @@ def _rebuilt(
 
 
 class ConfigurationError(AgentKeysError):
-    """A setting, an environment variable or an installed extra is missing or cannot be used."""
+    """A setting, an environment variable or an installed extra is missing or cannot be used.
+
+    Attributes:
+        applied: "no", unless it ends a call that was under way; see `RequestError`.
+    """
+
+    applied: Applied = "no"
 
 
 class InvalidArgumentError(AgentKeysError, ValueError):
-    """An argument cannot be right. Nothing was sent."""
+    """An argument cannot be right. Nothing was sent.
+
+    Attributes:
+        applied: "no".
+    """
+
+    applied: Applied = "no"
 
 
 class ClientClosedError(AgentKeysError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from agentkeys.errors import AgentKeysError
-from agentkeys.transport.answer import DOUBT, STORE_IT
+from agentkeys.transport.wording import DOUBT, STORE_IT
 
 __all__ = ["fact", "request_of", "retold", "shown", "with_length"]
 

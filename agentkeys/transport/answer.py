@@ -10,7 +10,7 @@ import html
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -23,6 +23,7 @@ from agentkeys.secret import Secret, mask
 from agentkeys.transport.convert import BadValue
 from agentkeys.transport.json import loads
 from agentkeys.transport.salvage import salvaged
+from agentkeys.transport.wording import sentence
 
 if TYPE_CHECKING:
     from agentkeys.transport.convert import Reader
@@ -30,21 +31,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CUT_SHORT",
-    "DOUBT",
     "MAX_ANSWER",
     "MAX_ERROR",
-    "STORE_IT",
     "Answer",
     "End",
     "Loss",
-    "named",
     "read",
     "refused",
     "unanswered",
-    "uncertainty",
 ]
 
-End: TypeAlias = Literal["whole", "cut short", "too long"]
+End: TypeAlias = Literal["whole", "cut short", "too long", "garbled", "under a head too long"]
 
 MAX_ANSWER: Final = 10 * 1024 * 1024
 """Bytes of an answer that are read."""
@@ -53,11 +50,12 @@ MAX_ERROR: Final = 64 * 1024
 
 # The service says itself that it did not act on these (RFC 9110, 15.5; RFC 6585, 4).
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
+_EXPECTED: Final[Mapping[End, str]] = {
+    "too long": f"no more than {MAX_ANSWER} bytes",
+    "garbled": "a body that can be decoded: in gzip, or without a Content-Encoding",
+    "under a head too long": "a head of no more than 64 KiB",
+}
 _LONGEST_TEXT: Final = 1000
-STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
-"""How a sentence ends if a secret was salvaged."""
-DOUBT: Final = "; the service may have done it all the same: look before you do it again"
-"""How a sentence ends if a call that must not be repeated may have been done."""
 _DEEPEST: Final = 20
 _MOST_DETAILS: Final = 3
 _PAGE: Final = re.compile(r"\s*<(!doctype|html|head|body)\b", re.IGNORECASE)
@@ -70,7 +68,8 @@ class Answer:
     """What came back: a status, some headers, and a body, which may hold a secret.
 
     Attributes:
-        end: whether the body is "whole", "cut short" by the connection, or "too long" for us.
+        end: whether the body is "whole", "cut short" by the connection, "too long" for us, not what
+            its Content-Encoding says ("garbled"), or whole "under a head too long" for us.
     """
 
     status: int
@@ -108,7 +107,7 @@ def read(
 ) -> Any:
     """Return the record that a 2xx answer holds, or the error that says why it does not."""
     wanted = request.endpoint.returns
-    if answer.end == "whole" and wanted is None:
+    if wanted is None and answer.end in {"whole", "garbled"}:
         return None
     found = _record(answer, wanted, reader)
     if not isinstance(found, BadValue):
@@ -120,10 +119,8 @@ def read(
 
 
 def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
-    if answer.end == "too long":
-        return BadValue("$", f"no more than {MAX_ANSWER} bytes")
-    if answer.end == "cut short" or wanted is None:
-        return BadValue("$", "the rest of it")
+    if answer.end != "whole" or wanted is None:
+        return BadValue("$", _EXPECTED.get(answer.end, "the rest of it"))
     try:
         document = loads(answer.body)
     except ValueError:
@@ -135,16 +132,16 @@ def _salvaged(endpoint: Endpoint[Any], answer: Answer, reader: Reader) -> Secret
     """Return the new key's secret, if an answer that cannot be read has one; a token is none."""
     if endpoint.returns is None or endpoint.authorization != "Bearer":
         return None
-    return salvaged(answer.body, endpoint.returns, reader, is_whole=answer.end == "whole")
+    is_whole = answer.end not in {"cut short", "too long"}  # as far as can be known
+    return salvaged(answer.body, endpoint.returns, reader, is_whole=is_whole)
 
 
 def unanswered(
     request: Request, loss: Loss, secrets: tuple[Secret, ...], secret: Secret | None = None
 ) -> TransportError:
     """Return the error of a request that got no whole answer."""
-    advice = f": {STORE_IT}" if secret else uncertainty(request.endpoint, loss.applied)
     return TransportError(
-        f"{named(request.endpoint)}: {loss.words}{advice}",
+        sentence(request.endpoint, loss.words, applied=loss.applied, salvaged=secret),
         lasting=loss.lasting,
         salvaged=secret,
         method=request.endpoint.method,
@@ -160,10 +157,13 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
     kind = APIError.kind(status)
     applied: Applied = "no" if status in _REFUSALS else "maybe"
     said = ": ".join(part for part in (code, message or _summary(errors)) if part).rstrip(".")
-    text = f"{named(request.endpoint)}: the service answered {_phrase(status)}"
     wait = _retry_after(answer.headers)
-    for part in (said, _advice(request, kind, status), wait and f"it asks to wait {wait:g} s"):
-        text += f": {part}" if part else ""
+    what = (f"the service answered {_phrase(status)}", said, _explanation(status))
+    advice = (
+        request.endpoint.advice.get(status, kind.advice),
+        wait and f"it asks to wait {wait:g} s",
+    )
+    text = sentence(request.endpoint, _joined(what), _joined(advice), applied=applied)
     return kind(
         text,
         status=status,
@@ -178,18 +178,6 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
     )
 
 
-def named(endpoint: Endpoint[Any]) -> str:
-    """Name an endpoint in a sentence: ``DELETE /auth/api-keys/{id}``."""
-    return f"{endpoint.method} {endpoint.path}"
-
-
-def uncertainty(endpoint: Endpoint[Any], applied: Applied) -> str:
-    """Return what a sentence must add if a call that must not be repeated may have been done."""
-    if applied == "no" or endpoint.idempotent:
-        return ""
-    return DOUBT
-
-
 def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
     """Return the id that the service gave the request, if it gave one."""
     given = answer.headers.get("X-Request-Id")
@@ -197,10 +185,15 @@ def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
 
 
 def _unreadable(request: Request, fault: BadValue, secret: Secret | None, path: str) -> DecodeError:
-    advice = STORE_IT if secret else "check the base URL, or look for a newer agentkeys"
     return DecodeError(
-        f"{named(request.endpoint)}: the service did it, but its answer cannot be read: expected"
-        f" {fault.expected} at {fault.json_path}: {advice}",
+        sentence(
+            request.endpoint,
+            "the service did it, but its answer cannot be read: expected"
+            f" {fault.expected} at {fault.json_path}",
+            "check the base URL, or look for a newer agentkeys",
+            applied="yes",
+            salvaged=secret,
+        ),
         json_path=fault.json_path,
         expected=fault.expected,
         salvaged=secret,
@@ -306,10 +299,14 @@ def _phrase(status: int) -> str:
         return str(status)
 
 
-def _advice(request: Request, kind: type[APIError], status: int) -> str:
+def _explanation(status: int) -> str:
     if 300 <= status < 400:
         return "redirects are not followed, so that no token goes astray: check the base URL"
-    return request.endpoint.advice.get(status, kind.advice)
+    return ""
+
+
+def _joined(parts: Iterable[str | float | None]) -> str:
+    return ": ".join(str(part) for part in parts if part)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

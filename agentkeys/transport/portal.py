@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, Typ
 
 from agentkeys import forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
+from agentkeys.transport.wording import doubted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -178,7 +179,8 @@ class _Call(Generic[T]):
         task = self._task
         if task is None or task.cancelled():
             applied: Applied = "no" if task is None else "maybe"
-            raise ClientClosedError("the client was closed during the call", applied=applied)
+            what = "the client was closed during the call"
+            raise ClientClosedError(what if task is None else doubted(what), applied=applied)
         try:
             return task.result()
         finally:

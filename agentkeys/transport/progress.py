@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import DeadlineExceededError, NotFoundError
 from agentkeys.secret import mask
-from agentkeys.transport.answer import named, uncertainty
+from agentkeys.transport.wording import sentence
 
 if TYPE_CHECKING:
     from agentkeys.errors import Applied, RequestError
@@ -26,7 +26,7 @@ class Progress:
     def __init__(self) -> None:
         self.attempts = 0
         self.applied: Applied = "no"
-        self.under_way = False  # whether the try at hand may have reached the service
+        self.under_way = False  # whether something of the try at hand may have been written
         self.renewed: Secret | None = None  # the token that this call's one renewal gave
         self.free = 0  # attempts that are no tries: the one after a renewal
 
@@ -36,9 +36,13 @@ class Progress:
         return self.under_way or self.applied != "no"
 
     def begin(self) -> None:
-        """Count a try that is about to be made."""
+        """Count a try that is about to be made.
+
+        It may be under way, until `agentkeys.transport.exchange` says that nothing is written yet:
+        a fake of aiohttp never lets it come to that.
+        """
         self.attempts += 1
-        self.under_way = False
+        self.under_way = True
 
     def interrupt(self) -> None:
         """Take in that the try at hand was cut off from outside."""
@@ -70,9 +74,12 @@ def late(
 ) -> DeadlineExceededError:
     """Return the error of a call that was not done within *seconds*."""
     return DeadlineExceededError(
-        f"{named(request.endpoint)}: not done within {seconds:g} s, in which it was"
-        f" {_sent(progress.attempts)}: give it a longer timeout"
-        f"{uncertainty(request.endpoint, progress.applied)}",
+        sentence(
+            request.endpoint,
+            f"not done within {seconds:g} s, in which it was {_sent(progress.attempts)}",
+            "give it a longer timeout",
+            applied=progress.applied,
+        ),
         method=request.endpoint.method,
         path=mask(request.target, secrets),
         attempts=progress.attempts,

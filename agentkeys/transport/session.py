@@ -15,7 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from agentkeys.credentials import checked_token, names_of
-from agentkeys.errors import AgentKeysError, AuthenticationError, ConfigurationError, RequestError
+from agentkeys.errors import (
+    AgentKeysError,
+    AuthenticationError,
+    ClientClosedError,
+    ConfigurationError,
+    RequestError,
+)
 from agentkeys.keys import Scope
 from agentkeys.secret import Secret, mask, unfit
 from agentkeys.transport import check
@@ -254,7 +260,7 @@ class Session:
         patience = max(_remaining(end), self._settings.timeout)
         try:
             renewed = _only_secret(await self._credentials.renew(self, token, patience))
-        except RequestError as error:
+        except (RequestError, ConfigurationError, ClientClosedError) as error:
             # What failed is the login; what the caller asks is whether his own call was acted on.
             error.applied = progress.applied
             raise

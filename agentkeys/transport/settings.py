@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 import os
 from ssl import SSLContext
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import Secret
 from agentkeys.transport import check
+from agentkeys.transport.address import Address
 from agentkeys.transport.convert import Reader
+from agentkeys.transport.proxy import Proxy
 from agentkeys.transport.retry import RetryPolicy
 
-__all__ = ["Proxy", "Service", "Settings", "proxy_from_environment", "settings", "variable"]
+__all__ = ["Service", "Settings", "settings", "variable"]
 
 
 @attrs.frozen
@@ -38,31 +36,11 @@ class Service:
 
 
 @attrs.frozen
-class Proxy:
-    """An HTTP proxy, and how to sign in there.
-
-    Attributes:
-        address: without user name and password.
-        password: its password, or None.
-        basic: user name and password as a header holds them (RFC 7617), or None.
-    """
-
-    address: str
-    password: Secret | None = None
-    basic: Secret | None = None
-
-    @property
-    def secrets(self) -> tuple[Secret, ...]:
-        """All that must show nowhere."""
-        return tuple(secret for secret in (self.password, self.basic) if secret)
-
-
-@attrs.frozen
 class Settings:
     """How calls to one service are made.
 
     Attributes:
-        base_url: without a trailing slash.
+        address: where the service is.
         timeout: seconds for a whole call; `math.inf` for no limit.
         retry: when to try again.
         ssl: how TLS is checked; None for the system's way.
@@ -70,11 +48,16 @@ class Settings:
     """
 
     service: Service
-    base_url: str
+    address: Address
     timeout: float
     retry: RetryPolicy
     ssl: SSLContext | None
     proxy: Proxy | None
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is, without a trailing slash."""
+        return self.address.url
 
 
 def settings(
@@ -96,12 +79,12 @@ def settings(
         raise InvalidArgumentError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
     if ssl is not None and not isinstance(ssl, SSLContext):
         raise InvalidArgumentError(f"ssl must be an ssl.SSLContext, not {type(ssl).__name__}")
-    through = None if proxy is None else _proxy(proxy)
+    through = None if proxy is None else Proxy.of(proxy)
     if proxy is not None and through is None:
         raise ConfigurationError("the proxy is not an http or https address: set proxy to one")
     return Settings(
         service=service,
-        base_url=_checked_base_url(base_url, service, allow_http=allow_http),
+        address=_checked_base_url(base_url, service, allow_http=allow_http),
         timeout=check.timeout(timeout),
         retry=retry,
         ssl=ssl,
@@ -115,91 +98,29 @@ def variable(name: str) -> Secret | None:
     return Secret(value) if value else None
 
 
-def proxy_from_environment(base_url: str) -> Proxy | None:
-    """Return the proxy that HTTPS_PROXY or HTTP_PROXY names, unless NO_PROXY excepts the host.
-
-    A service on this machine is never reached through a proxy: another machine's loopback is none
-    of ours.
-    """
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if _is_loopback(host) or proxy_bypass(parts.netloc):
-        return None
-    given = getproxies().get(parts.scheme)
-    if not given:
-        return None
-    # Without a scheme it is http, as for other programs that read these variables.
-    proxy = _proxy(Secret(given if "://" in given else f"http://{given}"))
-    del given
-    if proxy is None:
-        raise ConfigurationError(
-            f"{parts.scheme.upper()}_PROXY is not an http or https address: set it to one, or pass"
-            " proxy"
-        )
-    return proxy
-
-
-def _checked_base_url(given: Secret | None, service: Service, *, allow_http: bool) -> str:
-    address = given or variable(service.base_url_variable) or Secret(service.base_url)
-    fault = _base_url_fault(address, allow_http=allow_http)
-    if fault:
+def _checked_base_url(given: Secret | None, service: Service, *, allow_http: bool) -> Address:
+    written = given or variable(service.base_url_variable) or Secret(service.base_url)
+    address = Address.of(written)
+    if address is None:
+        fault: str | None = "is not an http or https address of a host that there can be"
+    else:
+        fault = _base_url_fault(address, allow_http=allow_http)
+    if address is None or fault:
         raise ConfigurationError(
             f"the base URL of {service.name} {fault}: set base_url or {service.base_url_variable}"
             f" to something like {service.base_url}"
         )
-    return address.reveal().rstrip("/")
+    return address
 
 
-def _base_url_fault(address: Secret, *, allow_http: bool) -> str | None:
-    parts = _split(address)
-    if parts is None:
-        return "is not an http or https address"
-    if parts.username is not None or parts.password is not None:
+def _base_url_fault(address: Address, *, allow_http: bool) -> str | None:
+    if address.user is not None:
         return "holds a user name or password, which do not belong there"
-    if "?" in address.reveal() or "#" in address.reveal():  # an empty one swallows the path too
+    if address.has_rest:  # an empty one swallows the path too
         return "holds a query or a fragment, which do not belong there"
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname or ""):
+    if address.scheme == "http" and not allow_http and not address.is_loopback:
         return (
             "is http to another host, which would send the token in the clear"
             " (allow_http=True, or --allow-http, permits it, for a network that is your own)"
         )
     return None
-
-
-def _proxy(given: Secret) -> Proxy | None:
-    """Take a proxy's address apart; None if it is none."""
-    parts = _split(given)
-    if parts is None:
-        return None
-    user, at, where = parts.netloc.rpartition("@")
-    address = parts._replace(netloc=where).geturl()
-    if not at:
-        return Proxy(address)
-    # The very bytes that the address stands for, in whatever encoding the proxy wants them.
-    name, _, password = map(unquote_to_bytes, user.partition(":"))
-    return Proxy(
-        address,
-        Secret(password.decode(errors="replace")),
-        Secret(base64.b64encode(name + b":" + password).decode()),
-    )
-
-
-def _split(address: Secret) -> SplitResult | None:
-    """Take an http or https address apart; None if it is none."""
-    value = address.reveal()
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # reading it is what checks it
-    except ValueError:
-        return None
-    clean = value.isascii() and value.isprintable() and " " not in value
-    return parts if clean and parts.scheme in {"http", "https"} and parts.hostname else None
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-from wire import answer, hang
+from wire import answer, close, hang
 
 from agentkeys.cli.ending import CommandLine
 from agentkeys.cli.options import with_json
@@ -113,6 +113,16 @@ def test_the_secret_in_an_answer_that_was_cut_short_is_printed(run, wire):
     ended = run("agentity", "create", "ci")
     assert (ended.code, ended.out) == (1, f"{SECRET}\n")
     assert "cut short" in ended.err
+
+
+@pytest.mark.parametrize("trouble", [answer(503), answer(408), answer(302), close])
+def test_a_key_that_may_have_been_made_is_not_to_be_made_again(run, wire, trouble):
+    """One line, and it does not say "try again later"."""
+    wire(trouble)
+    ended = run("agentity", "create", "ci")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert "look before you do it again" in ended.err
+    assert "later" not in ended.err
 
 
 def test_a_key_in_the_place_of_an_id_is_masked(run, wire, monkeypatch):

@@ -1,0 +1,255 @@
+"""One try on the wire: the one place that knows when a request begins to be written.
+
+Until then the service cannot have acted, whatever goes wrong; from then on it may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import select
+import ssl
+from typing import TYPE_CHECKING, Any, Final, cast
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from agentkeys import __version__
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+    from agentkeys.secret import Secret
+    from agentkeys.transport.progress import Progress
+
+__all__ = [
+    "USER_AGENT",
+    "Exchange",
+    "LostConnectionError",
+    "OutgoingRequest",
+    "SentTwiceError",
+    "UnfitError",
+]
+
+USER_AGENT: Final = (
+    f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
+)
+# Turns of the loop in which it reads what waits on a socket: asyncio's own takes two.
+_TURNS: Final = 5
+# Unfit connections that have carried no request of ours: they are new, or of a lent pool.
+_STRANGE: Final = 3
+
+
+class UnfitError(aiohttp.ClientConnectionError):
+    """A connection was closed, or talked out of turn, before the request was written."""
+
+    def __init__(self, *, is_pooled: bool) -> None:
+        super().__init__()
+        self.is_pooled = is_pooled
+
+
+class LostConnectionError(aiohttp.ClientConnectionError):
+    """A connection broke under a request, and aiohttp must not send it again."""
+
+    def __init__(self, words: str, number: int | None, tls: ssl.SSLError | None) -> None:
+        super().__init__(words)
+        self.errno = number
+        self.tls = tls
+
+
+class SentTwiceError(aiohttp.ClientError):
+    """A middleware of a lent session would send again what must not be repeated."""
+
+
+class OutgoingRequest(aiohttp.ClientRequest):
+    """A request that looks at its connection before it is written, and says when it is."""
+
+    exchange: Exchange
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Write the request to *conn*, if that is fit for it."""
+        protocol = conn.protocol
+        line = None if protocol is None else _lines.get(protocol) or _Line(protocol)
+        if protocol is None or line is None:
+            raise UnfitError(is_pooled=False)
+        if not (line.is_fit(protocol) or await line.becomes_fit(protocol)):
+            raise UnfitError(is_pooled=line.has_carried)
+        line.has_carried = True
+        self.exchange.write_to(line)
+        return await super().send(conn)
+
+
+class Exchange:
+    """The last of the middlewares of one try: what it adds is in no frame that anybody sees.
+
+    Args:
+        progress: is told whether anything may have been written.
+        idempotent: whether it does no harm to act on the request twice.
+        scheme: that of the Authorization header, None for no such header.
+        authorization: what stands behind the scheme.
+        proxy: how to sign in at the proxy, behind "Basic".
+
+    """
+
+    __slots__ = (
+        "_authorization",
+        "_entered",
+        "_idempotent",
+        "_line",
+        "_progress",
+        "_proxy",
+        "_scheme",
+    )
+
+    def __init__(
+        self,
+        progress: Progress,
+        *,
+        idempotent: bool,
+        scheme: str | None,
+        authorization: Secret | None,
+        proxy: Secret | None,
+    ) -> None:
+        self._progress = progress
+        self._idempotent = idempotent
+        self._scheme = scheme
+        self._authorization = authorization
+        self._proxy = proxy
+        self._line: _Line | None = None
+        self._entered = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send *request*, which aiohttp and the middlewares before this one have made ready."""
+        if not self._entered:
+            self._enter()
+        elif self._progress.under_way and not self._idempotent:
+            raise SentTwiceError
+        cast("OutgoingRequest", request).exchange = self  # as our sessions make them
+        self._sign(request)
+        strange = 0
+        while True:
+            try:
+                return await handler(request)
+            except UnfitError as unfit:
+                strange += not unfit.is_pooled
+                if strange > _STRANGE:
+                    raise
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                # aiohttp would send an idempotent request again by itself: a delete that worked
+                # would come back as 404, and `attempts` be wrong.
+                raise await _lost(error, self._line) from None
+            # Another connection, then: from the pool, which has one less now, or else a new one.
+            await asyncio.sleep(0)
+
+    def write_to(self, line: _Line) -> None:
+        """Note that the request is about to be written."""
+        self._line = line
+        self._progress.under_way = True
+
+    async def first(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Note that nothing is written yet: as a middleware before those of a lent session."""
+        self._enter()
+        return await handler(request)
+
+    def _enter(self) -> None:
+        self._entered = True
+        self._progress.under_way = False
+
+    def _sign(self, request: aiohttp.ClientRequest) -> None:
+        if self._authorization is not None and self._scheme is not None:
+            request.headers["Authorization"] = f"{self._scheme} {self._authorization.reveal()}"
+        if self._proxy is None:
+            return
+        # Here alone: aiohttp shows a proxy's address in warnings, with the password that is in it.
+        if request.is_ssl():  # of which the proxy reads the CONNECT alone
+            request.update_proxy(
+                request.proxy,
+                None,
+                {"User-Agent": USER_AGENT, "Proxy-Authorization": f"Basic {self._proxy.reveal()}"},
+            )
+        else:
+            request.headers["Proxy-Authorization"] = f"Basic {self._proxy.reveal()}"
+
+
+class _Line:
+    """What is known of a connection besides what aiohttp knows.
+
+    Args:
+        protocol: aiohttp's side of it. It is not kept, or it would never be let go.
+
+    Attributes:
+        has_carried: whether it has carried a request of ours.
+        end: is done when it ends; its exception is why.
+    """
+
+    __slots__ = ("_looking", "_socket", "end", "has_carried", "is_tls")
+
+    def __init__(self, protocol: ResponseHandler) -> None:
+        _lines[protocol] = self
+        self.has_carried = False
+        self.end = protocol.closed
+        if self.end is not None:
+            self.end.add_done_callback(_tls)  # else asyncio would log that nobody looked at it
+        transport = protocol.transport
+        self.is_tls = transport is not None and bool(transport.get_extra_info("sslcontext"))
+        self._socket: Any = None if transport is None else transport.get_extra_info("socket")
+        self._looking = select.poll() if hasattr(select, "poll") else None  # Windows has none
+        if self._looking is not None and self._socket is not None and self._socket.fileno() >= 0:
+            self._looking.register(self._socket, select.POLLIN)
+
+    def is_fit(self, protocol: ResponseHandler) -> bool:
+        """Whether it is open, and nothing has come on it that nobody asked for.
+
+        aiohttp knows what the loop has read. While the program computes, the loop reads nothing:
+        then the end of a connection, or the 408 of a server that closes idle ones, waits on the
+        socket.
+        """
+        transport = protocol.transport
+        if transport is None or transport.is_closing() or protocol.should_close:
+            return False
+        if self._looking is not None:
+            return not self._looking.poll(0)
+        return self._socket is None or not select.select([self._socket], [], [], 0)[0]
+
+    async def becomes_fit(self, protocol: ResponseHandler) -> bool:
+        """Whether what waits on new TLS is no more than its tickets, which the loop reads.
+
+        See RFC 8446, 4.6.1. On any other connection whatever waits came out of turn.
+        """
+        turns = _TURNS
+        while self.is_tls and turns and not (self.has_carried or protocol.should_close):
+            await asyncio.sleep(0)
+            if self.is_fit(protocol):
+                return True
+            turns -= 1
+        return False
+
+
+_lines: Final[WeakKeyDictionary[ResponseHandler, _Line]] = WeakKeyDictionary()
+
+
+async def _lost(error: aiohttp.ClientError, line: _Line | None) -> LostConnectionError:
+    """Keep of an error its words, and what TLS says: it holds the request, and so the token.
+
+    If TLS ended while the request was being written, aiohttp speaks of the writing alone.
+    """
+    tls = error.__cause__
+    if line is not None and line.end is not None and not isinstance(tls, ssl.SSLError):
+        await asyncio.wait([line.end], timeout=0)
+        tls = _tls(line.end)
+    return LostConnectionError(
+        str(error),
+        getattr(error, "errno", None),
+        tls if isinstance(tls, ssl.SSLError) else None,
+    )
+
+
+def _tls(end: asyncio.Future[None]) -> BaseException | None:
+    error = end.exception() if end.done() and not end.cancelled() else None
+    return error and error.__cause__
