@@ -21,6 +21,7 @@ from agentkeys import __version__
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.transport.answer import CUT_SHORT, MAX_ANSWER, MAX_ERROR, Answer, Loss
 from agentkeys.transport.json import dumps
+from agentkeys.transport.lookup import Resolver
 from agentkeys.transport.loops import PerLoop
 from agentkeys.transport.settings import proxy_from_environment
 
@@ -181,7 +182,7 @@ async def _bounded(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, En
 async def _open(
     settings: Settings, proxy: Proxy | None
 ) -> AsyncGenerator[aiohttp.ClientSession, None]:
-    connector = _Connector(ssl=settings.ssl or True)
+    connector = _Connector(ssl=settings.ssl or True, resolver=Resolver())
     async with aiohttp.ClientSession(
         connector=connector,
         headers=_HEADERS,

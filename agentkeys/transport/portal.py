@@ -13,13 +13,13 @@ import os
 import sys
 import threading
 import weakref
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from agentkeys import forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
+from agentkeys.transport.daemons import DaemonExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Portal", "Start"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 Start: TypeAlias = "Callable[[], Coroutine[Any, Any, T]]"
@@ -240,8 +239,8 @@ class _Worker:
         self._stopping = asyncio.Event()
         # Here, where it can fail (e.g. no file descriptor is left) before anybody waits for it.
         self._loop = asyncio.new_event_loop()
-        if _exits.begun:
-            self._loop.set_default_executor(_AtOnce())
+        # What credentials do in a thread must not hold up its end. At exit no other one does work.
+        self._loop.set_default_executor(DaemonExecutor())
         self._thread = threading.Thread(target=self._main, name="agentkeys", daemon=True)
         self.waiting: set[_Call[Any]] = set()
         self.is_ending = False
@@ -349,18 +348,6 @@ class _Exits:
 
 
 _exits: Final = _Exits()
-
-
-class _AtOnce(ThreadPoolExecutor):
-    """Does at once what it is given, as looking up a host: at exit no other executor does."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # for whoever waits for it
-            future.set_exception(error)
-        return future
 
 
 async def _awaited(start: Start[T]) -> T:
