@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
+from agentkeys.cancellation import outlast
 from agentkeys.errors import PaginationError
 from agentkeys.secret import mask
 
@@ -137,6 +138,8 @@ def _repeated(token: str, path: str) -> PaginationError:
 
 async def _abandon(page: asyncio.Task[Page[Item_co]]) -> None:
     page.cancel()
-    await asyncio.wait([page])
-    if not page.cancelled():
-        page.exception()  # nobody is left to hear it
+    try:
+        await outlast(page)
+    finally:
+        if not page.cancelled():
+            page.exception()  # nobody is left to hear it

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from agentkeys.cancellation import outlast
+
 if TYPE_CHECKING:
     from agentkeys.transport.progress import Progress
 
@@ -69,7 +71,11 @@ class Shelter:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
             end = min(end, loop.time() + GRACE)
-            await _stubbornly(self._left(task, end, leave))
+            leaving = _hidden(self._left(task, end, leave))
+            try:
+                await outlast(leaving)
+            finally:
+                leaving.result()
             raise
         try:
             return task.result()
@@ -102,14 +108,3 @@ def _hidden(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     task = asyncio.get_running_loop().create_task(coroutine)
     asyncio.tasks._unregister_task(task)  # noqa: SLF001  # asyncio's documentation, Extending
     return task
-
-
-async def _stubbornly(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run *coroutine*, which is bounded, to its end, however often who waits is cancelled."""
-    task = _hidden(coroutine)
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError:
-            continue
-    task.result()
