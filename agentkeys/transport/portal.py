@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 from agentkeys import forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.transport.daemons import DaemonExecutor
+from agentkeys.transport.loops import Generators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -309,17 +310,20 @@ class _Worker:
                 call.end()
 
     async def _serve(self) -> None:
-        await self._stopping.wait()
-        self.is_ending = True
-        # The calls first: to close the connections under them would look like a lost connection.
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_GRACE)
-        if self._on_close is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GRACE):
-                    await self._on_close()
+        generators = Generators(self._loop)
+        with generators.watched():
+            await self._stopping.wait()
+            self.is_ending = True
+            # The calls first: to close the connections under them looks like a lost connection.
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_GRACE)
+            for close in (self._on_close, generators.close):
+                if close is not None:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_GRACE):
+                            await close()
 
 
 class _Exits:
