@@ -7,14 +7,16 @@ waits for ever, and nothing that runs in a finalizer waits at all.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import atexit
 import os
 import sys
 import threading
 import weakref
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from agentkeys import forks
@@ -239,7 +241,7 @@ class _Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         # Here, where it can fail (e.g. no file descriptor is left) before anybody waits for it.
-        self._loop = asyncio.new_event_loop()
+        self._loop, self._turn = _loop_of_its_own()
         # What credentials do in a thread must not hold up its end. At exit no other one does work.
         self._loop.set_default_executor(DaemonExecutor())
         self._thread = threading.Thread(target=self._main, name="agentkeys", daemon=True)
@@ -298,7 +300,7 @@ class _Worker:
 
     def _main(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            with self._turn, asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve())
         except RuntimeError:
             # At exit neither threads nor executors begin anything; the process takes it all along.
@@ -352,6 +354,15 @@ class _Exits:
 
 
 _exits: Final = _Exits()
+
+
+def _loop_of_its_own() -> tuple[asyncio.AbstractEventLoop, AbstractContextManager[object]]:
+    """Return a loop for a thread of its own, and what the thread must enter to run it."""
+    if isinstance(_thread.start_new_thread, BuiltinFunctionType):
+        return asyncio.new_event_loop(), nullcontext()
+    from agentkeys.transport.greenlets import loop_in_a_greenlet
+
+    return loop_in_a_greenlet()
 
 
 async def _awaited(start: Start[T]) -> T:
