@@ -230,7 +230,8 @@ class _Flight:
         return future.result() if future.done() else DeadlineExceededError("its loop has stopped")
 
 
-# The renewal that the running code is part of.
+# The renewal that the running code is part of. It cannot be an argument: it must be known again on
+# the far side of code that is not ours, as `on_renewal` is.
 _aboard: Final[ContextVar[_Flight | None]] = ContextVar("renewal", default=None)
 
 

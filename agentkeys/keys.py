@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import attrs
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
     from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.session import Session
+    from agentkeys.transport.shelter import Shelter
 
 __all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Record", "Scope", "listed"]
 
@@ -58,6 +59,12 @@ class Keys:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    def _sheltered(self, shelter: Shelter) -> Self:
+        """Return these keys, but that their `create` runs in *shelter*, not in one of its own."""
+        keys = object.__new__(type(self))
+        vars(keys).update(vars(self), _session=self._session.sheltered(shelter))
+        return keys
 
     @property
     def timeout(self) -> float:
