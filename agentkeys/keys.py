@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import attrs
 
-if TYPE_CHECKING:
-    from datetime import datetime
+from agentkeys.forks import Unpicklable
+from agentkeys.paging import Pager
+from agentkeys.secret import Secret
+from agentkeys.transport.retry import RetryPolicy
+from agentkeys.transport.session import Session
 
-    from agentkeys.paging import Pager
-    from agentkeys.secret import Secret
-    from agentkeys.transport.retry import RetryPolicy
-    from agentkeys.transport.session import Session
+if TYPE_CHECKING:
     from agentkeys.transport.shelter import Shelter
 
 __all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Record", "Scope", "listed"]
@@ -54,8 +55,10 @@ class Record:
         return notebook.table([self], notebook.now())
 
 
-class Keys:
+class Keys(Unpicklable):
     """The base of a service's collections of keys: what they all say of themselves."""
+
+    _instead = "take the collection from its client again"
 
     def __init__(self, session: Session) -> None:
         self._session = session

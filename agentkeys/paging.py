@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -10,10 +11,10 @@ import attrs
 
 from agentkeys.cancellation import outlast
 from agentkeys.errors import PaginationError
+from agentkeys.forks import Unpicklable
 from agentkeys.secret import mask
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
     from collections.abc import Set as AbstractSet
 
 __all__ = ["Page", "Pager"]
@@ -47,16 +48,18 @@ class Page(Generic[Item_co]):
         )
 
 
-FetchPage: TypeAlias = "Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]"
+FetchPage: TypeAlias = Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]
 """Fetches the page that a token names; None names the first one."""
 
 
-class Pager(Generic[Item_co]):
+class Pager(Unpicklable, Generic[Item_co]):
     """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
 
     Each iteration starts the listing anew. Any of them raises what a call raises, and
     `PaginationError` if the service gives a page token for the second time.
     """
+
+    _instead = "list again, or copy the pages or the list that you fetch"
 
     def __init__(
         self,

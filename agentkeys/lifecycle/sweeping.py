@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from agentkeys.errors import AgentKeysError
+from agentkeys.keys import KeyCollection, Scope
 from agentkeys.lifecycle import attempts, disk, recovery
 from agentkeys.lifecycle.budget import Budget
 from agentkeys.secret import mask
@@ -20,7 +21,6 @@ from agentkeys.transport import check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle.attempts import HeldAttempt, Received
 
     Keys = KeyCollection[Any, Any, Any]

@@ -6,11 +6,11 @@ import shlex
 from typing import TYPE_CHECKING
 
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.stores.contract import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentkeys.stores.contract import Store
 
 __all__ = ["open_store"]
 

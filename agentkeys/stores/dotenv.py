@@ -8,8 +8,17 @@ import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
+from agentkeys.secret import Secret
 from agentkeys.stores import git
-from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
+from agentkeys.stores.contract import (
+    ANY,
+    Expected,
+    Stored,
+    Version,
+    check_expected,
+    check_secret,
+    check_text,
+)
 from agentkeys.stores.threads import in_thread
 
 try:
@@ -27,8 +36,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from agentkeys.secret import Secret
-    from agentkeys.stores.contract import Expected, Version
     from agentkeys.stores.dotenv_file import OnDisk
 
     T = TypeVar("T")

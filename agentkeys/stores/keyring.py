@@ -9,6 +9,7 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreErro
 from agentkeys.secret import Secret, mask
 from agentkeys.stores.contract import (
     ANY,
+    Expected,
     Stored,
     Version,
     check_expected,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyring.backend import KeyringBackend
-
-    from agentkeys.stores.contract import Expected
 
     T = TypeVar("T")
 

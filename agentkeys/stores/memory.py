@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
-from agentkeys.stores.contract import ANY, Stored, check_expected, check_secret, check_text
+from agentkeys.secret import Secret
+from agentkeys.stores.contract import (
+    ANY,
+    Expected,
+    Stored,
+    Version,
+    check_expected,
+    check_secret,
+    check_text,
+)
 from agentkeys.stores.threads import Turn
-
-if TYPE_CHECKING:
-    from agentkeys.secret import Secret
-    from agentkeys.stores.contract import Expected, Version
 
 __all__ = ["MemoryStore"]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_args, get_type_hints
 
 from agentkeys.errors import AgentKeysError, ClientClosedError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-
-    from agentkeys.paging import Page, Pager
-    from agentkeys.transport.portal import Portal
+from agentkeys.forks import Unpicklable
+from agentkeys.paging import Page, Pager
+from agentkeys.transport.portal import Portal
 
 __all__ = ["BlockingPager", "Facade", "blocking", "paging"]
 
@@ -25,7 +23,7 @@ Item_co = TypeVar("Item_co", covariant=True)
 
 
 # Covariant, so that a method which collections inherit is one of each of them.
-class Facade(Generic[T_co]):
+class Facade(Unpicklable, Generic[T_co]):
     """The blocking twin of an async object: the same methods, run on a portal."""
 
     def __init__(self, twin: T_co, portal: Portal) -> None:
@@ -33,12 +31,14 @@ class Facade(Generic[T_co]):
         self._portal = portal
 
 
-class BlockingPager(Generic[Item_co]):
+class BlockingPager(Unpicklable, Generic[Item_co]):
     """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
 
     Each iteration starts the listing anew, crosses to the client's thread once a page, and has the
     next page read ahead, as with `agentkeys.Pager`.
     """
+
+    _instead = Pager._instead  # noqa: SLF001  # of its twin
 
     # It holds the portal, so that a listing goes on when nobody holds its client any more.
     def __init__(self, pager: Pager[Item_co], portal: Portal) -> None:
@@ -110,6 +110,9 @@ def paging(
     signature = inspect.signature(method)
     returns = str(signature.return_annotation).replace("Pager", "BlockingPager")
     call.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]  # for help()
+    (item,) = get_args(get_type_hints(method)["return"])
+    returned = BlockingPager.__class_getitem__(item)  # type: ignore[attr-defined]  # of what it lists
+    call.__annotations__ = {**method.__annotations__, "return": returned}
     return call
 
 

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from agentkeys import forks
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Daemons"]
 
-__all__ = ["DaemonExecutor", "Daemons"]
-
-P = ParamSpec("P")
-T = TypeVar("T")
-Job: TypeAlias = "Callable[[], object]"
+Job: TypeAlias = Callable[[], object]
 
 _THREADS: Final = 16
 
@@ -74,28 +68,3 @@ class Daemons:
                 self._permits.pop()
             except IndexError:
                 return
-
-
-class DaemonExecutor(ThreadPoolExecutor):
-    """An executor whose work nobody waits for: not the end of its loop, nor the process's exit."""
-
-    def __init__(self) -> None:
-        super().__init__()  # it starts no thread before it is given work, and it is given none
-        self._daemons = Daemons("agentkeys-executor")
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have *fn* called; see `Daemons`."""
-        future: Future[T] = Future()
-        self._daemons.do(partial(_settle, future, partial(fn, *args, **kwargs)))
-        return future
-
-
-def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        result = call()
-    except BaseException as error:  # noqa: BLE001  # for whoever waits for it
-        future.set_exception(error)
-    else:
-        future.set_result(result)

@@ -11,16 +11,14 @@ import functools
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from aiohttp.resolver import ThreadedResolver
 
 from agentkeys import forks
 from agentkeys.transport.daemons import Daemons
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Resolver"]
 
@@ -28,7 +26,7 @@ __all__ = ["Resolver"]
 # who want to know the same wait for the same lookup, so that one dead name does not use up threads.
 _FRESH: Final = 5.0
 
-Question: TypeAlias = "Callable[[], Any]"
+Question: TypeAlias = Callable[[], Any]
 
 
 class Resolver(ThreadedResolver):

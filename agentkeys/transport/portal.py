@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from agentkeys import forks
 from agentkeys.errors import ClientClosedError, ConfigurationError
-from agentkeys.transport.daemons import DaemonExecutor
+from agentkeys.transport.executor import DaemonExecutor
 from agentkeys.transport.loops import Generators
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from agentkeys.credentials import account_of, checked_token
 from agentkeys.errors import AgentKeysError, AuthenticationError, ConfigurationError, RequestError
-from agentkeys.keys import Scope
 from agentkeys.secret import Secret, mask, unfit
 from agentkeys.transport import check
 from agentkeys.transport.answer import Answer, Loss, read, refused, request_id, unanswered
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import NewKey
+    from agentkeys.keys import NewKey, Scope
     from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.settings import Settings
 
@@ -168,6 +167,8 @@ class Session:
 
     def scope(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> Scope:
         """Return whose keys an endpoint is about, for these credentials."""
+        from agentkeys.keys import Scope  # it imports this module
+
         return Scope(
             service=self._settings.service.name,
             base_url=self._settings.base_url,
