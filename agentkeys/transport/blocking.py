@@ -8,7 +8,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_args, get_type_hints
 
-from agentkeys.errors import AgentKeysError, ClientClosedError
+from agentkeys.errors import ClientClosedError
 from agentkeys.forks import Unpicklable
 from agentkeys.paging import Page, Pager
 from agentkeys.transport.portal import Portal
@@ -71,17 +71,12 @@ class BlockingPager(Unpicklable, Generic[Item_co]):
         return "<BlockingPager: `for` over it, or its collect() or first()>"
 
     def _repr_html_(self) -> str:
-        # Whoever leaves a listing as a cell's last line wants to see it: that is one request, which
-        # changes nothing. `repr` sends none.
+        # To show something must not send anything, and may be done by a debugger or an editor.
         from agentkeys import notebook
 
-        try:
-            page = self.first()
-        except AgentKeysError as error:
-            return notebook.sentence(f"{type(error).__name__}: {error}")
-        more = "This is the first page: iterate over the listing, or `collect()` it, for the rest."
-        return notebook.table(
-            page.items, notebook.now(), note=more if page.next_page_token is not None else ""
+        return notebook.sentence(
+            "A listing, of which nothing is fetched yet: `listing.first()` fetches one page,"
+            " `listing.collect()` all of it, `for key in listing` one key after the other."
         )
 
 
