@@ -98,7 +98,7 @@ class _Client(Facade[ClientT], Generic[ClientT]):
             allow_http=allow_http,
         )
         # The connections belong to the portal's loop, and are closed with it.
-        super().__init__(twin, Portal())
+        super().__init__(twin, Portal(address=_address(twin)))
 
     def close(self) -> None:
         """End the calls under way, close the connections, end the thread. Twice is fine."""
@@ -250,7 +250,7 @@ def login(
     """Log in once and return the tokens; see `agentkeys.agentity.login`."""
     password = as_secret(password, "password")
     _prepare(settings)
-    return _once(partial(agentity.login, email, password, **settings))
+    return _once(partial(agentity.login, email, password, **settings), settings)
 
 
 def register(
@@ -259,7 +259,13 @@ def register(
     """Open an account with Agentity; see `agentkeys.agentity.register`."""
     password = as_secret(password, "password")
     _prepare(settings)
-    return _once(partial(agentity.register, email, password, name=name, **settings))
+    return _once(partial(agentity.register, email, password, name=name, **settings), settings)
+
+
+def _address(client: Client) -> str | None:
+    """Return where *client* sends its requests; None if a proxy does."""
+    settings = client._settings  # noqa: SLF001  # one house
+    return settings.base_url if settings.proxy is None else None
 
 
 def _prepare(settings: ClientSettings) -> None:
@@ -268,8 +274,9 @@ def _prepare(settings: ClientSettings) -> None:
         raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
 
 
-def _once(start: Start[T]) -> T:
-    portal = Portal()
+def _once(start: Start[T], settings: ClientSettings) -> T:
+    # Of a client that is never used; what it refuses, the call would.
+    portal = Portal(address=_address(agentity.AgentityClient("-", **settings)))
     try:
         return portal.run(start)
     finally:

@@ -20,7 +20,8 @@ from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from agentkeys import forks
-from agentkeys.errors import ClientClosedError, ConfigurationError
+from agentkeys.errors import ClientClosedError, ConfigurationError, DeadlineExceededError
+from agentkeys.transport import standstill
 from agentkeys.transport.executor import DaemonExecutor
 from agentkeys.transport.loops import Generators
 
@@ -50,11 +51,13 @@ class Portal:
     Args:
         on_close: runs on the loop when the thread is about to end. What belongs to the loop, as
             the connections of a client do, ends with it and needs no such thing.
+        address: where calls go, if that is known.
 
     """
 
-    def __init__(self, on_close: Start[None] | None = None) -> None:
+    def __init__(self, on_close: Start[None] | None = None, *, address: str | None = None) -> None:
         self._on_close = on_close
+        self._address = address
         # A signal handler or a finalizer may make a call while this very thread holds it.
         self._lock = threading.RLock()
         self._worker: _Worker | None = None
@@ -67,8 +70,11 @@ class Portal:
 
         Raises:
             ClientClosedError: the portal is closed, or was closed during the call.
+            ConfigurationError: the call would wait for itself, or for the loop of this thread.
 
         """
+        if self._address is not None:
+            standstill.check(self._address)
         call = _Call(start)
         try:
             self._begin(call)
@@ -84,6 +90,10 @@ class Portal:
                 self.stop()
         try:
             return call.result()
+        except DeadlineExceededError as error:
+            if self._address is not None:
+                standstill.explain(error, self._address)
+            raise
         finally:
             # Or the call and the traceback of its error, which has this frame, would keep each
             # other alive until the garbage collector comes.
