@@ -10,13 +10,21 @@ from __future__ import annotations
 import base64
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import Final, TypeAlias, Unpack
 
 import attrs
 
-from agentkeys.credentials import BearerToken, Caller, Renewable, Token, checked_token, name_of
+from agentkeys.credentials import (
+    BearerToken,
+    Caller,
+    Credentials,
+    Renewable,
+    Token,
+    checked_token,
+    name_of,
+)
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
 from agentkeys.keys import Keys, Place, Record, listed
 from agentkeys.paging import Page, Pager
@@ -26,11 +34,6 @@ from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.convert import Reader, camel_case
 from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.settings import Service, variable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from agentkeys.credentials import Credentials
 
 __all__ = [
     "Account",

@@ -7,14 +7,16 @@ from Agentry's documentation, the pages API Keys of both surfaces.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
-from agentkeys.credentials import BearerToken
+from agentkeys.credentials import BearerToken, Credentials
 from agentkeys.errors import ConfigurationError
+from agentkeys.forks import Unpicklable
 from agentkeys.keys import Keys, Place, Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
@@ -22,13 +24,8 @@ from agentkeys.transport import check
 from agentkeys.transport.client import Client
 from agentkeys.transport.convert import Reader, as_spelt
 from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, variable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from agentkeys.credentials import Credentials
-    from agentkeys.transport.session import Session
 
 __all__ = [
     "AgentApiKeys",
@@ -297,8 +294,10 @@ class AgentScope:
     api_keys: AgentApiKeys
 
 
-class AgentSurface:
+class AgentSurface(Unpicklable):
     """What agents call: the keys of the tenant, of its inboxes and of its pods."""
+
+    _instead = "take it from its client again"
 
     def __init__(self, session: Session) -> None:
         self._session = session

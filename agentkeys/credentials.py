@@ -11,10 +11,11 @@ import math
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import attrs
 
@@ -26,9 +27,6 @@ from agentkeys.errors import (
     DeadlineExceededError,
 )
 from agentkeys.secret import Secret, as_secret
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "Token"]
 
@@ -117,7 +115,7 @@ class Token:
         return cls(value, time.monotonic() + lifetime - margin)
 
 
-class Renewable(ABC):
+class Renewable(forks.Unpicklable, ABC):
     """A token that is fetched when there is none, before it ends, and when it is refused.
 
     However many calls wait for it, in however many event loops, one of them fetches it.
@@ -235,7 +233,8 @@ class _Flight:
         return future.result() if future.done() else DeadlineExceededError("its loop has stopped")
 
 
-# The renewal that the running code is part of.
+# The renewal that the running code is part of. It cannot be an argument: it must be known again on
+# the far side of code that is not ours, as `on_renewal` is.
 _aboard: Final[ContextVar[_Flight | None]] = ContextVar("renewal", default=None)
 
 

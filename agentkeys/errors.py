@@ -9,10 +9,7 @@ pickle and copy; only what it `salvaged` stays behind, for that is a secret.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    from agentkeys.secret import Secret
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 __all__ = [
     "APIError",
@@ -371,3 +368,7 @@ _BY_STATUS: Final[dict[int, type[APIError]]] = {
     422: UnprocessableError,
     429: RateLimitError,
 }
+
+
+# Last of all, for that module imports this one. Whoever reads the signatures above must find it.
+from agentkeys.secret import Secret  # noqa: E402

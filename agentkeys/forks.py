@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Final, Protocol
+from typing import ClassVar, Final, NoReturn, Protocol, SupportsIndex
 
-__all__ = ["Inherited", "watch"]
+__all__ = ["Inherited", "Unpicklable", "watch"]
 
 
 class Inherited(Protocol):
@@ -37,3 +37,20 @@ def watch(inherited: Inherited) -> None:
 
 def _begin_afresh() -> None:
     _kept_alive.extend(inherited.begin_afresh() for inherited in list(_watched))
+
+
+class Unpicklable:
+    """The base of what belongs to its process, and can be neither copied nor pickled.
+
+    Attributes:
+        _instead: what to do instead.
+    """
+
+    _instead: ClassVar[str] = "share this one, or make another one from the same arguments"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        # Of this, `copy`, `deepcopy` and `pickle` all make use.
+        raise TypeError(
+            f"{type(self).__name__} cannot be copied or pickled, for it holds connections, locks or"
+            f" secrets of this process: {self._instead}"
+        )

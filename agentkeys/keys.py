@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import attrs
 
+from agentkeys.forks import Unpicklable
+from agentkeys.paging import Pager
+from agentkeys.secret import Secret
 from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.retry import RetryPolicy
+from agentkeys.transport.session import Session
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from agentkeys.paging import Pager
-    from agentkeys.secret import Secret
-    from agentkeys.transport.retry import RetryPolicy
-    from agentkeys.transport.session import Session
+    from agentkeys.transport.shelter import Shelter
 
 __all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Place", "Record", "Scope", "listed", "whose"]
 
@@ -93,12 +94,14 @@ class Record:
         return notebook.table([self], notebook.now())
 
 
-class Keys(ABC, Generic[MadeT]):
+class Keys(ABC, Unpicklable, Generic[MadeT]):
     """The base of a service's collections of keys: what they all say of themselves.
 
     A create goes through `_make`, which sends what the place adds. So `scope` tells the keys of two
     collections apart, whatever it is that their creates differ in.
     """
+
+    _instead = "take the collection from its client again"
 
     def __init__(self, session: Session, place: Place[MadeT]) -> None:
         self._session = session
@@ -122,6 +125,12 @@ class Keys(ABC, Generic[MadeT]):
     async def log_in(self, timeout: float) -> None:
         """Get a token if there is none, so that `scope` has all names of the account."""
         await self._session.log_in(timeout)
+
+    def _sheltered(self, shelter: Shelter) -> Self:
+        """Return these keys, but that their `create` runs in *shelter*, not in one of its own."""
+        keys = object.__new__(type(self))
+        vars(keys).update(vars(self), _session=self._session.sheltered(shelter))
+        return keys
 
     @property
     def timeout(self) -> float:

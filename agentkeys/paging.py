@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
+from agentkeys.cancellation import outlast
 from agentkeys.errors import PaginationError
+from agentkeys.forks import Unpicklable
 from agentkeys.secret import mask
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
     from collections.abc import Set as AbstractSet
 
 __all__ = ["Page", "Pager"]
@@ -46,16 +48,18 @@ class Page(Generic[Item_co]):
         )
 
 
-FetchPage: TypeAlias = "Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]"
+FetchPage: TypeAlias = Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]
 """Fetches the page that a token names; None names the first one."""
 
 
-class Pager(Generic[Item_co]):
+class Pager(Unpicklable, Generic[Item_co]):
     """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
 
     Each iteration starts the listing anew. Any of them raises what a call raises, and
     `PaginationError` if the service gives a page token for the second time.
     """
+
+    _instead = "list again, or copy the pages or the list that you fetch"
 
     def __init__(
         self,
@@ -137,6 +141,8 @@ def _repeated(token: str, path: str) -> PaginationError:
 
 async def _abandon(page: asyncio.Task[Page[Item_co]]) -> None:
     page.cancel()
-    await asyncio.wait([page])
-    if not page.cancelled():
-        page.exception()  # nobody is left to hear it
+    try:
+        await outlast(page)
+    finally:
+        if not page.cancelled():
+            page.exception()  # nobody is left to hear it

@@ -5,17 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Final, NoReturn, final
+from typing import Final, NoReturn, final
 from urllib.parse import quote, quote_plus
 
 from agentkeys import plain
-from agentkeys.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from agentkeys.errors import AgentKeysError
 
 MASK: Final = "**********"
 """What stands where a secret would."""
@@ -158,3 +153,7 @@ def _forms(secret: Secret) -> set[str]:
         *(each.replace("/", r"\/") for each in in_json),
         html.escape(value),
     } - {""}
+
+
+# Last of all, for that module ends with an import of this one.
+from agentkeys.errors import AgentKeysError, InvalidArgumentError  # noqa: E402

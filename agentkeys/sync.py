@@ -7,32 +7,41 @@ forgotten closes itself.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, Unpack
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
-from agentkeys import agentity, agentry, forks
-from agentkeys.errors import ClientClosedError, ConfigurationError
+from agentkeys import agentity, agentry
+from agentkeys.credentials import Credentials
+from agentkeys.errors import ConfigurationError
+from agentkeys.keys import Key, KeyCollection, Scope
 from agentkeys.secret import Secret, as_secret
-from agentkeys.transport import check
 from agentkeys.transport.blocking import BlockingPager, Facade, blocking, paging
 from agentkeys.transport.client import Client, ClientSettings, seal, sealed
 from agentkeys.transport.portal import Portal
 from agentkeys.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from ssl import SSLContext
-
-    from aiohttp.typedefs import Middleware
-
-    from agentkeys.credentials import Credentials
-    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
-    from agentkeys.lifecycle import Issued, Swept
-    from agentkeys.server.blocking import BlockingFaults, BlockingRequests
-    from agentkeys.server.clock import Clock
-    from agentkeys.stores import Store
+    from agentkeys.sync_lifecycle import issue, sweep
+    from agentkeys.sync_service import LocalService
     from agentkeys.transport.portal import Start
+else:
+    # What a client does without: it must not import the service, and need not import the lifecycle.
+    _ELSEWHERE = {
+        "LocalService": "agentkeys.sync_service",
+        "issue": "agentkeys.sync_lifecycle",
+        "sweep": "agentkeys.sync_lifecycle",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _ELSEWHERE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_ELSEWHERE[name]), name)
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "AgentityApiKeys",
@@ -89,7 +98,7 @@ class _Client(Facade[ClientT], Generic[ClientT]):
             allow_http=allow_http,
         )
         # The connections belong to the portal's loop, and are closed with it.
-        super().__init__(twin, Portal())
+        super().__init__(twin, Portal(address=_address(twin)))
 
     def close(self) -> None:
         """End the calls under way, close the connections, end the thread. Twice is fine."""
@@ -107,6 +116,8 @@ class _Client(Facade[ClientT], Generic[ClientT]):
 
 class Keys(Facade[KeysT_co], Generic[KeysT_co]):
     """What the blocking collections have in common."""
+
+    _instead = "take the collection from its client again"
 
     @property
     def scope(self) -> Scope:
@@ -170,6 +181,8 @@ class AgentryAgentApiKeys(Keys[agentry.AgentApiKeys]):
 class AgentryInbox(Facade[agentry.Inbox]):
     """An inbox on the human surface."""
 
+    _instead = "take it from its client again"
+
     @property
     def api_keys(self) -> AgentryApiKeys:
         """The inbox's keys."""
@@ -179,6 +192,8 @@ class AgentryInbox(Facade[agentry.Inbox]):
 class AgentryAgentScope(Facade[agentry.AgentScope]):
     """An inbox or a pod on the agent surface."""
 
+    _instead = "take it from its client again"
+
     @property
     def api_keys(self) -> AgentryAgentApiKeys:
         """Its keys."""
@@ -187,6 +202,8 @@ class AgentryAgentScope(Facade[agentry.AgentScope]):
 
 class AgentryAgentSurface(Facade[agentry.AgentSurface]):
     """What agents call: the keys of the tenant, of its inboxes and of its pods."""
+
+    _instead = "take it from its client again"
 
     @property
     def api_keys(self) -> AgentryAgentApiKeys:
@@ -233,7 +250,7 @@ def login(
     """Log in once and return the tokens; see `agentkeys.agentity.login`."""
     password = as_secret(password, "password")
     _prepare(settings)
-    return _once(partial(agentity.login, email, password, **settings))
+    return _once(partial(agentity.login, email, password, **settings), settings)
 
 
 def register(
@@ -242,59 +259,13 @@ def register(
     """Open an account with Agentity; see `agentkeys.agentity.register`."""
     password = as_secret(password, "password")
     _prepare(settings)
-    return _once(partial(agentity.register, email, password, name=name, **settings))
+    return _once(partial(agentity.register, email, password, name=name, **settings), settings)
 
 
-def issue(
-    keys: Keys[KeyCollection[Any, KeyT, NewKey[Any]]],
-    name: str,
-    *,
-    into: Store | str,
-    exact_name: bool = False,
-    replace: bool = False,
-    timeout: float | None = None,
-    scope: Scope | None = None,
-    **options: Any,
-) -> Issued[KeyT]:
-    """Make exactly one key, and store its secret before this returns.
-
-    The arguments, the result and the errors are those of `agentkeys.issue`, but for the keys, which
-    are those of a blocking client.
-    """
-    from agentkeys import lifecycle
-
-    check.collection(keys, "issue", blocking=True)
-    return keys._portal.run(  # noqa: SLF001  # a function of the collection
-        partial(
-            lifecycle.issue,
-            keys._twin,  # noqa: SLF001
-            name,
-            into=into,
-            exact_name=exact_name,
-            replace=replace,
-            timeout=timeout,
-            scope=scope,
-            **options,
-        )
-    )
-
-
-def sweep(
-    keys: Keys[KeyCollection[Any, Any, Any]],
-    *,
-    timeout: float | None = None,
-    scope: Scope | None = None,
-) -> Swept:
-    """Finish the attempts to issue a key here whose processes are gone.
-
-    The arguments, the result and the errors are those of `agentkeys.sweep`, but for the keys, which
-    are those of a blocking client.
-    """
-    from agentkeys import lifecycle
-
-    check.collection(keys, "sweep", blocking=True)
-    start = partial(lifecycle.sweep, keys._twin, timeout=timeout, scope=scope)  # noqa: SLF001
-    return keys._portal.run(start)  # noqa: SLF001  # a function of the collection
+def _address(client: Client) -> str | None:
+    """Return where *client* sends its requests; None if a proxy does."""
+    settings = client._settings  # noqa: SLF001  # one house
+    return settings.base_url if settings.proxy is None else None
 
 
 def _prepare(settings: ClientSettings) -> None:
@@ -303,149 +274,10 @@ def _prepare(settings: ClientSettings) -> None:
         raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
 
 
-def _once(start: Start[T]) -> T:
-    portal = Portal()
+def _once(start: Start[T], settings: ClientSettings) -> T:
+    # Of a client that is never used; what it refuses, the call would.
+    portal = Portal(address=_address(agentity.AgentityClient("-", **settings)))
     try:
         return portal.run(start)
     finally:
         portal.close()
-
-
-class LocalServiceSettings(TypedDict, total=False):
-    """The keyword arguments of `agentkeys.server.LocalService`."""
-
-    database: str | None
-    host: str
-    port: int
-    access_token_lifetime: float
-    refresh_token_lifetime: float
-    body_limit: int
-    body_timeout: float
-    keepalive_timeout: float
-    connection_limit: int
-    shutdown_timeout: float
-    used_at_interval: float
-    clock: Callable[[], float]
-    recorded_requests: int
-    middlewares: Iterable[Middleware]
-
-
-class LocalService:
-    """Both services on one port of this machine, as a context manager.
-
-    The arguments and attributes are those of `agentkeys.server.LocalService`. It runs in a thread
-    of this process.
-    """
-
-    def __init__(self, **settings: Unpack[LocalServiceSettings]) -> None:
-        # Here, and not above: a client must not import what only the service needs.
-        from agentkeys import server
-
-        self._make = partial(server.LocalService, **settings)
-        self._twin = self._make()
-        self._portal = Portal(self._twin.close)
-        forks.watch(self)
-
-    def start(self) -> None:
-        """Start to serve; ``with`` does it too."""
-        try:
-            self._portal.run(self._twin.start)
-        except BaseException:
-            if not self._is_running():
-                self._portal.stop()  # or the thread would stay until this object is collected
-            raise
-
-    def _is_running(self) -> bool:
-        try:
-            return bool(self._twin.url)
-        except ConfigurationError:
-            return False
-
-    def close(self) -> None:
-        """Finish the requests under way, and end. Twice is fine."""
-        with suppress(ClientClosedError):
-            self._portal.run(self._twin.close)
-        self._portal.close()
-
-    def begin_afresh(self) -> object:
-        """Leave the service to the parent of a forked child, where this is one that never ran."""
-        inherited = (self._twin, self._portal)
-        self._twin = self._make()
-        self._portal = Portal(self._twin.close)
-        return inherited
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"{getattr(self, '_twin', None)!r} (blocking)"
-
-    @property
-    def url(self) -> str:
-        """The base address of both services."""
-        return self._twin.url
-
-    @property
-    def email(self) -> str:
-        """The email of the account that Agentity starts with."""
-        return self._twin.email
-
-    @property
-    def password(self) -> str:
-        """The password of that account. It is a secret: do not log it."""
-        return self._twin.password
-
-    @property
-    def agentry_token(self) -> str:
-        """The token of Agentry's tenant. It is a secret: do not log it."""
-        return self._twin.agentry_token
-
-    @property
-    def inbox_id(self) -> str:
-        """The id of the inbox that Agentry starts with."""
-        return self._twin.inbox_id
-
-    @property
-    def pod_id(self) -> str:
-        """The id of the pod that Agentry starts with; no inbox is in it."""
-        return self._twin.pod_id
-
-    @property
-    def faults(self) -> BlockingFaults:
-        """What goes wrong on purpose; nothing until something is added."""
-        from agentkeys.server.blocking import BlockingFaults
-
-        return BlockingFaults(self._twin.faults, self._portal.run)
-
-    @property
-    def clock(self) -> Clock:
-        """The time, as both services tell it. It can be moved."""
-        return self._twin.clock
-
-    @property
-    def requests(self) -> BlockingRequests:
-        """The last requests that came."""
-        from agentkeys.server.blocking import BlockingRequests
-
-        return BlockingRequests(self._twin.requests, self._portal.run)
-
-    def add_account(self, email: str, password: str) -> None:
-        """Open an account with Agentity."""
-        self._portal.run(partial(self._twin.add_account, email, password))
-
-    def add_inbox(self, inbox_id: str, pod_id: str | None = None) -> None:
-        """Add an inbox to the tenant, in a pod if one is given."""
-        self._portal.run(partial(self._twin.add_inbox, inbox_id, pod_id))
-
-    def add_pod(self, pod_id: str) -> None:
-        """Add a pod to the tenant."""
-        self._portal.run(partial(self._twin.add_pod, pod_id))
-
-    def is_live(self, secret: str | Secret) -> bool:
-        """Tell whether a key of either service has this secret. That is no use of it."""
-        secret = as_secret(secret, "secret")
-        return self._portal.run(partial(self._twin.is_live, secret))

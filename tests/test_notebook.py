@@ -106,35 +106,18 @@ def test_an_async_listing_says_how_to_fetch_it():
     assert "<code>await listing.first()</code>" in shown
 
 
-@pytest.fixture
-def portal():
+def test_a_blocking_listing_says_how_to_fetch_it():
+    """To show it sends nothing, and starts no thread."""
     portal = Portal()
-    yield portal
-    portal.close()
-
-
-def test_a_blocking_listing_shows_its_first_page(portal):
-    """One request, and only when it is displayed: `repr` sends none."""
-    asked = []
 
     async def fetch(token):
-        asked.append(token)
-        return Page((KEY,), "b")
+        raise AssertionError("it was fetched")
 
     listing = BlockingPager(Pager(fetch), portal)
-    assert "BlockingPager" in repr(listing)
-    assert asked == []
     shown = listing._repr_html_()
-    assert "production-agent" in shown
-    assert "<code>collect()</code>" in shown
-    assert asked == [None]
-
-
-def test_a_blocking_listing_that_cannot_be_fetched_says_why(portal):
-    """The error's sentence, instead of a traceback from inside the notebook."""
-    portal.close()
-    shown = BlockingPager(Pager(None), portal)._repr_html_()
-    assert shown == "<p>ClientClosedError: the client is closed: make another one</p>"
+    assert "<code>listing.first()</code>" in shown
+    assert "await" not in shown
+    assert portal._worker is None
 
 
 def test_a_third_services_keys_show_for_one_word():

@@ -20,7 +20,7 @@ from agentkeys.errors import (
     StoreError,
     UncertainCreateError,
 )
-from agentkeys.keys import whose
+from agentkeys.keys import Keys, whose
 from agentkeys.lifecycle import attempts, disk, recovery, wording
 from agentkeys.lifecycle.attempts import HeldAttempt
 from agentkeys.lifecycle.naming import new_nonce, with_nonce
@@ -88,7 +88,9 @@ class Issuing(Generic[KeyT]):
         options: dict[str, Any],
         budget: Budget,
     ) -> None:
-        self._keys = keys
+        self.shelter = Shelter()
+        # What is no collection of ours has a shelter of its own, of which nothing is known here.
+        self._keys = keys._sheltered(self.shelter) if isinstance(keys, Keys) else keys  # noqa: SLF001
         self._scope = scope
         self._name = name
         self._keeping = keeping
@@ -102,7 +104,6 @@ class Issuing(Generic[KeyT]):
         self._unseen: list[str] = []  # what a slow service may yet make
         # What there is to say once the secret is stored: then nothing is late any more.
         self._settled: Issued[KeyT] | AgentKeysError | None = None
-        self.shelter = Shelter()
 
     async def within(self, seconds: float) -> Issued[KeyT]:
         """Do all of it in so many seconds."""
@@ -197,7 +198,7 @@ class Issuing(Generic[KeyT]):
         except AgentKeysError as error:
             return error
         except BaseException:
-            self._is_asked = self.shelter.is_under_way
+            self._is_asked = self.shelter.progress is None or self.shelter.is_under_way
             raise
 
     async def _kept(

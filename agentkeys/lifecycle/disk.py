@@ -7,6 +7,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
+from agentkeys.cancellation import outlast
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,7 +32,7 @@ async def in_thread(work: Callable[[], T], *, undo: Callable[[T], object] | None
         await asyncio.wait((ended,))
     except asyncio.CancelledError:
         working.leave()
-        await asyncio.wait((ended,), timeout=_PATIENCE)
+        await outlast(ended, timeout=_PATIENCE)
         raise
     value, error = ended.result()
     if error is None:

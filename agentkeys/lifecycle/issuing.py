@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.keys import Key, KeyCollection, NewKey, Scope
 from agentkeys.lifecycle.attempting import Issued, Issuing
 from agentkeys.lifecycle.budget import Budget
 from agentkeys.lifecycle.keeping import Keeping
@@ -15,7 +16,6 @@ from agentkeys.transport import check
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
 
 __all__ = ["Issued", "issue"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from agentkeys.errors import AgentKeysError
+from agentkeys.keys import KeyCollection, Scope
 from agentkeys.lifecycle import attempts, disk, entries, looking, moments, recovery, wording
 from agentkeys.lifecycle.attempts import Claimed
 from agentkeys.lifecycle.budget import Budget
@@ -19,7 +20,6 @@ from agentkeys.transport import check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle.attempts import HeldAttempt
     from agentkeys.lifecycle.entries import Received
 

@@ -5,18 +5,14 @@ All of it may be used from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
+from agentkeys.server.fault_kinds import Kind, Times, When
+from agentkeys.server.fault_queue import Fault, Faults
+from agentkeys.server.record import RecordedRequest, Requests
 from agentkeys.server.tally import PATIENCE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from agentkeys.server.fault_kinds import Kind, Times, When
-    from agentkeys.server.fault_queue import Fault, Faults
-    from agentkeys.server.record import RecordedRequest, Requests
 
 __all__ = ["BlockingFault", "BlockingFaults", "BlockingRequests"]
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from agentkeys.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # A listing begins before everything that its cursor can name, which is the year 9999.

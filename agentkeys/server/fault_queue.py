@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Iterator
+from typing import Self
 
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server.checks import is_whole
 from agentkeys.server.fault_kinds import Kind, Times, When
 from agentkeys.server.routes import AGENTRY, LISTS, routes_of
 from agentkeys.server.tally import PATIENCE, Tally
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 
 class Fault:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import MASK, mask
@@ -12,9 +15,6 @@ from agentkeys.server.checks import is_whole
 from agentkeys.server.tally import PATIENCE, Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from aiohttp import web
     from yarl import URL
 
 # The parameters that are documented and hold no secret. What else stands in a query may be one.

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from agentkeys.server.service import LocalService
+from agentkeys.server.service import LocalService
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 

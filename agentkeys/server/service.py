@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import functools
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, NoReturn, Self, SupportsIndex, cast
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import Secret, as_secret
@@ -38,10 +40,8 @@ from agentkeys.server.used_times import UsedTimes
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from aiohttp.typedefs import Middleware
 
 _DAY: Final = 86400.0
 
@@ -137,6 +137,12 @@ class LocalService:
         self._running: _Running | None = None
         self._password: Secret | None = None
         self._agentry_token: Secret | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} cannot be copied or pickled, for it runs in this process: hand"
+            " on its url and its credentials, or make another one"
+        )
 
     def __repr__(self) -> str:
         return f"<LocalService {self._running.url if self._running else 'not running'}>"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.stores.contract import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentkeys.stores.contract import Store
 
 __all__ = ["open_store"]
 

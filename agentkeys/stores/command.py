@@ -12,12 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
 
 from agentkeys import plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.secret import Secret, mask
-from agentkeys.stores.contract import ANY, Version, check_secret, check_timeout
+from agentkeys.stores.contract import ANY, Expected, Stored, Version, check_secret, check_timeout
 from agentkeys.stores.threads import in_thread
 
 try:
@@ -28,10 +29,8 @@ except ModuleNotFoundError:
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Sequence
     from typing import IO
 
-    from agentkeys.stores.contract import Expected, Stored
 
 __all__ = ["CommandStore"]
 

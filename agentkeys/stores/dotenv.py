@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys import filesystem, home, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
-from agentkeys.stores.contract import ANY, Found, Stored, check_expected, check_secret, check_text
+from agentkeys.secret import Secret
+from agentkeys.stores.contract import (
+    ANY,
+    Expected,
+    Found,
+    Stored,
+    Version,
+    check_expected,
+    check_secret,
+    check_text,
+)
 from agentkeys.stores.threads import Turn, in_thread
 
 try:
@@ -30,8 +40,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from agentkeys.secret import Secret
-    from agentkeys.stores.contract import Expected, Version
     from agentkeys.stores.dotenv_file import OnDisk, Prepared
 
     T = TypeVar("T")

@@ -13,6 +13,7 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreErro
 from agentkeys.secret import Secret, mask
 from agentkeys.stores.contract import (
     ANY,
+    Expected,
     Found,
     Stored,
     Version,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from keyring.backend import KeyringBackend
-
-    from agentkeys.stores.contract import Expected
 
     T = TypeVar("T")
 

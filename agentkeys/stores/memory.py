@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 from weakref import WeakValueDictionary
 
+from agentkeys.secret import Secret
 from agentkeys.stores.contract import (
     ANY,
+    Expected,
     Found,
     Stored,
+    Version,
     check_expected,
     check_secret,
     check_text,
 )
 from agentkeys.stores.threads import Turn, in_thread
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from agentkeys.secret import Secret
-    from agentkeys.stores.contract import Expected, Version
 
 __all__ = ["MemoryStore"]
 

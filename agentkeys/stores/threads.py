@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from agentkeys import forks
+from agentkeys.cancellation import outlast
 from agentkeys.errors import StoreError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ async def in_thread(work: Work[T], *, timeout: float, store: str) -> T:
     finally:
         if not ended.done():
             stop.set()
-            await asyncio.wait({ended}, timeout=_GRACE)
+            await outlast(ended, timeout=_GRACE)
     if not ended.done():
         raise StoreError(
             f"{store} did not answer within {timeout:g} s, and what it holds is not known:"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from secrets import token_hex
-from typing import TYPE_CHECKING
 
 import pytest
 
 from agentkeys.secret import Secret, as_secret
 from agentkeys.testing import sightings
-
-if TYPE_CHECKING:
-    import os
-
-    from agentkeys.testing.search import Search
+from agentkeys.testing.search import Search
 
 __all__ = ["LeakWatch"]
 

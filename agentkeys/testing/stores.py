@@ -8,17 +8,15 @@ import io
 import logging
 import secrets
 import traceback
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from agentkeys.errors import InvalidArgumentError, StoreConflictError, StoreError
 from agentkeys.secret import Secret
 from agentkeys.stores import ABSENT, ANY, Store, Version
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
 __all__ = ["store_conformance"]
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_args, get_type_hints
 
-from agentkeys.errors import AgentKeysError, ClientClosedError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-
-    from agentkeys.paging import Page, Pager
-    from agentkeys.transport.portal import Portal
+from agentkeys.errors import ClientClosedError
+from agentkeys.forks import Unpicklable
+from agentkeys.paging import Page, Pager
+from agentkeys.transport.portal import Portal
 
 __all__ = ["BlockingPager", "Facade", "blocking", "paging"]
 
@@ -25,7 +23,7 @@ Item_co = TypeVar("Item_co", covariant=True)
 
 
 # Covariant, so that a method which collections inherit is one of each of them.
-class Facade(Generic[T_co]):
+class Facade(Unpicklable, Generic[T_co]):
     """The blocking twin of an async object: the same methods, run on a portal."""
 
     def __init__(self, twin: T_co, portal: Portal) -> None:
@@ -33,12 +31,14 @@ class Facade(Generic[T_co]):
         self._portal = portal
 
 
-class BlockingPager(Generic[Item_co]):
+class BlockingPager(Unpicklable, Generic[Item_co]):
     """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
 
     Each iteration starts the listing anew, crosses to the client's thread once a page, and has the
     next page read ahead, as with `agentkeys.Pager`.
     """
+
+    _instead = Pager._instead  # noqa: SLF001  # of its twin
 
     # It holds the portal, so that a listing goes on when nobody holds its client any more.
     def __init__(self, pager: Pager[Item_co], portal: Portal) -> None:
@@ -71,17 +71,12 @@ class BlockingPager(Generic[Item_co]):
         return "<BlockingPager: `for` over it, or its collect() or first()>"
 
     def _repr_html_(self) -> str:
-        # Whoever leaves a listing as a cell's last line wants to see it: that is one request, which
-        # changes nothing. `repr` sends none.
+        # To show something must not send anything, and may be done by a debugger or an editor.
         from agentkeys import notebook
 
-        try:
-            page = self.first()
-        except AgentKeysError as error:
-            return notebook.sentence(f"{type(error).__name__}: {error}")
-        more = "This is the first page: iterate over the listing, or `collect()` it, for the rest."
-        return notebook.table(
-            page.items, notebook.now(), note=more if page.next_page_token is not None else ""
+        return notebook.sentence(
+            "A listing, of which nothing is fetched yet: `listing.first()` fetches one page,"
+            " `listing.collect()` all of it, `for key in listing` one key after the other."
         )
 
 
@@ -110,6 +105,9 @@ def paging(
     signature = inspect.signature(method)
     returns = str(signature.return_annotation).replace("Pager", "BlockingPager")
     call.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]  # for help()
+    (item,) = get_args(get_type_hints(method)["return"])
+    returned = BlockingPager.__class_getitem__(item)  # type: ignore[attr-defined]  # of what it lists
+    call.__annotations__ = {**method.__annotations__, "return": returned}
     return call
 
 

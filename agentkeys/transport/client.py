@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self, TypedDict
+from ssl import SSLContext
+from typing import ClassVar, Self, TypedDict
+
+from aiohttp import ClientSession
 
 from agentkeys.credentials import BearerToken, Credentials
+from agentkeys.forks import Unpicklable
 from agentkeys.secret import Secret, as_secret
 from agentkeys.transport.retry import RetryPolicy
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, settings
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
-    import aiohttp
 
 __all__ = ["Client", "ClientSettings", "seal", "sealed"]
 
@@ -27,7 +26,7 @@ class ClientSettings(TypedDict, total=False):
     ssl: SSLContext | None
     proxy: str | Secret | None
     allow_http: bool
-    session: aiohttp.ClientSession | None
+    session: ClientSession | None
 
 
 def seal(settings: ClientSettings) -> None:
@@ -45,7 +44,7 @@ def sealed(credentials: object) -> Secret | Credentials | None:
     return as_secret(credentials, "credentials", "a str, a Secret or Credentials")
 
 
-class Client:
+class Client(Unpicklable):
     """A client of one service. It works in any event loop, and in several at once.
 
     Use it as ``async with``, or `close` it. Its connections are closed with it, or with the event
@@ -81,7 +80,7 @@ class Client:
         ssl: SSLContext | None = None,
         proxy: str | Secret | None = None,
         allow_http: bool = False,
-        session: aiohttp.ClientSession | None = None,
+        session: ClientSession | None = None,
     ) -> None:
         # First of all, so that no traceback from here shows a token or the password in an address.
         credentials = sealed(credentials)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import weakref
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from agentkeys import forks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["PerLoop"]
+__all__ = ["Generators", "PerLoop"]
 
 R = TypeVar("R")
 # Seconds that closing waits for a loop in another thread, which may be busy or about to stop.
@@ -55,7 +58,9 @@ class PerLoop(Generic[R]):
         if held is None:
             self._forget_closed_loops()
             holder = self._opening()
-            held = self._held[loop] = _Held(await anext(holder), holder)
+            with Generators(loop).watched():  # the hooks are taken at the first step
+                opening = anext(holder)
+            held = self._held[loop] = _Held(await opening, holder)
         return held.resource
 
     def loops(self) -> tuple[asyncio.AbstractEventLoop, ...]:
@@ -85,3 +90,38 @@ class PerLoop(Generic[R]):
         for loop in list(self._held):  # a copy: other threads open and close theirs
             if loop.is_closed():
                 self._held.pop(loop, None)
+
+
+class Generators:
+    """Closes the async generators of a loop that does not do it, as one that nest_asyncio patched.
+
+    A loop sets hooks that tell it of generators as they start and as they are dropped (PEP 525).
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._open: weakref.WeakSet[AsyncGenerator[Any, None]] = weakref.WeakSet()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Hear of the generators that start, unless the loop does."""
+        hooks = sys.get_asyncgen_hooks()
+        if hooks.finalizer is None:
+            sys.set_asyncgen_hooks(firstiter=self._open.add, finalizer=self._drop)
+        try:
+            yield
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    async def close(self) -> None:
+        """Close those that are left."""
+        closing = [generator.aclose() for generator in list(self._open)]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    def _drop(self, generator: AsyncGenerator[Any, None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(_begin_to_close, self._loop, generator)
+
+
+def _begin_to_close(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[Any, None]) -> None:
+    loop.create_task(generator.aclose())

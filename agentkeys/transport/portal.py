@@ -7,19 +7,23 @@ waits for ever, and nothing that runs in a finalizer waits at all.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import atexit
 import os
 import sys
 import threading
 import weakref
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeAlias, TypeVar
+from types import BuiltinFunctionType
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from agentkeys import forks
-from agentkeys.errors import ClientClosedError, ConfigurationError
+from agentkeys.errors import ClientClosedError, ConfigurationError, DeadlineExceededError
+from agentkeys.transport import standstill
+from agentkeys.transport.executor import DaemonExecutor
+from agentkeys.transport.loops import Generators
 from agentkeys.transport.wording import doubted
 
 if TYPE_CHECKING:
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Portal", "Start"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 Start: TypeAlias = "Callable[[], Coroutine[Any, Any, T]]"
@@ -49,11 +52,13 @@ class Portal:
     Args:
         on_close: runs on the loop when the thread is about to end. What belongs to the loop, as
             the connections of a client do, ends with it and needs no such thing.
+        address: where calls go, if that is known.
 
     """
 
-    def __init__(self, on_close: Start[None] | None = None) -> None:
+    def __init__(self, on_close: Start[None] | None = None, *, address: str | None = None) -> None:
         self._on_close = on_close
+        self._address = address
         # A signal handler or a finalizer may make a call while this very thread holds it.
         self._lock = threading.RLock()
         self._worker: _Worker | None = None
@@ -66,8 +71,11 @@ class Portal:
 
         Raises:
             ClientClosedError: the portal is closed, or was closed during the call.
+            ConfigurationError: the call would wait for itself, or for the loop of this thread.
 
         """
+        if self._address is not None:
+            standstill.check(self._address)
         call = _Call(start)
         try:
             self._begin(call)
@@ -83,6 +91,10 @@ class Portal:
                 self.stop()
         try:
             return call.result()
+        except DeadlineExceededError as error:
+            if self._address is not None:
+                standstill.explain(error, self._address)
+            raise
         finally:
             # Or the call and the traceback of its error, which has this frame, would keep each
             # other alive until the garbage collector comes.
@@ -241,9 +253,9 @@ class _Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
         # Here, where it can fail (e.g. no file descriptor is left) before anybody waits for it.
-        self._loop = asyncio.new_event_loop()
-        if _exits.begun:
-            self._loop.set_default_executor(_AtOnce())
+        self._loop, self._turn = _loop_of_its_own()
+        # What credentials do in a thread must not hold up its end. At exit no other one does work.
+        self._loop.set_default_executor(DaemonExecutor())
         self._thread = threading.Thread(target=self._main, name="agentkeys", daemon=True)
         self.waiting: set[_Call[Any]] = set()
         self.is_ending = False
@@ -300,7 +312,7 @@ class _Worker:
 
     def _main(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            with self._turn, asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve())
         except RuntimeError:
             # At exit neither threads nor executors begin anything; the process takes it all along.
@@ -312,17 +324,20 @@ class _Worker:
                 call.end()
 
     async def _serve(self) -> None:
-        await self._stopping.wait()
-        self.is_ending = True
-        # The calls first: to close the connections under them would look like a lost connection.
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_GRACE)
-        if self._on_close is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GRACE):
-                    await self._on_close()
+        generators = Generators(self._loop)
+        with generators.watched():
+            await self._stopping.wait()
+            self.is_ending = True
+            # The calls first: to close the connections under them looks like a lost connection.
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=_GRACE)
+            for close in (self._on_close, generators.close):
+                if close is not None:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_GRACE):
+                            await close()
 
 
 class _Exits:
@@ -353,16 +368,13 @@ class _Exits:
 _exits: Final = _Exits()
 
 
-class _AtOnce(ThreadPoolExecutor):
-    """Does at once what it is given, as looking up a host: at exit no other executor does."""
+def _loop_of_its_own() -> tuple[asyncio.AbstractEventLoop, AbstractContextManager[object]]:
+    """Return a loop for a thread of its own, and what the thread must enter to run it."""
+    if isinstance(_thread.start_new_thread, BuiltinFunctionType):
+        return asyncio.new_event_loop(), nullcontext()
+    from agentkeys.transport.greenlets import loop_in_a_greenlet
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  # for whoever waits for it
-            future.set_exception(error)
-        return future
+    return loop_in_a_greenlet()
 
 
 async def _awaited(start: Start[T]) -> T:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agentkeys.errors import Applied, RequestError
     from agentkeys.secret import Secret
     from agentkeys.transport.endpoint import Request
+    from agentkeys.transport.shelter import Shelter
 
 __all__ = ["Progress", "is_gone_as_wanted", "late"]
 
@@ -19,11 +20,17 @@ _SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
 
 
 class Progress:
-    """How far a call has come."""
+    """How far a call has come.
 
-    __slots__ = ("applied", "attempts", "free", "renewed", "under_way")
+    Args:
+        shelter: what the call runs in, if it must not be cut off.
 
-    def __init__(self) -> None:
+    """
+
+    __slots__ = ("applied", "attempts", "free", "renewed", "shelter", "under_way")
+
+    def __init__(self, shelter: Shelter | None = None) -> None:
+        self.shelter = shelter
         self.attempts = 0
         self.applied: Applied = "no"
         self.under_way = False  # whether something of the try at hand may have been written
@@ -34,6 +41,11 @@ class Progress:
     def may_have_been_sent(self) -> bool:
         """Whether some try, or the one at hand, may have reached the service."""
         return self.under_way or self.applied != "no"
+
+    @property
+    def is_left(self) -> bool:
+        """Whether nobody waits for the call any more."""
+        return self.shelter is not None and self.shelter.is_left
 
     def begin(self) -> None:
         """Count a try that is about to be made.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
-from agentkeys.errors import APIError, TransportError
+from agentkeys.errors import APIError, RequestError, TransportError
 from agentkeys.transport.check import number, whole_number
-
-if TYPE_CHECKING:
-    from agentkeys.errors import RequestError
 
 __all__ = ["RetryPolicy"]
 

@@ -7,12 +7,13 @@ the renewal of the token. Each try is sent by `agentkeys.transport.http.Http.sen
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import random
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from agentkeys.credentials import checked_token, names_of
 from agentkeys.errors import (
@@ -22,7 +23,6 @@ from agentkeys.errors import (
     ConfigurationError,
     RequestError,
 )
-from agentkeys.keys import Scope
 from agentkeys.secret import Secret, mask, unfit
 from agentkeys.transport import check
 from agentkeys.transport.answer import Answer, Loss, read, refused, request_id, unanswered
@@ -31,7 +31,7 @@ from agentkeys.transport.endpoint import Endpoint, Request, build
 from agentkeys.transport.http import Http
 from agentkeys.transport.json import as_text
 from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
-from agentkeys.transport.shelter import Shelter, around
+from agentkeys.transport.shelter import Shelter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import NewKey, Place
+    from agentkeys.keys import NewKey, Place, Scope
     from agentkeys.transport.retry import RetryPolicy
     from agentkeys.transport.settings import Settings
 
@@ -73,6 +73,13 @@ class Session:
         self._credentials = credentials
         self._http = Http(settings, lent)
         self._checked: object = None  # the last token that was seen to fit a header
+        self._shelter: Shelter | None = None
+
+    def sheltered(self, shelter: Shelter) -> Self:
+        """Return this session, but that a `create` of it runs in *shelter*."""
+        session = copy.copy(self)
+        session._shelter = shelter  # noqa: SLF001  # it is one of ours
+        return session
 
     async def call(
         self,
@@ -131,13 +138,10 @@ class Session:
         if place.create.returns is not None:
             self._settings.service.reader.kind(place.create.returns)
         request = build(place.create, place.path, _NONE, {**place.body, **json})
-        progress = Progress()
-        shelter = around()
-        if shelter is not None:  # who opened it sees to the key
-            shelter.progress = progress
+        shelter = self._shelter or Shelter()
+        shelter.progress = progress = Progress(shelter)
+        if shelter is self._shelter:  # who opened it sees to the key
             return await self._within(seconds, request, None, progress)  # type: ignore[no-any-return]  # as above
-        shelter = Shelter()
-        shelter.progress = progress
         return await shelter.run(
             lambda: self._within(seconds, request, None, progress),
             seconds=seconds,
@@ -171,6 +175,8 @@ class Session:
 
     def scope(self, place: Place[Any]) -> Scope:
         """Return whose keys are made at a place, by these credentials."""
+        from agentkeys.keys import Scope  # it imports this module
+
         account, *also = names_of(self._credentials) or ("",)
         request = build(place.create, place.path, _NONE, place.body or None)
         return Scope(
@@ -279,7 +285,7 @@ class Session:
         )
         if seconds is None or seconds >= _remaining(end):
             return False
-        if not request.endpoint.idempotent and _is_left():  # nobody waits for another one
+        if not request.endpoint.idempotent and progress.is_left:  # nobody waits for another one
             return False
         await asyncio.sleep(seconds)
         return True
@@ -328,11 +334,6 @@ class Session:
             progress.attempts,
             None if answer is None else request_id(answer, self._secrets(None)),
         )
-
-
-def _is_left() -> bool:
-    shelter = around()
-    return shelter is not None and shelter.is_left
 
 
 async def _discard(

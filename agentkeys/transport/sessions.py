@@ -16,6 +16,7 @@ from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret
 from agentkeys.transport.coding import ACCEPTED
 from agentkeys.transport.exchange import USER_AGENT, OutgoingRequest
+from agentkeys.transport.lookup import Resolver
 from agentkeys.transport.proxy import Proxy, proxy_from_environment
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ async def opened(
 ) -> AsyncGenerator[aiohttp.ClientSession, None]:
     """Open a session of our own."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=settings.ssl or True),
+        connector=aiohttp.TCPConnector(ssl=settings.ssl or True, resolver=Resolver()),
         headers=_HEADERS,
         # A cookie would be one more secret to keep.
         cookie_jar=aiohttp.DummyCookieJar(),

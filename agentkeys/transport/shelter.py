@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from agentkeys.cancellation import outlast
 
 if TYPE_CHECKING:
     from agentkeys.transport.progress import Progress
 
-__all__ = ["GRACE", "Shelter", "around"]
+__all__ = ["GRACE", "Shelter"]
 
 T = TypeVar("T")
 
@@ -24,13 +25,6 @@ GRACE: Final = 2.0
 
 Leave: TypeAlias = Callable[["asyncio.Task[T]", float], Awaitable[object]]
 """Acts on what came of work that nobody waits for any more, in so many seconds."""
-
-_around: Final[ContextVar[Shelter | None]] = ContextVar("shelter", default=None)
-
-
-def around() -> Shelter | None:
-    """Return the shelter that the running code is in."""
-    return _around.get()
 
 
 class Shelter:
@@ -56,7 +50,7 @@ class Shelter:
         """Return what *work* returns, raise what it raises.
 
         Args:
-            work: is called in the shelter.
+            work: what to run. It sets `progress`, and looks at `is_left`.
             seconds: how long it may take; it sees to that itself.
             leave: is called with the work's task if the wait for it is cancelled. Then the
                 cancellation goes on.
@@ -64,21 +58,21 @@ class Shelter:
         """
         loop = asyncio.get_running_loop()
         end = math.inf if seconds == math.inf else loop.time() + seconds
-        task = _hidden(self._sheltered(work))
+        task = _hidden(work())
         try:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
             end = min(end, loop.time() + GRACE)
-            await _stubbornly(self._left(task, end, leave))
+            leaving = _hidden(self._left(task, end, leave))
+            try:
+                await outlast(leaving)
+            finally:
+                leaving.result()
             raise
         try:
             return task.result()
         finally:
             del task  # or an error, its traceback and this frame would keep each other alive
-
-    async def _sheltered(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        _around.set(self)
-        return await work()
 
     async def _left(self, task: asyncio.Task[T], end: float, leave: Leave[T]) -> None:
         self.is_left = True
@@ -102,14 +96,3 @@ def _hidden(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     task = asyncio.get_running_loop().create_task(coroutine)
     asyncio.tasks._unregister_task(task)  # noqa: SLF001  # asyncio's documentation, Extending
     return task
-
-
-async def _stubbornly(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run *coroutine*, which is bounded, to its end, however often who waits is cancelled."""
-    task = _hidden(coroutine)
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError:
-            continue
-    task.result()

@@ -11,6 +11,7 @@ import pytest
 import agentkeys
 from agentkeys import agentity, agentry, server, sync
 from agentkeys.paging import Pager
+from agentkeys.sync_service import LocalServiceSettings
 from agentkeys.transport.blocking import Facade
 from agentkeys.transport.client import Client
 
@@ -92,7 +93,7 @@ def test_the_clients_are_made_with_the_same_arguments(name):
 def test_the_local_service_is_made_with_the_same_arguments():
     """Its settings are exactly those of the async one."""
     expected = inspect.signature(server.LocalService).parameters
-    assert set(sync.LocalServiceSettings.__annotations__) == set(expected)
+    assert set(LocalServiceSettings.__annotations__) == set(expected)
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in expected.values())
 
 
