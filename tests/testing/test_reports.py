@@ -193,6 +193,10 @@ class TestOfUnittest(unittest.TestCase):
             self.fail(SECRET)
 """
 
+if pytest.version_tuple < (9,):
+    for new in ("skip in a group", "subtest"):
+        del CASES[new]
+
 OF_UNITTEST = {
     "unittest leaks": "failed",
     "unittest fails and leaks": "failed error",
