@@ -12,8 +12,8 @@ import pytest
 
 pytest_plugins = ["pytester"]  # for the suites of those who use our plugin
 
-# Whoever starts the tests may ignore this signal, and then no process learns what became of its child.
-# A test that is about this sets it in a child of its own.
+# Whoever starts the tests may ignore this signal, and then no process learns what became of its
+# child. A test that is about this sets it in a child of its own.
 if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 

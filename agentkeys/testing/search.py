@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,7 @@ class Search:
         self._made = made
         self._output = output
         self._watched: list[Watched] = []
+        self._watched_made: list[Watched] = []
         self._seen: list[Sighting] = []
         self._reported: list[tuple[str, str]] = []
         self._reported_before = 0
@@ -117,8 +119,9 @@ class Search:
 
     def _all(self) -> Iterator[Watched]:
         yield from self._watched
-        for name, secret in self._made:
-            yield Watched(name, secret)
+        new = islice(self._made, len(self._watched_made), None)
+        self._watched_made += [Watched(name, secret) for name, secret in new]
+        yield from self._watched_made
 
     def _written(self) -> Iterator[Sighting]:
         for stream, text in self._output.written.items():
