@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from unittest.mock import Mock
 
 import aiohttp
@@ -10,6 +11,11 @@ import hypothesis
 import pytest
 
 pytest_plugins = ["pytester"]  # for the suites of those who use our plugin
+
+# Whoever starts the tests may ignore this signal, and then no process learns what became of its
+# child. A test that is about this sets it in a child of its own.
+if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 if os.environ.get("AGENTKEYS_TEST_LOOP") == "uvloop":
     import uvloop

@@ -33,7 +33,7 @@ class _Cell:
 
 _cells: Final[WeakValueDictionary[str, _Cell]] = WeakValueDictionary()
 # Whoever asks for a name again finds what it holds. Without a name it goes with the last store.
-_named: Final[set[_Cell]] = set()
+_named: Final[dict[str, _Cell]] = {}
 _turn: Final = Turn()
 
 
@@ -41,6 +41,19 @@ _turn: Final = Turn()
 _token: Final = secrets.token_hex(8)
 _PATIENCE: Final = 30.0
 """Seconds to wait for whoever takes a note."""
+
+
+def names() -> frozenset[str]:
+    """Return the names that the process remembers, for the pytest plugin."""
+    with _turn.lock:
+        return frozenset(_named)
+
+
+def forget(name: str) -> None:
+    """Let the next store of this name be an empty one. Those that are there keep what they hold."""
+    with _turn.lock:
+        _named.pop(name, None)
+        _cells.pop(name, None)
 
 
 class MemoryStore:
@@ -61,7 +74,7 @@ class MemoryStore:
         with _turn.lock:
             self._cell = _cells.setdefault(self._name, _Cell())
             if name is not None:
-                _named.add(self._cell)
+                _named[self._name] = self._cell
 
     async def probe(self) -> None:
         """Do nothing: memory can keep a secret."""

@@ -47,6 +47,9 @@ class Watched:
         # Longest first, so that masking one does not cut into another.
         forms = sorted(_forms(secret.reveal()), key=lambda form: -len(form[1]))
         self._forms = tuple((how, Secret(form)) for how, form in forms)
+        # A report indents each line of a text, and so of a secret that has several.
+        lines = secret.reveal().splitlines()
+        self._lines = tuple(Secret(line) for line in lines if len(line) >= _SHORTEST)
 
     def __repr__(self) -> str:
         return f"<Watched: {self.name}>"
@@ -75,7 +78,7 @@ class Watched:
 
     def masked_in(self, text: str) -> str:
         """Return *text* without it."""
-        for _, form in self._forms:
+        for form in (*(form for _, form in self._forms), *self._lines):
             text = text.replace(form.reveal(), MASK)
         return text
 

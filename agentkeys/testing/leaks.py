@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from secrets import token_hex
 
-import pytest
-
 from agentkeys.secret import Secret, as_secret
 from agentkeys.testing import sightings
 from agentkeys.testing.search import Search
@@ -78,6 +76,6 @@ class LeakWatch:
         """
         for thing in things:
             self._search.see(sightings.of_thing(thing, self._test))
-        text = self._search.report()
-        if text:
-            pytest.fail(text, pytrace=False)
+        failure = self._search.failure()
+        if failure is not None:
+            raise failure

@@ -1,10 +1,14 @@
 """The fixtures, for pytest. Their parts are imported when one of them is asked for.
 
 pytest imports this module in every suite of every environment with agentkeys in it, whatever
-the version of pytest: so it holds fixtures and nothing else, and registers no hook.
+the version of pytest: so it holds fixtures and what must be there before one of them is asked for,
+in ways that every version knows.
 """
 
 from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +20,47 @@ if TYPE_CHECKING:
     from agentkeys import AgentityClient, AgentryClient, sync
     from agentkeys.testing.leaks import LeakWatch
     from agentkeys.testing.made import Made
+
+
+# Whether the parameters that pytest is about to name are those of a test with `assert_no_leaks`.
+_naming = SimpleNamespace(is_watched=False)
+_SHORTEST = 8  # a shorter secret cannot be watched
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Note whether a test is watched, before its parameters are named."""
+    _naming.is_watched = "assert_no_leaks" in metafunc.fixturenames
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name no test after what may be a secret: ids show before the test runs, and in the cache."""
+    may_be_secret = isinstance(val, (str, bytes)) and len(val) >= _SHORTEST
+    return argname if may_be_secret and _naming.is_watched else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name a test without a secret where xdist gathers the reports: its workers cannot."""
+    if hasattr(report, "node"):
+        report.nodeid = getattr(report, "agentkeys_name", report.nodeid)
+
+
+@pytest.fixture(autouse=True)
+def _agentkeys_memory() -> Iterator[None]:
+    """Forget what the test stored under a name in memory, so that the next one can use the name."""
+    before = frozenset(_names_in_memory())
+    yield
+    for name in _names_in_memory() - before:
+        sys.modules[_MEMORY].forget(name)
+
+
+_MEMORY = "agentkeys.stores.memory"
+
+
+def _names_in_memory() -> frozenset[str]:
+    """Return the names of all stores in memory: none if nobody has imported them."""
+    return sys.modules[_MEMORY].names() if _MEMORY in sys.modules else frozenset()
 
 
 @pytest.fixture

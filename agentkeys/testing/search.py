@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from agentkeys.secret import mask
 from agentkeys.testing import sightings
@@ -30,6 +33,9 @@ class Search:
         folder: the test's own folder, whose files are looked at.
         made: more secrets that are watched.
         output: what the test wrote.
+
+    Attributes:
+        last_failure: what `failure` returned last, if it found something.
     """
 
     def __init__(self, folder: Path, made: Made, output: Output) -> None:
@@ -37,8 +43,11 @@ class Search:
         self._made = made
         self._output = output
         self._watched: list[Watched] = []
+        self._watched_made: list[Watched] = []
         self._seen: list[Sighting] = []
         self._reported: list[tuple[str, str]] = []
+        self._reported_before = 0
+        self.last_failure: BaseException | None = None
         self._allowed_files: list[Path] = []
         self._allowed_loggers: list[str] = []
 
@@ -59,8 +68,26 @@ class Search:
         """Keep what is seen until it is searched. Any thread may call it."""
         self._seen.extend(seen)
 
-    def report(self) -> str:
-        """Say what shows and was not said before; "" if nothing does."""
+    def failure(self) -> BaseException | None:
+        """Return what fails a test in which a secret shows, None if nothing new does."""
+        self._reported_before = len(self._reported)
+        text = self._report()
+        if not text:
+            return None
+        self.last_failure = pytest.fail.Exception(text, pytrace=False)
+        return self.last_failure
+
+    def take_back(self) -> None:
+        """Let the next failure repeat what the last one said, for nobody has heard of it."""
+        del self._reported[self._reported_before :]
+
+    def masked(self, text: str) -> str:
+        """Return *text* without any secret that is watched."""
+        for watched in self._all():
+            text = watched.masked_in(text)
+        return text
+
+    def _report(self) -> str:
         self._output.look()
         lines = list(dict.fromkeys(self._new_leaks()))
         if len(lines) > 1:
@@ -70,12 +97,6 @@ class Search:
             shown = [f"a secret shows: {line}" for line in lines]
         # A place may be named after a secret: a file, a logger.
         return mask(self.masked("\n  ".join(shown)))
-
-    def masked(self, text: str) -> str:
-        """Return *text* without any secret that is watched."""
-        for watched in self._all():
-            text = watched.masked_in(text)
-        return text
 
     def _new_leaks(self) -> Iterator[str]:
         everything = [*self._seen, *self._written(), *self._files()]
@@ -98,8 +119,9 @@ class Search:
 
     def _all(self) -> Iterator[Watched]:
         yield from self._watched
-        for name, secret in self._made:
-            yield Watched(name, secret)
+        new = islice(self._made, len(self._watched_made), None)
+        self._watched_made += [Watched(name, secret) for name, secret in new]
+        yield from self._watched_made
 
     def _written(self) -> Iterator[Sighting]:
         for stream, text in self._output.written.items():

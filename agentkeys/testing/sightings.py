@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-__all__ = ["Sighting", "of_exception", "of_file", "of_record", "of_thing", "of_warning"]
+__all__ = ["Sighting", "of_exception", "of_file", "of_record", "of_thing", "of_warning", "shown"]
 
 
 class Sighting(NamedTuple):
@@ -50,10 +50,10 @@ def of_exception(error: BaseException, test: str, *, why: str = "") -> Iterator[
     """
     for each in _chain(error):
         kind = f"{type(each).__name__}{why}"
-        yield Sighting(f"the text of {kind}", _shown(str, each))
-        yield Sighting(f"the repr of {kind}", _shown(repr, each))
+        yield Sighting(f"the text of {kind}", shown(str, each))
+        yield Sighting(f"the repr of {kind}", shown(repr, each))
         for note in getattr(each, "__notes__", ()):
-            yield Sighting(f"a note of {kind}", _shown(str, note))
+            yield Sighting(f"a note of {kind}", shown(str, note))
         for frame, line in _frames(each, test):
             yield from _of_frame(frame, line, kind)
 
@@ -62,10 +62,10 @@ def of_record(record: logging.LogRecord, test: str) -> Iterator[Sighting]:
     """See a log record: its message, and what handlers make of its arguments and extras."""
     name = record.name
     place = f"the log, {name} at {record.levelname} ({record.filename}:{record.lineno})"
-    yield Sighting(place, _shown(_message, record), logger=name)
+    yield Sighting(place, shown(_message, record), logger=name)
     for attribute, value in vars(record).items():
         if attribute not in _UNTOLD:
-            yield Sighting(f"{place}, its {attribute}", _shown(repr, value), logger=name)
+            yield Sighting(f"{place}, its {attribute}", shown(repr, value), logger=name)
     if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
         for seen in of_exception(record.exc_info[1], test, why=f", which {name} logged"):
             yield seen._replace(logger=name)
@@ -74,7 +74,7 @@ def of_record(record: logging.LogRecord, test: str) -> Iterator[Sighting]:
 def of_warning(message: warnings.WarningMessage) -> Sighting:
     """See a warning."""
     where = f"{Path(message.filename).name}:{message.lineno}"
-    return Sighting(f"a {message.category.__name__} ({where})", _shown(str, message.message))
+    return Sighting(f"a {message.category.__name__} ({where})", shown(str, message.message))
 
 
 def of_thing(thing: object, test: str) -> Iterator[Sighting]:
@@ -86,8 +86,8 @@ def of_thing(thing: object, test: str) -> Iterator[Sighting]:
     elif isinstance(thing, bytes):
         yield Sighting("the bytes that check() was given", thing)
     else:
-        yield Sighting(f"the text of the {type(thing).__name__} checked", _shown(str, thing))
-        yield Sighting(f"the repr of the {type(thing).__name__} checked", _shown(repr, thing))
+        yield Sighting(f"the text of the {type(thing).__name__} checked", shown(str, thing))
+        yield Sighting(f"the repr of the {type(thing).__name__} checked", shown(repr, thing))
 
 
 def of_file(path: Path, folder: Path) -> Iterator[Sighting]:
@@ -140,7 +140,7 @@ def _of_frame(frame: FrameType, line: int, kind: str) -> Iterator[Sighting]:
     where = f"{frame.f_code.co_qualname} ({Path(file).name}:{line})"
     for name, value in frame.f_locals.items():
         place = f"the local {name} of {where}, in the traceback of {kind}"
-        yield Sighting(place, _shown(repr, value), file=file)
+        yield Sighting(place, shown(repr, value), file=file)
 
 
 def _is_own(file: str, test: str) -> bool:
@@ -152,7 +152,8 @@ def _is_a_runner(file: str) -> bool:
     return any(f"/{name}/" in path for name in _RUNNERS)
 
 
-def _shown(show: Callable[[Any], str], thing: object) -> str:
+def shown(show: Callable[[Any], str], thing: object) -> str:
+    """Return what `str` or `repr` make of *thing*, "" if they fail."""
     try:
         return show(thing)
     except Exception:  # noqa: BLE001  # what cannot be shown shows nothing

@@ -108,6 +108,39 @@ def test_each_test_has_a_service_of_its_own(agentity_sync, time):
     agentity_sync.api_keys.create("bot")
 
 
+def test_a_name_in_memory_is_forgotten_with_its_test(suite):
+    """The next test can use it, whatever held on to it; what the session stored is still there."""
+    code = """
+        import asyncio
+        import pytest
+        from agentkeys import Secret
+        from agentkeys.stores import MemoryStore
+        from agentkeys.sync import issue
+
+        kept = []
+
+        def held(name):
+            return asyncio.run(MemoryStore(name).read()).secret
+
+        @pytest.fixture(scope="session", autouse=True)
+        def session():
+            asyncio.run(MemoryStore("of the session").write(Secret("for all")))
+
+        @pytest.mark.parametrize("time", [1, 2])
+        def test_issue(agentity_sync, time):
+            issue(agentity_sync.api_keys, "bot", into="memory:billing-bot")
+            kept.append(MemoryStore("billing-bot"))
+            assert held("of the session") == Secret("for all")
+            assert 0
+
+        def test_without_a_fixture():
+            assert held("billing-bot") is None
+            one, other = (asyncio.run(store.read()).secret for store in kept)
+            assert one and other and one != other
+    """
+    suite(code).assert_outcomes(failed=2, passed=1)
+
+
 def test_fixtures_of_the_suite_win(suite):
     """Fixtures of the same names are used in the place of ours, and may build on ours."""
     conftest = """
@@ -149,7 +182,7 @@ def test_the_plugin_is_registered():
 
 
 def test_the_plugin_imports_nothing_else():
-    """A suite that does not use it gets three small modules, and no hook."""
+    """A suite that does not use it gets three small modules."""
     extra = loaded_by("import pytest, agentkeys.testing.plugin") - loaded_by("import pytest")
     assert extra == {"agentkeys", "agentkeys.testing", "agentkeys.testing.plugin"}
 

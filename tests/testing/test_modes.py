@@ -174,13 +174,13 @@ def test_every_way_of_capturing(suite, capture):
 
 
 def test_outcomes_of_other_kinds(suite):
-    """A known leak may be an xfail, a TestCase can have the watch, and a teardown fails as one."""
+    """Who expects a leak says so, a TestCase can have the watch, and a teardown fails as one."""
     code = """
         import unittest
 
         import pytest
 
-        @pytest.mark.xfail(strict=True)
+        @pytest.mark.xfail(raises=pytest.fail.Exception, strict=True)
         def test_known(assert_no_leaks):
             print(assert_no_leaks.token)
 
