@@ -321,6 +321,7 @@ class LocalServiceSettings(TypedDict, total=False):
     refresh_token_lifetime: float
     body_limit: int
     body_timeout: float
+    answer_timeout: float
     keepalive_timeout: float
     connection_limit: int
     shutdown_timeout: float

@@ -28,9 +28,12 @@ from agentkeys.server.inputs import (
     whole_number,
 )
 from agentkeys.server.key_format import digest_of
+from agentkeys.server.protocol import client_gone
 from agentkeys.server.refusals import Refusal, invalid
 
 if TYPE_CHECKING:
+    import asyncio
+
     from agentkeys.server.access_tokens import AccessTokens
     from agentkeys.server.database import Database
     from agentkeys.server.passwords import Passwords
@@ -82,16 +85,18 @@ class Agentity:
         """Open an account; 409 if the email has one."""
         credentials = basic_credentials(request, _REALM)
         name = text_field(json_object(body_of(request)), "name")
-        return json_response(await self.add_account(credentials, name), 201)
+        return json_response(await self.add_account(credentials, name, client_gone(request)), 201)
 
-    async def add_account(self, credentials: Credentials, name: str) -> dict[str, object]:
-        """Open an account and return it.
+    async def add_account(
+        self, credentials: Credentials, name: str, gone: asyncio.Future[None] | None = None
+    ) -> dict[str, object]:
+        """Open an account and return it, unless its client is *gone* before the password is hashed.
 
         Raises:
             Refusal: 400, if the email or the password cannot be right; 409, if the email has one.
         """
         check_credentials(credentials)
-        password_hash = await self._passwords.hash(credentials.password)
+        password_hash = await self._passwords.hash(credentials.password, gone)
         return await self._database.write(
             accounts.add_account, credentials.email, name, password_hash, iso(self._clock())
         )
@@ -102,7 +107,8 @@ class Agentity:
 
     async def login(self, request: web.Request) -> web.Response:
         """Give a pair of tokens for an email and a password."""
-        account_id = await self._account_id(basic_credentials(request, _REALM))
+        credentials = basic_credentials(request, _REALM)
+        account_id = await self._account_id(credentials, client_gone(request))
         if account_id is None:
             raise wrong_credentials(_REALM, "The email or the password is wrong.")
         refresh_token, stored = self._new_refresh_token()
@@ -151,10 +157,12 @@ class Agentity:
             raise refused_token(_REALM)
         return account_id
 
-    async def _account_id(self, credentials: Credentials) -> str | None:
+    async def _account_id(
+        self, credentials: Credentials, gone: asyncio.Future[None] | None = None
+    ) -> str | None:
         account = await self._database.read(accounts.find_account, credentials.email)
         stored = None if account is None else account.password_hash
-        right = await self._passwords.verify(stored, credentials.password)
+        right = await self._passwords.verify(stored, credentials.password, gone)
         return account.id if account and right else None
 
     def _new_refresh_token(self) -> tuple[str, accounts.RefreshToken]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 64 * 1024
 BODY_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 30.0
 
 
 def create_app(

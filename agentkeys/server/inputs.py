@@ -21,12 +21,16 @@ _BODY: Final = web.RequestKey("body", bytes)
 _WINDOW: Final = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
+class BodyTooLateError(Exception):
+    """The service ends, and the body of the request has not arrived."""
+
+
 async def read_body(request: web.Request, limit: int, seconds: float) -> None:
     """Read the body of the request, which `body_of` gives from then on.
 
     Raises:
         Refusal: 400 if it cannot be decoded, 408 if it takes longer than *seconds*, 413 if it is
-            longer than *limit* bytes.
+            longer than *limit* bytes, 503 if the service ends first.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -35,6 +39,9 @@ async def read_body(request: web.Request, limit: int, seconds: float) -> None:
         refusal = _too_long(limit)
     except web.RequestPayloadError:
         refusal = Refusal(400, "The body cannot be read as HTTP.", code="http", closes=True)
+    except BodyTooLateError:
+        message = "The service ended before the whole body of the request had arrived."
+        refusal = Refusal(503, message, closes=True)
     except TimeoutError:
         refusal = Refusal(408, f"The body took longer than {seconds:g} seconds.", closes=True)
     else:

@@ -17,7 +17,7 @@ from agentkeys.server import derived, live_keys, openapi, scopes
 from agentkeys.server.access_tokens import AccessTokens
 from agentkeys.server.agentity import Agentity
 from agentkeys.server.agentry import Agentry
-from agentkeys.server.app import BODY_LIMIT, BODY_SECONDS, create_app
+from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS, create_app
 from agentkeys.server.authorization import Credentials
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
 from agentkeys.server.checks import check_id, check_seconds, check_text
@@ -75,6 +75,7 @@ class LocalService:
         refresh_token_lifetime: seconds until a refresh token expires.
         body_limit: the longest body of a request, in bytes; a longer one is answered 413.
         body_timeout: seconds in which a request's body must arrive; else the answer is 408.
+        answer_timeout: seconds in which an answer must be read; else the connection is closed.
         keepalive_timeout: seconds after which a connection that sends no whole request head is
             closed.
         connection_limit: how many connections may be open. Above it the one that has waited
@@ -102,6 +103,7 @@ class LocalService:
         refresh_token_lifetime: float = 30 * _DAY,
         body_limit: int = BODY_LIMIT,
         body_timeout: float = BODY_SECONDS,
+        answer_timeout: float = ANSWER_SECONDS,
         keepalive_timeout: float = 75.0,
         connection_limit: int = CONNECTION_LIMIT,
         shutdown_timeout: float = 5.0,
@@ -114,6 +116,7 @@ class LocalService:
             access_token_lifetime=access_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
             body_timeout=body_timeout,
+            answer_timeout=answer_timeout,
             keepalive_timeout=keepalive_timeout,
             shutdown_timeout=shutdown_timeout,
             used_at_interval=used_at_interval,
@@ -126,6 +129,7 @@ class LocalService:
         self._refresh_token_lifetime = refresh_token_lifetime
         self._body_limit = body_limit
         self._body_timeout = body_timeout
+        self._answer_timeout = answer_timeout
         self._keepalive_timeout = keepalive_timeout
         self._connection_limit = connection_limit
         self._shutdown_timeout = shutdown_timeout
@@ -316,6 +320,7 @@ class LocalService:
             manager,
             Connections(self._connection_limit),
             keepalive_timeout=self._keepalive_timeout,
+            answer_timeout=self._answer_timeout,
         )
         server = await asyncio.get_running_loop().create_server(new_protocol, sock=listener)
         exits.callback(server.close)

@@ -58,14 +58,14 @@ async def test_what_the_parser_refuses_is_answered_like_any_other_error(api, par
 
 
 async def test_a_bad_chunk_after_a_good_head_is_refused(api_of):
-    """A body that stops being HTTP when its head was taken is given up in time."""
-    async with LocalService(body_timeout=0.01) as service:
+    """A body that stops being HTTP when its head was taken is refused at once."""
+    async with LocalService() as service:
         api = api_of(service)
         async with api.connection() as (reader, writer):
             writer.write(HEAD + b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
             assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
             writer.write(b"zz\r\n")
-            assert b" 408 " in await reader.readuntil(b"\r\n\r\n")
+            assert b" 400 " in await reader.readuntil(b"\r\n\r\n")
 
 
 async def test_an_expectation_nobody_can_meet_is_a_417(api):
