@@ -317,6 +317,7 @@ class LocalServiceSettings(TypedDict, total=False):
     database: str | None
     host: str
     port: int
+    allowed_hosts: Iterable[str]
     access_token_lifetime: float
     refresh_token_lifetime: float
     body_limit: int

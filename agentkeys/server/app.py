@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from sqlalchemy.exc import DBAPIError
@@ -55,28 +54,19 @@ def create_app(
             refusal = _refusal(request, error)
         return refusal_response(request.path, refusal)
 
-    unavailable, too_many = (
-        functools.partial(answer_or_refuse, handler=refuse) for refuse in (_unavailable, _too_many)
-    )
-    enter = entrance.middleware(unavailable, too_many)
+    async def refuse(request: web.Request, refusal: Refusal) -> web.StreamResponse:
+        async def handler(_: web.Request) -> web.StreamResponse:
+            raise refusal
+
+        return await answer_or_refuse(request, handler)
+
     app = web.Application(
-        middlewares=[enter, *middlewares, answer_or_refuse],
+        middlewares=[entrance.middleware(refuse), *middlewares, answer_or_refuse],
         client_max_size=body_limit,
         logger=logger,
     )
     app.add_routes(routes)
     return app
-
-
-async def _unavailable(request: web.Request) -> NoReturn:
-    del request
-    raise Refusal(503, "The service cannot be reached.")
-
-
-async def _too_many(request: web.Request) -> NoReturn:
-    del request
-    message = "The service has too many open connections."
-    raise Refusal(503, message, headers={"Retry-After": "1"}, closes=True)
 
 
 def _refusal(request: web.Request, error: Exception) -> Refusal:

@@ -28,6 +28,7 @@ from agentkeys.server.database import Database
 from agentkeys.server.database_file import file_of
 from agentkeys.server.entrance import Entrance
 from agentkeys.server.fault_queue import Faults
+from agentkeys.server.hosts import Hosts
 from agentkeys.server.key_format import digest_of
 from agentkeys.server.listening import listen, url_of
 from agentkeys.server.passwords import Passwords
@@ -70,6 +71,10 @@ class LocalService:
             it in memory. Several processes may use one file at once.
         host: the address to listen on.
         port: the port to listen on; 0 is any free one.
+        allowed_hosts: the hosts that a request may name in its `Host` and `Origin` headers besides
+            127.0.0.0/8, ::1, localhost and *host*; any other is answered 403. A service that
+            others reach, as one that listens on 0.0.0.0 in a container, needs the names that they
+            use.
         access_token_lifetime: seconds until an access token of Agentity's expires. Below 60 its
             `iat` and `exp` have fractions, else they are whole seconds.
         refresh_token_lifetime: seconds until a refresh token expires.
@@ -89,8 +94,9 @@ class LocalService:
         middlewares: aiohttp middlewares around both services, the first outermost.
 
     Raises:
-        InvalidArgumentError: a number of seconds is not positive, or not finite; or
-            *connection_limit* or *recorded_requests* is no such number.
+        InvalidArgumentError: a number of seconds is not positive, or not finite;
+            *connection_limit* or *recorded_requests* is no such number; or one of *allowed_hosts*
+            is no host.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class LocalService:
         database: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        allowed_hosts: Iterable[str] = (),
         access_token_lifetime: float = 900.0,
         refresh_token_lifetime: float = 30 * _DAY,
         body_limit: int = BODY_LIMIT,
@@ -125,6 +132,8 @@ class LocalService:
         self._database = database
         self._host = host
         self._port = port
+        self._hosts = Hosts(allowed_hosts)
+        self._hosts.listen_on(host)
         self._access_token_lifetime = access_token_lifetime
         self._refresh_token_lifetime = refresh_token_lifetime
         self._body_limit = body_limit
@@ -300,7 +309,8 @@ class LocalService:
         listener: socket.socket,
         exits: contextlib.AsyncExitStack,
     ) -> None:
-        entrance = Entrance(self._faults, self._requests)
+        self._hosts.listen_on(listener.getsockname()[0])
+        entrance = Entrance(self._faults, self._requests, self._hosts)
         app = create_app(
             routes,
             entrance,

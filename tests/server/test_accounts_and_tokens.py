@@ -141,7 +141,7 @@ async def test_two_authorization_headers_are_none(api):
     """Nobody can tell which one is meant: neither is looked at."""
     header = f"Authorization: Bearer {api.service.agentry_token}\r\n"
     for other in (header, "Authorization: Bearer other\r\n"):
-        request = f"GET {api.tenant} HTTP/1.1\r\nHost: x\r\n{header}{other}\r\n"
+        request = f"GET {api.tenant} HTTP/1.1\r\nHost: localhost\r\n{header}{other}\r\n"
         answer = await api.raw(request.encode())
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="agentry"'

@@ -24,7 +24,7 @@ PATIENCE = 10.0
 def head_of(service, path="/human/v0/api-keys", method="POST"):
     lines = [
         f"{method} {path} HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         f"Authorization: Bearer {service.agentry_token}",
         f"Content-Length: {len(BODY) if method == 'POST' else 0}",
     ]
@@ -89,7 +89,7 @@ async def test_a_long_header_gets_its_answer_and_not_a_reset(api, size):
 async def test_what_cannot_be_read_does_not_delay_the_end(api):
     """A connection that is still open after a 400 does not hold up close."""
     async with api.connection() as (reader, writer):
-        writer.write(b"G@T / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"G@T / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert await status_of(reader) == 400
         begun = time.perf_counter()
         await api.service.close()
