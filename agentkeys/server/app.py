@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
+from agentkeys.errors import ConfigurationError
 from agentkeys.server.inputs import read_body
 from agentkeys.server.log import logger
 from agentkeys.server.protocol import from_http_exception, request_id
@@ -79,5 +80,8 @@ def _refusal(request: web.Request, error: Exception) -> Refusal:
     if isinstance(error, DBAPIError):
         logger.error("%s: the database failed: %s", request_id(request), error.orig)
         return Refusal(503, "The database cannot be used now.", headers={"Retry-After": "1"})
+    if isinstance(error, ConfigurationError):
+        logger.error("%s: %s", request_id(request), error)
+        return Refusal(503, "The database was deleted, moved or replaced: restart the service.")
     logger.error("%s: the service failed", request_id(request), exc_info=error)
     return Refusal(500, "The service failed.")
