@@ -435,8 +435,9 @@ class LocalService:
 
         return BlockingRequests(self._twin.requests, self._portal.run)
 
-    def add_account(self, email: str, password: str) -> None:
+    def add_account(self, email: str, password: str | Secret) -> None:
         """Open an account with Agentity."""
+        password = as_secret(password, "a password")
         self._portal.run(partial(self._twin.add_account, email, password))
 
     def add_inbox(self, inbox_id: str, pod_id: str | None = None) -> None:

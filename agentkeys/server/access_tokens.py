@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import jwt
 
+from agentkeys.secret import Secret
+from agentkeys.server.sealed import opened
 from agentkeys.server.sessions import Session
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class AccessTokens:
         clock: tells the time.
     """
 
-    def __init__(self, key: bytes, lifetime: float, clock: Clock) -> None:
+    def __init__(self, key: Secret, lifetime: float, clock: Clock) -> None:
         self._key = key
         self._lifetime = lifetime
         self._clock = clock
@@ -50,7 +52,7 @@ class AccessTokens:
         """Seconds until a token expires."""
         return self._lifetime
 
-    def issue(self, session: Session) -> str:
+    def issue(self, session: Session) -> Secret:
         """Return a new access token of the session."""
         issued, expires = _validity(self._clock(), self._lifetime)
         claims = {
@@ -61,19 +63,19 @@ class AccessTokens:
             "exp": expires,
             "jti": secrets.token_hex(8),
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+        return Secret(jwt.encode(claims, opened(self._key), algorithm=_ALGORITHM))
 
-    def session(self, token: str) -> Session | None:
+    def session(self, token: Secret) -> Session | None:
         """Return the session, which may have ended, that *token* is of; None if it is no good."""
         claims = self._claims(token)
         return claims.session if claims and self._clock() < claims.expires else None
 
 
-def _verified(key: bytes, token: str) -> _Claims | None:
+def _verified(key: Secret, token: Secret) -> _Claims | None:
     try:
         claims = jwt.decode(
-            token,
-            key,
+            token.reveal(),
+            opened(key),
             algorithms=[_ALGORITHM],
             issuer=_ISSUER,
             # PyJWT would cut exp to a whole second, and read the clock of the machine.

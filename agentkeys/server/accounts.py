@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from agentkeys.secret import Secret
 from agentkeys.server.key_format import AGENTITY_PREFIX, digest_of, new_key, shown_part
 from agentkeys.server.refusals import Refusal
 from agentkeys.server.schema import accounts, agentity_keys
@@ -40,11 +41,11 @@ class Account:
     """An account as it is stored."""
 
     id: str
-    password_hash: str = field(repr=False)
+    password_hash: Secret
 
 
 def add_account(
-    connection: Connection, email: str, name: str, password_hash: str, now: str
+    connection: Connection, email: str, name: str, password_hash: Secret, now: str
 ) -> dict[str, object]:
     """Add an account and return it as Agentity shows it.
 
@@ -55,21 +56,23 @@ def add_account(
     row = {
         **account,
         "email_key": email.lower(),
-        "password_hash": password_hash,
         "created_at": now,
         "updated_at": now,
     }
     try:
-        connection.execute(_ADD_ACCOUNT, row)
+        connection.execute(_ADD_ACCOUNT, {**row, "password_hash": password_hash.reveal()})
     except IntegrityError:
-        raise Refusal(409, "An account with this email exists already.") from None
-    return {**account, "createdAt": now, "updatedAt": now}
+        pass
+    else:
+        return {**account, "createdAt": now, "updatedAt": now}
+    # Raised here, so that the database's error, which holds what it was given, does not go along.
+    raise Refusal(409, "An account with this email exists already.")
 
 
 def find_account(connection: Connection, email: str) -> Account | None:
     """Return the account of *email*; capitals do not count."""
     row = connection.execute(_ACCOUNT_BY_EMAIL, {"email_key": email.lower()}).one_or_none()
-    return None if row is None else Account(row.id, row.password_hash)
+    return None if row is None else Account(row.id, Secret(row.password_hash))
 
 
 def add_key(connection: Connection, account_id: str, nickname: str, now: str) -> dict[str, object]:
@@ -90,8 +93,10 @@ def add_key(connection: Connection, account_id: str, nickname: str, now: str) ->
     try:
         (key_id,) = connection.execute(_ADD_KEY, row).inserted_primary_key or (None,)
     except IntegrityError:
-        raise Refusal(409, "A key with this nickname exists already.") from None
-    return {"id": key_id, "nickname": nickname, "key": key, "createdAt": now, "updatedAt": now}
+        pass
+    else:
+        return {"id": key_id, "nickname": nickname, "key": key, "createdAt": now, "updatedAt": now}
+    raise Refusal(409, "A key with this nickname exists already.")
 
 
 def list_keys(connection: Connection, account_id: str) -> list[dict[str, object]]:

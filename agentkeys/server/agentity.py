@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from agentkeys.secret import Secret
 from agentkeys.server import accounts, sessions
 from agentkeys.server.answers import json_response
 from agentkeys.server.authorization import (
@@ -23,6 +24,7 @@ from agentkeys.server.inputs import (
     is_storable,
     json_object,
     path_segment,
+    secret_field,
     segment_pattern,
     text_field,
     whole_number,
@@ -122,7 +124,8 @@ class Agentity:
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Give a new pair of tokens for a refresh token, which ends the session if used again."""
-        used = text_field(json_object(body_of(request)), "refreshToken", _MAX_REFRESH_TOKEN_LENGTH)
+        body = json_object(body_of(request))
+        used = secret_field(body, "refreshToken", _MAX_REFRESH_TOKEN_LENGTH)
         refresh_token, stored = self._new_refresh_token()
         session = await self._database.write(
             sessions.renew_session, digest_of(used), stored, self._clock()
@@ -156,7 +159,7 @@ class Agentity:
     # The three below run in the database's thread. Who may not ask is refused before what is asked
     # is looked at.
 
-    def _created(self, connection: Connection, session: Session, body: bytes) -> dict[str, object]:
+    def _created(self, connection: Connection, session: Session, body: Secret) -> dict[str, object]:
         _check_session(connection, session)
         nickname = text_field(json_object(body), "nickname")
         return accounts.add_key(connection, session.account_id, nickname, iso(self._clock()))
@@ -187,13 +190,13 @@ class Agentity:
         right = await self._passwords.verify(stored, credentials.password, gone)
         return account.id if account and right else None
 
-    def _new_refresh_token(self) -> tuple[str, sessions.RefreshToken]:
-        token, now = secrets.token_urlsafe(32), self._clock()
+    def _new_refresh_token(self) -> tuple[Secret, sessions.RefreshToken]:
+        token, now = Secret(secrets.token_urlsafe(32)), self._clock()
         expires_at = now + self._refresh_token_lifetime
         until = max(expires_at, now + self._access_tokens.lifetime)
         return token, sessions.RefreshToken(digest_of(token), expires_at, until)
 
-    def _token_pair(self, session: Session, refresh_token: str) -> web.Response:
+    def _token_pair(self, session: Session, refresh_token: Secret) -> web.Response:
         access_token = self._access_tokens.issue(session)
         return json_response({"accessToken": access_token, "refreshToken": refresh_token})
 
@@ -217,5 +220,5 @@ def check_credentials(credentials: Credentials) -> None:
         raise invalid("email is not an e-mail address.", "email")
     if not credentials.password:
         raise invalid("password is missing.", "password", code="required")
-    if not is_storable(credentials.password):
+    if not is_storable(credentials.password.reveal()):
         raise invalid("password holds a character that no text may hold.", "password")

@@ -11,11 +11,14 @@ from agentkeys.server import accounts, derived, schema, scopes
 from agentkeys.server.clock import iso
 from agentkeys.server.database_file import judge, marks_of
 from agentkeys.server.passwords import hash_unguessable
+from agentkeys.server.sealed import opened, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from agentkeys.secret import Secret
 
 EMAIL: Final = "owner@agentkeys.local"
 INBOX_ID: Final = "demo@agentkeys.local"
@@ -37,7 +40,7 @@ _EACH_ITS_SESSION: Final = (
 )
 
 
-def initialise(connection: Connection, *, file: Path | None) -> bytes:
+def initialise(connection: Connection, *, file: Path | None) -> Secret:
     """Return the database's secret, after making what a new or an older one lacks.
 
     Raises:
@@ -50,13 +53,13 @@ def initialise(connection: Connection, *, file: Path | None) -> bytes:
     elif marks.version == 1:
         _add_sessions(connection)
     statement = select(schema.settings.c.value).where(schema.settings.c.name == _MASTER)
-    return bytes(connection.execute(statement).scalar_one())
+    return sealed(bytes(connection.execute(statement).scalar_one()))
 
 
 def _create(connection: Connection) -> None:
     master = derived.new_master_secret()
     schema.metadata.create_all(connection)
-    connection.execute(insert(schema.settings), {"name": _MASTER, "value": master})
+    connection.execute(insert(schema.settings), {"name": _MASTER, "value": opened(master)})
     password_hash = hash_unguessable(derived.bootstrap_password(master))
     accounts.add_account(connection, EMAIL, EMAIL, password_hash, iso(time.time()))
     scopes.add_inbox(connection, INBOX_ID, None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from agentkeys.secret import Secret
 from agentkeys.server.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ MOST_WAITING: Final = 64
 """How many callers may wait for a thread: about half a second of work."""
 
 
-def hash_unguessable(password: str) -> str:
+def hash_unguessable(password: Secret) -> Secret:
     """Return the hash of a generated *password*; it takes under a millisecond."""
-    return _FAST_HASHER.hash(password)
+    return Secret(_FAST_HASHER.hash(password.reveal()))
 
 
 class Passwords:
@@ -43,17 +44,17 @@ class Passwords:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="agentkeys-passwords")
         self._callers = 0
 
-    async def hash(self, password: str, gone: asyncio.Future[None] | None = None) -> str:
+    async def hash(self, password: Secret, gone: asyncio.Future[None] | None = None) -> Secret:
         """Return the hash to store for *password*.
 
         Raises:
             Refusal: 503, if too many callers wait.
             ConnectionResetError: the client was *gone* first.
         """
-        return await self._run(gone, _HASHER.hash, password)
+        return await self._run(gone, _hash, password)
 
     async def verify(
-        self, stored: str | None, password: str, gone: asyncio.Future[None] | None = None
+        self, stored: Secret | None, password: Secret, gone: asyncio.Future[None] | None = None
     ) -> bool:
         """Tell whether *password* is the one that *stored* is the hash of.
 
@@ -99,8 +100,12 @@ class Passwords:
         raise ConnectionResetError
 
 
-def _verify(stored: str, password: str) -> bool:
+def _hash(password: Secret) -> Secret:
+    return Secret(_HASHER.hash(password.reveal()))
+
+
+def _verify(stored: Secret, password: Secret) -> bool:
     try:
-        return _HASHER.verify(stored, password)
+        return _HASHER.verify(stored.reveal(), password.reveal())
     except (VerificationError, InvalidHashError):
         return False

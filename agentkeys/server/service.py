@@ -20,7 +20,7 @@ from agentkeys.server.agentry import Agentry
 from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS, create_app
 from agentkeys.server.authorization import Credentials
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
-from agentkeys.server.checks import check_id, check_seconds, check_text
+from agentkeys.server.checks import check_email, check_id, check_seconds
 from agentkeys.server.clock import Clock
 from agentkeys.server.connections import CONNECTION_LIMIT, Connections, check_connection_limit
 from agentkeys.server.cursors import Cursors
@@ -228,14 +228,15 @@ class LocalService:
         if running is not None:
             await running.exits.aclose()
 
-    async def add_account(self, email: str, password: str) -> None:
+    async def add_account(self, email: str, password: str | Secret) -> None:
         """Open an account with Agentity, unless it exists with this password.
 
         Raises:
             InvalidArgumentError: the email cannot be one, or has another password already.
         """
+        password = as_secret(password, "a password")
         agentity = self._started().agentity
-        check_text(email, password)
+        check_email(email)
         credentials = Credentials(email, password)
         try:
             await agentity.add_account(credentials, email)
@@ -285,8 +286,8 @@ class LocalService:
         master = await database.open(functools.partial(initialise, file=file))
         passwords = Passwords()
         exits.callback(passwords.close)
-        self._password = Secret(derived.bootstrap_password(master))
-        self._agentry_token = Secret(derived.tenant_token(master))
+        self._password = derived.bootstrap_password(master)
+        self._agentry_token = derived.tenant_token(master)
         signing_key = derived.signing_key(master)
         tokens = AccessTokens(signing_key, self._access_token_lifetime, self._clock)
         agentity = Agentity(database, passwords, tokens, self._refresh_token_lifetime, self._clock)
@@ -294,7 +295,7 @@ class LocalService:
             database,
             used,
             Cursors(derived.cursor_key(master)),
-            digest_of(self._agentry_token.reveal()),
+            digest_of(self._agentry_token),
             self._clock,
         )
         routes = [*agentity.routes(), *agentry.routes(), *openapi.routes()]

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from argon2 import PasswordHasher
 
+from agentkeys import Secret
 from agentkeys.server import LocalService
 from agentkeys.server.heads import HEAD_LIMIT
 from agentkeys.server.passwords import MOST_WAITING, Passwords
@@ -61,12 +62,12 @@ async def test_a_client_that_hung_up_costs_no_hash(api, request_of, monkeypatch)
 async def test_who_waits_for_a_hash_is_one_of_a_few(service):
     """One more than may wait is a 503 with a Retry-After; after it, all is as before."""
     passwords = Passwords()
-    jobs = [asyncio.ensure_future(passwords.hash("x")) for _ in range(MOST_WAITING + 20)]
+    jobs = [asyncio.ensure_future(passwords.hash(Secret("x"))) for _ in range(MOST_WAITING + 20)]
     ends = await asyncio.gather(*jobs, return_exceptions=True)
     refused = [end for end in ends if isinstance(end, Refusal)]
     assert {(end.status, end.headers["Retry-After"]) for end in refused} == {(503, "1")}
     assert len(refused) == 18
-    assert await passwords.verify(await passwords.hash("x"), "x")
+    assert await passwords.verify(await passwords.hash(Secret("x")), Secret("x"))
     passwords.close()
 
 
