@@ -25,10 +25,12 @@ class LocalServiceSettings(TypedDict, total=False):
     database: str | None
     host: str
     port: int
+    allowed_hosts: Iterable[str]
     access_token_lifetime: float
     refresh_token_lifetime: float
     body_limit: int
     body_timeout: float
+    answer_timeout: float
     keepalive_timeout: float
     connection_limit: int
     shutdown_timeout: float
@@ -134,8 +136,9 @@ class LocalService(forks.Unpicklable):
         """The last requests that came."""
         return BlockingRequests(self._twin.requests, self._portal.run)
 
-    def add_account(self, email: str, password: str) -> None:
+    def add_account(self, email: str, password: str | Secret) -> None:
         """Open an account with Agentity."""
+        password = as_secret(password, "a password")
         self._portal.run(partial(self._twin.add_account, email, password))
 
     def add_inbox(self, inbox_id: str, pod_id: str | None = None) -> None:

@@ -28,13 +28,23 @@ __all__ = ["commands"]
     help="The port to listen on; 0 is any that is free.",
 )
 @click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name or an address by which others reach this service, without a port; may be given"
+    " several times. Requests that name another host than this machine are refused.",
+)
+@click.option(
     "--database",
     metavar="PATH",
     help="Where to keep the data, as PATH or sqlite:///PATH; in memory if it is not given, or with"
     " `agentkeys --local serve`, what --local uses.",
 )
 @with_json
-def commands(options: Options, host: str, port: int, database: str | None) -> None:
+def commands(
+    options: Options, host: str, port: int, allowed_hosts: tuple[str, ...], database: str | None
+) -> None:
     """Run Agentity and Agentry on this machine until Ctrl-C.
 
     It prints what a client needs, as shell commands; the password and the token are secrets of
@@ -51,6 +61,7 @@ def commands(options: Options, host: str, port: int, database: str | None) -> No
     service = LocalService(
         host=host,
         port=port,
+        allowed_hosts=allowed_hosts,
         database=_database(options, database),
         recorded_requests=0,  # nobody could look at them
     )

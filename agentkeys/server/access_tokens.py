@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import jwt
 
+from agentkeys.secret import Secret
+from agentkeys.server.sealed import opened
+from agentkeys.server.sessions import Session
+
 if TYPE_CHECKING:
     from agentkeys.server.clock import Clock
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "agentkeys.server"
-_CLAIMS: Final = ("exp", "iat", "iss", "sub")
+_CLAIMS: Final = ("exp", "iat", "iss", "sid", "sub")
 # Below this a whole second is too coarse: a token of half a second would be born dead.
 _SHORT_LIFETIME: Final = 60.0
 _REMEMBERED: Final = 256
@@ -22,7 +26,7 @@ _REMEMBERED: Final = 256
 class _Claims(NamedTuple):
     """What counts of a token that was signed here."""
 
-    account_id: str
+    session: Session
     expires: float
 
 
@@ -36,36 +40,42 @@ class AccessTokens:
         clock: tells the time.
     """
 
-    def __init__(self, key: bytes, lifetime: float, clock: Clock) -> None:
+    def __init__(self, key: Secret, lifetime: float, clock: Clock) -> None:
         self._key = key
         self._lifetime = lifetime
         self._clock = clock
         # Whether a token was signed here never changes, and is asked with each request.
         self._claims = functools.lru_cache(_REMEMBERED)(functools.partial(_verified, key))
 
-    def issue(self, account_id: str) -> str:
-        """Return a new access token for the account."""
+    @property
+    def lifetime(self) -> float:
+        """Seconds until a token expires."""
+        return self._lifetime
+
+    def issue(self, session: Session) -> Secret:
+        """Return a new access token of the session."""
         issued, expires = _validity(self._clock(), self._lifetime)
         claims = {
             "iss": _ISSUER,
-            "sub": account_id,
+            "sub": session.account_id,
+            "sid": session.id,
             "iat": issued,
             "exp": expires,
             "jti": secrets.token_hex(8),
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
+        return Secret(jwt.encode(claims, opened(self._key), algorithm=_ALGORITHM))
 
-    def account(self, token: str) -> str | None:
-        """Return the id of the account that *token* was issued to, or None if it is no good."""
+    def session(self, token: Secret) -> Session | None:
+        """Return the session, which may have ended, that *token* is of; None if it is no good."""
         claims = self._claims(token)
-        return claims.account_id if claims and self._clock() < claims.expires else None
+        return claims.session if claims and self._clock() < claims.expires else None
 
 
-def _verified(key: bytes, token: str) -> _Claims | None:
+def _verified(key: Secret, token: Secret) -> _Claims | None:
     try:
         claims = jwt.decode(
-            token,
-            key,
+            token.reveal(),
+            opened(key),
             algorithms=[_ALGORITHM],
             issuer=_ISSUER,
             # PyJWT would cut exp to a whole second, and read the clock of the machine.
@@ -73,7 +83,7 @@ def _verified(key: bytes, token: str) -> _Claims | None:
         )
     except jwt.PyJWTError:
         return None
-    return _Claims(str(claims["sub"]), float(claims["exp"]))
+    return _Claims(Session(str(claims["sid"]), str(claims["sub"])), float(claims["exp"]))
 
 
 def _validity(now: float, lifetime: float) -> tuple[float, float]:

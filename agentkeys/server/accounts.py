@@ -1,17 +1,18 @@
-"""Agentity's rows: accounts, refresh tokens and keys. Each function is one transaction's work."""
+"""Agentity's rows: accounts and keys. Each function is one transaction's work."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from agentkeys.secret import Secret
 from agentkeys.server.key_format import AGENTITY_PREFIX, digest_of, new_key, shown_part
 from agentkeys.server.refusals import Refusal
-from agentkeys.server.schema import accounts, agentity_keys, refresh_tokens
+from agentkeys.server.schema import accounts, agentity_keys
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 _ADD_ACCOUNT: Final = insert(accounts)
 _ACCOUNT_BY_EMAIL: Final = select(accounts.c.id, accounts.c.password_hash).where(
     accounts.c.email_key == bindparam("email_key")
-)
-_ADD_REFRESH_TOKEN: Final = insert(refresh_tokens)
-_REFRESH_TOKEN: Final = select(refresh_tokens.c.account_id, refresh_tokens.c.expires_at).where(
-    refresh_tokens.c.digest == bindparam("digest")
-)
-_DELETE_REFRESH_TOKEN: Final = delete(refresh_tokens).where(
-    refresh_tokens.c.digest == bindparam("digest")
-)
-_DELETE_EXPIRED: Final = delete(refresh_tokens).where(
-    refresh_tokens.c.expires_at <= bindparam("now")
 )
 _ADD_KEY: Final = insert(agentity_keys)
 _KEYS: Final = (
@@ -50,19 +41,11 @@ class Account:
     """An account as it is stored."""
 
     id: str
-    password_hash: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """A refresh token as it is stored; *expires_at* in seconds since 1970."""
-
-    digest: bytes
-    expires_at: float
+    password_hash: Secret
 
 
 def add_account(
-    connection: Connection, email: str, name: str, password_hash: str, now: str
+    connection: Connection, email: str, name: str, password_hash: Secret, now: str
 ) -> dict[str, object]:
     """Add an account and return it as Agentity shows it.
 
@@ -73,47 +56,23 @@ def add_account(
     row = {
         **account,
         "email_key": email.lower(),
-        "password_hash": password_hash,
         "created_at": now,
         "updated_at": now,
     }
     try:
-        connection.execute(_ADD_ACCOUNT, row)
+        connection.execute(_ADD_ACCOUNT, {**row, "password_hash": password_hash.reveal()})
     except IntegrityError:
-        raise Refusal(409, "An account with this email exists already.") from None
-    return {**account, "createdAt": now, "updatedAt": now}
+        pass
+    else:
+        return {**account, "createdAt": now, "updatedAt": now}
+    # Raised here, so that the database's error, which holds what it was given, does not go along.
+    raise Refusal(409, "An account with this email exists already.")
 
 
 def find_account(connection: Connection, email: str) -> Account | None:
     """Return the account of *email*; capitals do not count."""
     row = connection.execute(_ACCOUNT_BY_EMAIL, {"email_key": email.lower()}).one_or_none()
-    return None if row is None else Account(row.id, row.password_hash)
-
-
-def add_refresh_token(
-    connection: Connection, account_id: str, token: RefreshToken, now: float
-) -> None:
-    """Store a refresh token of the account, and forget all that have expired."""
-    connection.execute(_DELETE_EXPIRED, {"now": now})
-    connection.execute(
-        _ADD_REFRESH_TOKEN,
-        {"digest": token.digest, "account_id": account_id, "expires_at": token.expires_at},
-    )
-
-
-def exchange_refresh_token(
-    connection: Connection, used: bytes, token: RefreshToken, now: float
-) -> str | None:
-    """Replace the refresh token with the digest *used* and return the id of its account.
-
-    None if there is no such token, or it has expired.
-    """
-    row = connection.execute(_REFRESH_TOKEN, {"digest": used}).one_or_none()
-    if row is None or row.expires_at <= now:
-        return None
-    connection.execute(_DELETE_REFRESH_TOKEN, {"digest": used})
-    add_refresh_token(connection, row.account_id, token, now)
-    return str(row.account_id)
+    return None if row is None else Account(row.id, Secret(row.password_hash))
 
 
 def add_key(connection: Connection, account_id: str, nickname: str, now: str) -> dict[str, object]:
@@ -134,8 +93,10 @@ def add_key(connection: Connection, account_id: str, nickname: str, now: str) ->
     try:
         (key_id,) = connection.execute(_ADD_KEY, row).inserted_primary_key or (None,)
     except IntegrityError:
-        raise Refusal(409, "A key with this nickname exists already.") from None
-    return {"id": key_id, "nickname": nickname, "key": key, "createdAt": now, "updatedAt": now}
+        pass
+    else:
+        return {"id": key_id, "nickname": nickname, "key": key, "createdAt": now, "updatedAt": now}
+    raise Refusal(409, "A key with this nickname exists already.")
 
 
 def list_keys(connection: Connection, account_id: str) -> list[dict[str, object]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from agentkeys.server import accounts
+from agentkeys.secret import Secret
+from agentkeys.server import accounts, sessions
 from agentkeys.server.answers import json_response
 from agentkeys.server.authorization import (
     Credentials,
@@ -23,17 +24,24 @@ from agentkeys.server.inputs import (
     is_storable,
     json_object,
     path_segment,
+    secret_field,
     segment_pattern,
     text_field,
     whole_number,
 )
 from agentkeys.server.key_format import digest_of
+from agentkeys.server.protocol import client_gone
 from agentkeys.server.refusals import Refusal, invalid
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from sqlalchemy import Connection
+
     from agentkeys.server.access_tokens import AccessTokens
     from agentkeys.server.database import Database
     from agentkeys.server.passwords import Passwords
+    from agentkeys.server.sessions import Session
 
 _REALM: Final = "agentity"
 _MAX_EMAIL_LENGTH: Final = 254
@@ -82,16 +90,18 @@ class Agentity:
         """Open an account; 409 if the email has one."""
         credentials = basic_credentials(request, _REALM)
         name = text_field(json_object(body_of(request)), "name")
-        return json_response(await self.add_account(credentials, name), 201)
+        return json_response(await self.add_account(credentials, name, client_gone(request)), 201)
 
-    async def add_account(self, credentials: Credentials, name: str) -> dict[str, object]:
-        """Open an account and return it.
+    async def add_account(
+        self, credentials: Credentials, name: str, gone: asyncio.Future[None] | None = None
+    ) -> dict[str, object]:
+        """Open an account and return it, unless its client is *gone* before the password is hashed.
 
         Raises:
             Refusal: 400, if the email or the password cannot be right; 409, if the email has one.
         """
         check_credentials(credentials)
-        password_hash = await self._passwords.hash(credentials.password)
+        password_hash = await self._passwords.hash(credentials.password, gone)
         return await self._database.write(
             accounts.add_account, credentials.email, name, password_hash, iso(self._clock())
         )
@@ -102,69 +112,98 @@ class Agentity:
 
     async def login(self, request: web.Request) -> web.Response:
         """Give a pair of tokens for an email and a password."""
-        account_id = await self._account_id(basic_credentials(request, _REALM))
+        credentials = basic_credentials(request, _REALM)
+        account_id = await self._account_id(credentials, client_gone(request))
         if account_id is None:
             raise wrong_credentials(_REALM, "The email or the password is wrong.")
         refresh_token, stored = self._new_refresh_token()
-        await self._database.write(accounts.add_refresh_token, account_id, stored, self._clock())
-        return self._token_pair(account_id, refresh_token)
+        session = await self._database.write(
+            sessions.begin_session, account_id, stored, self._clock()
+        )
+        return self._token_pair(session, refresh_token)
 
     async def refresh(self, request: web.Request) -> web.Response:
-        """Give a new pair of tokens for a refresh token, which is dead from then on."""
-        used = text_field(json_object(body_of(request)), "refreshToken", _MAX_REFRESH_TOKEN_LENGTH)
+        """Give a new pair of tokens for a refresh token, which ends the session if used again."""
+        body = json_object(body_of(request))
+        used = secret_field(body, "refreshToken", _MAX_REFRESH_TOKEN_LENGTH)
         refresh_token, stored = self._new_refresh_token()
-        account_id = await self._database.write(
-            accounts.exchange_refresh_token, digest_of(used), stored, self._clock()
+        session = await self._database.write(
+            sessions.renew_session, digest_of(used), stored, self._clock()
         )
-        if account_id is None:
+        if session is None:
             message = "The refresh token is invalid, used or expired."
             raise Refusal(401, message, headers=challenge(_REALM))
-        return self._token_pair(account_id, refresh_token)
+        return self._token_pair(session, refresh_token)
 
     async def create_key(self, request: web.Request) -> web.Response:
         """Create a key of the account; its nickname is unique there."""
-        account_id = self._authenticated(request)
-        nickname = text_field(json_object(body_of(request)), "nickname")
-        key = await self._database.write(accounts.add_key, account_id, nickname, iso(self._clock()))
+        session = self._session(request)
+        key = await self._database.write(self._created, session, body_of(request))
         return json_response(key, 201)
 
     async def list_keys(self, request: web.Request) -> web.Response:
         """List the account's keys."""
-        account_id = self._authenticated(request)
-        return json_response({"apiKeys": await self._database.read(accounts.list_keys, account_id)})
+        keys = await self._database.read(self._listed, self._session(request))
+        return json_response({"apiKeys": keys})
 
     async def delete_key(self, request: web.Request) -> web.Response:
         """Delete a key of the account."""
-        account_id = self._authenticated(request)
+        session = self._session(request)
         key_id = whole_number(path_segment(request, _KEY_ID_SEGMENT) or "", _MAX_KEY_ID)
-        if key_id is None:
-            raise Refusal(404, "There is no API key with this id.")
-        if not await self._database.write(accounts.delete_key, account_id, key_id):
+        if not await self._database.write(self._deleted, session, key_id):
             # Documented as 401. The token is good, so the challenge names no error.
             message = "The API key belongs to another account."
             raise Refusal(401, message, headers=challenge(_REALM))
         return json_response({"message": "API key deleted successfully"})
 
-    def _authenticated(self, request: web.Request) -> str:
-        account_id = self._access_tokens.account(bearer_token(request, _REALM))
-        if account_id is None:
-            raise refused_token(_REALM)
-        return account_id
+    # The three below run in the database's thread. Who may not ask is refused before what is asked
+    # is looked at.
 
-    async def _account_id(self, credentials: Credentials) -> str | None:
+    def _created(self, connection: Connection, session: Session, body: Secret) -> dict[str, object]:
+        _check_session(connection, session)
+        nickname = text_field(json_object(body), "nickname")
+        return accounts.add_key(connection, session.account_id, nickname, iso(self._clock()))
+
+    @staticmethod
+    def _listed(connection: Connection, session: Session) -> list[dict[str, object]]:
+        _check_session(connection, session)
+        return accounts.list_keys(connection, session.account_id)
+
+    @staticmethod
+    def _deleted(connection: Connection, session: Session, key_id: int | None) -> bool:
+        _check_session(connection, session)
+        if key_id is None:
+            raise Refusal(404, "There is no API key with this id.")
+        return accounts.delete_key(connection, session.account_id, key_id)
+
+    def _session(self, request: web.Request) -> Session:
+        session = self._access_tokens.session(bearer_token(request, _REALM))
+        if session is None:
+            raise refused_token(_REALM)
+        return session
+
+    async def _account_id(
+        self, credentials: Credentials, gone: asyncio.Future[None] | None = None
+    ) -> str | None:
         account = await self._database.read(accounts.find_account, credentials.email)
         stored = None if account is None else account.password_hash
-        right = await self._passwords.verify(stored, credentials.password)
+        right = await self._passwords.verify(stored, credentials.password, gone)
         return account.id if account and right else None
 
-    def _new_refresh_token(self) -> tuple[str, accounts.RefreshToken]:
-        token = secrets.token_urlsafe(32)
-        expires_at = self._clock() + self._refresh_token_lifetime
-        return token, accounts.RefreshToken(digest_of(token), expires_at)
+    def _new_refresh_token(self) -> tuple[Secret, sessions.RefreshToken]:
+        token, now = Secret(secrets.token_urlsafe(32)), self._clock()
+        expires_at = now + self._refresh_token_lifetime
+        until = max(expires_at, now + self._access_tokens.lifetime)
+        return token, sessions.RefreshToken(digest_of(token), expires_at, until)
 
-    def _token_pair(self, account_id: str, refresh_token: str) -> web.Response:
-        access_token = self._access_tokens.issue(account_id)
+    def _token_pair(self, session: Session, refresh_token: Secret) -> web.Response:
+        access_token = self._access_tokens.issue(session)
         return json_response({"accessToken": access_token, "refreshToken": refresh_token})
+
+
+def _check_session(connection: Connection, session: Session) -> None:
+    if not sessions.is_open(connection, session):
+        raise refused_token(_REALM)
 
 
 def check_credentials(credentials: Credentials) -> None:
@@ -181,5 +220,5 @@ def check_credentials(credentials: Credentials) -> None:
         raise invalid("email is not an e-mail address.", "email")
     if not credentials.password:
         raise invalid("password is missing.", "password", code="required")
-    if not is_storable(credentials.password):
+    if not is_storable(credentials.password.reveal()):
         raise invalid("password holds a character that no text may hold.", "password")

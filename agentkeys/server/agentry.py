@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -26,11 +26,12 @@ from agentkeys.server.refusals import Refusal, invalid
 from agentkeys.server.scopes import Kind, Scope, find_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from multidict import MultiMapping
+    from aiohttp.typedefs import Handler
     from sqlalchemy import Connection
 
+    from agentkeys.secret import Secret
     from agentkeys.server.database import Database
     from agentkeys.server.used_times import UsedTimes
 
@@ -110,9 +111,9 @@ class Agentry:
         path = segment_pattern(collection.path)
         key_path = segment_pattern(collection.path + "/{api_key_id}")
         return [
-            web.get(path, partial(self.list_keys, collection), allow_head=False),
-            web.post(path, partial(self.create_key, collection)),
-            web.delete(key_path, partial(self.delete_key, collection)),
+            web.get(path, _of(collection, self.list_keys), allow_head=False),
+            web.post(path, _of(collection, self.create_key)),
+            web.delete(key_path, _of(collection, self.delete_key)),
         ]
 
     async def list_keys(self, collection: Collection, request: web.Request) -> web.Response:
@@ -138,13 +139,13 @@ class Agentry:
     # may not ask is refused before what is asked is looked at.
 
     def _listed(
-        self, connection: Connection, collection: Collection, request: web.Request, token: str
+        self, connection: Connection, collection: Collection, request: web.Request, token: Secret
     ) -> dict[str, object]:
         scope = self._scope(connection, collection, request, token)
         if collection.takes_inbox_id and "inbox_id" in request.query:
-            scope = find_scope(connection, "inbox", _inbox_filter(request.query), scope)
-        limit = _limit(request.query)
-        after = self._after(request.query, scope)
+            scope = find_scope(connection, "inbox", _inbox_filter(request), scope)
+        limit = _limit(request)
+        after = self._after(request, scope)
         page = agentry_keys.list_page(connection, scope, after, limit, self._used)
         body: dict[str, object] = {"api_keys": page.keys, "count": len(page.keys)}
         if page.end is not None:
@@ -156,8 +157,8 @@ class Agentry:
         connection: Connection,
         collection: Collection,
         request: web.Request,
-        token: str,
-        raw: bytes,
+        token: Secret,
+        raw: Secret,
     ) -> dict[str, object]:
         scope = self._scope(connection, collection, request, token)
         body = json_object(raw)
@@ -166,7 +167,7 @@ class Agentry:
         return agentry_keys.add_key(connection, scope, name, permissions, iso(self._clock()))
 
     def _deleted(
-        self, connection: Connection, collection: Collection, request: web.Request, token: str
+        self, connection: Connection, collection: Collection, request: web.Request, token: Secret
     ) -> None:
         scope = self._scope(connection, collection, request, token)
         key_id = path_segment(request, collection.key_segment)
@@ -175,7 +176,7 @@ class Agentry:
         agentry_keys.delete_key(connection, scope, key_id)
 
     def _scope(
-        self, connection: Connection, collection: Collection, request: web.Request, token: str
+        self, connection: Connection, collection: Collection, request: web.Request, token: Secret
     ) -> Scope:
         caller = agentry_keys.find_caller(
             connection, self._tenant_digest, self._used, token, iso(self._clock())
@@ -185,35 +186,42 @@ class Agentry:
         scope_id = None if collection.kind == "tenant" else path_segment(request, _SCOPE_SEGMENT)
         return find_scope(connection, collection.kind, scope_id, caller)
 
-    def _after(self, query: MultiMapping[str], scope: Scope) -> Position:
-        if "page_token" not in query:
+    def _after(self, request: web.Request, scope: Scope) -> Position:
+        if "page_token" not in request.query:
             return START
-        position = self._cursors.position(scope.collection, _single(query, "page_token"))
+        position = self._cursors.position(scope.collection, _single(request, "page_token"))
         if position is None:
             message = "page_token was not given by this service for this listing."
             raise invalid(message, "page_token")
         return position
 
 
-def _limit(query: MultiMapping[str]) -> int:
-    if "limit" not in query:
+def _of(
+    collection: Collection, handle: Callable[[Collection, web.Request], Awaitable[web.Response]]
+) -> Handler:
+    # With the name of the method: without one a RouteDef has no repr, and so a traceback no locals.
+    return update_wrapper(partial(handle, collection), handle)
+
+
+def _limit(request: web.Request) -> int:
+    if "limit" not in request.query:
         return _DEFAULT_LIMIT
-    limit = whole_number(_single(query, "limit"), _MAX_LIMIT)
+    limit = whole_number(_single(request, "limit"), _MAX_LIMIT)
     if limit is None:
         raise invalid(f"limit must be a whole number from 1 to {_MAX_LIMIT}.", "limit")
     return limit
 
 
-def _inbox_filter(query: MultiMapping[str]) -> str | None:
-    inbox_id = _single(query, "inbox_id")
+def _inbox_filter(request: web.Request) -> str | None:
+    inbox_id = _single(request, "inbox_id")
     return inbox_id if is_storable(inbox_id) else None
 
 
-def _single(query: MultiMapping[str], name: str) -> str:
-    values = query.getall(name)
-    if len(values) != 1:
+def _single(request: web.Request, name: str) -> str:
+    # The query stays in the request: somebody may have put a key in it, and a frame would show it.
+    if len(request.query.getall(name)) != 1:
         raise invalid(f"{name} was given more than once.", name, code="duplicate")
-    return values[0]
+    return request.query[name]
 
 
 def _permissions(body: Mapping[str, object]) -> dict[str, bool] | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Executable
 
+    from agentkeys.secret import Secret
     from agentkeys.server.used_times import UsedTimes
 
 _KEYS: Final = agentry_keys.c
@@ -75,7 +76,7 @@ class Page:
 
 
 def find_caller(
-    connection: Connection, tenant_digest: bytes, used: UsedTimes, token: str, now: str
+    connection: Connection, tenant_digest: bytes, used: UsedTimes, token: Secret, now: str
 ) -> Scope | None:
     """Return the scope of the key that *token* is, or None if it is none; note its use.
 
@@ -84,7 +85,7 @@ def find_caller(
     digest = digest_of(token)
     if hmac.compare_digest(digest, tenant_digest):
         return TENANT
-    if not has_valid_checksum(token):
+    if not has_valid_checksum(token.reveal()):
         return None
     prefix = shown_part(token, AGENTRY_PREFIX)
     for row in connection.execute(_CANDIDATES, {"prefix": prefix}):

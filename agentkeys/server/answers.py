@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from agentkeys.secret import Secret
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 try:
     import orjson
@@ -21,16 +23,27 @@ else:
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return *value* as a JSON answer that nobody on the way may keep."""
+    """Return *value*, secrets included, as a JSON answer that nobody on the way may keep."""
     response = web.Response(
-        body=encoded(value), status=status, headers=headers, content_type="application/json"
+        body=encoded(value, default=_revealed),
+        status=status,
+        headers=headers,
+        content_type="application/json",
     )
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def encoded(value: object) -> bytes:
-    """Return *value* as JSON."""
+def encoded(value: object, default: Callable[[object], object] | None = None) -> bytes:
+    """Return *value* as JSON; what JSON does not know as what *default* returns for it."""
     if _fast_dumps is not None:
-        return _fast_dumps(value)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return _fast_dumps(value, default)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=default)
+    return text.encode()
+
+
+def _revealed(value: object) -> str:
+    # Here, and not before: until it is sent, a new secret is in no variable of ours.
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(type(value).__name__)

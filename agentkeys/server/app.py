@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
+from agentkeys.errors import ConfigurationError
 from agentkeys.server.inputs import read_body
 from agentkeys.server.log import logger
 from agentkeys.server.protocol import from_http_exception, request_id
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 64 * 1024
 BODY_SECONDS: Final = 30.0
+ANSWER_SECONDS: Final = 30.0
 
 
 def create_app(
@@ -54,28 +55,19 @@ def create_app(
             refusal = _refusal(request, error)
         return refusal_response(request.path, refusal)
 
-    unavailable, too_many = (
-        functools.partial(answer_or_refuse, handler=refuse) for refuse in (_unavailable, _too_many)
-    )
-    enter = entrance.middleware(unavailable, too_many)
+    async def refuse(request: web.Request, refusal: Refusal) -> web.StreamResponse:
+        async def handler(_: web.Request) -> web.StreamResponse:
+            raise refusal
+
+        return await answer_or_refuse(request, handler)
+
     app = web.Application(
-        middlewares=[enter, *middlewares, answer_or_refuse],
+        middlewares=[entrance.middleware(refuse), *middlewares, answer_or_refuse],
         client_max_size=body_limit,
         logger=logger,
     )
     app.add_routes(routes)
     return app
-
-
-async def _unavailable(request: web.Request) -> NoReturn:
-    del request
-    raise Refusal(503, "The service cannot be reached.")
-
-
-async def _too_many(request: web.Request) -> NoReturn:
-    del request
-    message = "The service has too many open connections."
-    raise Refusal(503, message, headers={"Retry-After": "1"}, closes=True)
 
 
 def _refusal(request: web.Request, error: Exception) -> Refusal:
@@ -88,5 +80,8 @@ def _refusal(request: web.Request, error: Exception) -> Refusal:
     if isinstance(error, DBAPIError):
         logger.error("%s: the database failed: %s", request_id(request), error.orig)
         return Refusal(503, "The database cannot be used now.", headers={"Retry-After": "1"})
+    if isinstance(error, ConfigurationError):
+        logger.error("%s: %s", request_id(request), error)
+        return Refusal(503, "The database was deleted, moved or replaced: restart the service.")
     logger.error("%s: the service failed", request_id(request), exc_info=error)
     return Refusal(500, "The service failed.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from agentkeys.secret import Secret
 from agentkeys.server.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -24,20 +25,20 @@ class Credentials:
     """An email and a password."""
 
     email: str
-    password: str = field(repr=False)
+    password: Secret
 
 
-def bearer_token(request: web.BaseRequest, realm: str) -> str:
+def bearer_token(request: web.BaseRequest, realm: str) -> Secret:
     """Return the request's bearer token.
 
     Raises:
         Refusal: 401, if there is none, or it does not have the form of one.
     """
     header = _authorization(request)
-    match = _BEARER.fullmatch(header)
-    if match is not None:
-        return match[1]
-    if header.lower().startswith("bearer "):
+    token = _match(_BEARER, header)
+    if token is not None:
+        return token
+    if header.reveal().lower().startswith("bearer "):
         raise refused_token(realm)
     raise Refusal(401, "A bearer token is missing.", headers=challenge(realm))
 
@@ -62,11 +63,11 @@ def basic_credentials(request: web.BaseRequest, realm: str) -> Credentials:
     Raises:
         Refusal: 401, if there are none, or they cannot be read.
     """
-    match = _BASIC.fullmatch(_authorization(request))
-    email, colon, password = _decoded(match[1]).partition(":") if match else ("", "", "")
-    if not colon:
+    encoded = _match(_BASIC, _authorization(request))
+    credentials = None if encoded is None else _decoded(encoded)
+    if credentials is None:
         raise wrong_credentials(realm, "Basic credentials are missing or cannot be read.")
-    return Credentials(email, password)
+    return credentials
 
 
 def wrong_credentials(realm: str, message: str) -> Refusal:
@@ -76,14 +77,23 @@ def wrong_credentials(realm: str, message: str) -> Refusal:
     )
 
 
-def _authorization(request: web.BaseRequest) -> str:
-    headers = request.headers.getall("Authorization", [])
+def _authorization(request: web.BaseRequest) -> Secret:
+    headers = [Secret(header) for header in request.headers.getall("Authorization", [])]
     # Two of them are no header at all: nobody can tell which one is meant.
-    return headers[0] if len(headers) == 1 else ""
+    return headers[0] if len(headers) == 1 else Secret("")
 
 
-def _decoded(encoded: str) -> str:
+def _match(form: re.Pattern[str], header: Secret) -> Secret | None:
+    found = form.fullmatch(header.reveal())
+    return None if found is None else Secret(found[1])
+
+
+def _decoded(encoded: Secret) -> Credentials | None:
     try:
-        return base64.b64decode(encoded, validate=True).decode()
+        decoded = Secret(base64.b64decode(encoded.reveal(), validate=True).decode())
     except (binascii.Error, ValueError):
-        return ""
+        return None
+    colon = decoded.reveal().find(":")
+    if colon < 0:
+        return None
+    return Credentials(decoded.reveal()[:colon], Secret(decoded.reveal()[colon + 1 :]))

@@ -27,14 +27,14 @@ def check_seconds(**settings: float) -> None:
             raise InvalidArgumentError(f"{name} is a positive number of seconds, not {seconds}")
 
 
-def check_text(*given: object) -> None:
-    """See that an email and a password are text.
+def check_email(given: object) -> None:
+    """See that an email is text.
 
     Raises:
-        InvalidArgumentError: one is not.
+        InvalidArgumentError: it is not.
     """
-    if not all(isinstance(text, str) for text in given):
-        raise InvalidArgumentError("an email and a password are each a str")
+    if not isinstance(given, str):
+        raise InvalidArgumentError("an email is a str")
 
 
 def check_id(given: object) -> None:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 
 from agentkeys.server.database_file import BUSY_SECONDS, prepare
+from agentkeys.server.ownership import Files, check_owned
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _LOCK_PAUSE: Final = 0.01
@@ -21,17 +23,28 @@ _LOGGING_NAME: Final = "agentkeys"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One connection of SQLite, held open, for transactions that read and that write."""
+    """The connections that are held open, for transactions that read and that write.
 
-    engine: Engine
+    A file has a connection of SQLite for each, so that who reads waits for nobody who writes; a
+    database in memory has one for both.
+    """
+
+    engines: Sequence[Engine]
     reader: Connection
     writer: Connection
+    files: Files | None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether one thread must do all of the work."""
+        return len(self.engines) == 1
 
     def close(self) -> None:
-        """Close it."""
+        """Close them."""
         self.reader.close()
         self.writer.close()
-        self.engine.dispose()
+        for engine in self.engines:
+            engine.dispose()
 
 
 def connect(file: Path | None) -> Held:
@@ -42,16 +55,18 @@ def connect(file: Path | None) -> Held:
     """
     if file is not None:
         prepare(file)
-    engine = _engine(file)
-    return Held(
-        engine,
-        reader=engine.connect(),
-        writer=engine.connect().execution_options(begin="BEGIN IMMEDIATE"),
-    )
+    engines = [_engine(file) for _ in ("write", "read")[: 1 if file is None else 2]]
+    writer = engines[0].connect().execution_options(begin="BEGIN IMMEDIATE")
+    reader = engines[-1].connect()
+    if file is None:
+        return Held(engines, reader, writer, files=None)
+    # Somebody else may have made them in the meantime.
+    check_owned(file)
+    return Held(engines, reader, writer, Files(file))
 
 
 def _engine(file: Path | None) -> Engine:
-    # One connection of SQLite serves both of SQLAlchemy's, and so sees a database in memory too.
+    # With a static pool, both of SQLAlchemy's connections to memory are one of SQLite's.
     engine = create_engine(
         URL.create("sqlite", database=None if file is None else str(file)),
         poolclass=StaticPool,

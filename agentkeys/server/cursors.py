@@ -7,7 +7,12 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.server.sealed import opened
+
+if TYPE_CHECKING:
+    from agentkeys.secret import Secret
 
 _SIGNATURE_LENGTH: Final = 16
 
@@ -31,7 +36,7 @@ class Cursors:
         key: signs them.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: Secret) -> None:
         self._key = key
 
     def page_token(self, collection: str, position: Position) -> str:
@@ -51,7 +56,7 @@ class Cursors:
     def _sign(self, collection: str, place: bytes) -> bytes:
         # The length in front keeps two pairs of collection and place from reading the same.
         message = f"{len(place)} ".encode() + place + collection.encode()
-        return hmac.digest(self._key, message, hashlib.sha256)[:_SIGNATURE_LENGTH]
+        return hmac.digest(opened(self._key), message, hashlib.sha256)[:_SIGNATURE_LENGTH]
 
 
 def _encode(raw: bytes) -> str:

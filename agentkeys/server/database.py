@@ -1,4 +1,4 @@
-"""The database: plain functions of a held connection, run in one thread.
+"""The database: plain functions of a held connection, run in a thread for each.
 
 Jobs that come at the same time share a transaction, and so one commit; each writes behind a
 savepoint of its own, so that one that is refused takes nothing of the others back.
@@ -10,6 +10,7 @@ import asyncio
 import functools
 import itertools
 import operator
+import sqlite3
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 
 class Database:
-    """Runs jobs, each a plain function that takes a connection, in the database's own thread.
+    """Runs jobs, each a plain function that takes a connection, in threads of the database's own.
 
     Args:
         file: where the data lies; None keeps it in memory.
@@ -44,7 +45,8 @@ class Database:
         self._file = file
         self._used = used
         self._held: Held | None = None
-        self._worker: Worker | None = None
+        self._writer: Worker | None = None
+        self._reader: Worker | None = None
 
     async def open(self, initialise: Callable[[Connection], T]) -> T:
         """Open the database and return what *initialise*, which may write, returns.
@@ -54,7 +56,9 @@ class Database:
         """
         try:
             self._held = await asyncio.to_thread(connect, self._file)
-            self._worker = Worker(functools.partial(_do, self._held, self._used))
+            do = functools.partial(_do, self._held, self._used)
+            self._writer = Worker(do)
+            self._reader = self._writer if self._held.is_shared else Worker(do)
             return await self.write(initialise)
         except DBAPIError as error:
             reason = error.orig
@@ -78,20 +82,27 @@ class Database:
             if self._used:
                 await self.write(_nothing)
         except DBAPIError as error:
-            logger.warning("the times of the last uses were not written: %s", error.orig)
+            reason: object = error.orig
+        except ConfigurationError as error:
+            reason = error
+        else:
+            return
+        logger.warning("the times of the last uses were not written: %s", reason)
 
     async def close(self) -> None:
         """Close the database. What `flush` would write is lost if it was not called."""
-        if self._worker is not None:
-            await self._worker.stop()
+        for worker in {self._writer, self._reader}:
+            if worker is not None:
+                await worker.stop()
         if self._held is not None:
             await asyncio.to_thread(self._held.close)
-        self._worker = self._held = None
+        self._writer = self._reader = self._held = None
 
     async def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        if self._worker is None:
+        worker = self._writer if writes else self._reader
+        if worker is None:
             raise ConfigurationError("the local service is closed")
-        return await self._worker.run(work, writes=writes)
+        return await worker.run(work, writes=writes)
 
 
 def _bound(
@@ -104,7 +115,7 @@ def _nothing(connection: Connection) -> None:
     del connection
 
 
-def _do(held: Held, used: UsedTimes, batch: Sequence[Job[Any]]) -> None:
+def _do(held: Held, used: UsedTimes, batch: Sequence[Job[Any]]) -> Exception | None:
     for writes, group in itertools.groupby(batch, key=operator.attrgetter("writes")):
         jobs = list(group)
         try:
@@ -112,10 +123,20 @@ def _do(held: Held, used: UsedTimes, batch: Sequence[Job[Any]]) -> None:
                 _write(held.writer, used, jobs)
             else:
                 _read(held.reader, jobs)
+            if held.files is not None:
+                held.files.check()
         # What failed is the transaction, and with it all that was done in it.
         except Exception as error:  # noqa: BLE001
             for job in jobs:
                 job.fail(error)
+            if _is_locked(error):
+                return error
+    return None
+
+
+def _is_locked(error: Exception) -> bool:
+    original = getattr(error, "orig", None)
+    return getattr(original, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _read(connection: Connection, jobs: Sequence[Job[Any]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 from agentkeys.errors import ConfigurationError
 from agentkeys.server import schema
+from agentkeys.server.ownership import check_owned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,10 +55,11 @@ def prepare(file: Path) -> None:
     """Create *file*, empty and private, if it is missing; else see that it can be used.
 
     Raises:
-        ConfigurationError: it cannot be created, read or written, is damaged, or is something
-            else than a database of this version of agentkeys.
+        ConfigurationError: it cannot be created, read or written, is damaged, is something else
+            than a database of this version of agentkeys, or is not this user's alone.
     """
     try:
+        check_owned(file)
         # The mode belongs to the creation: there is no moment in which others can read it.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
@@ -93,7 +94,10 @@ def judge(file: Path | None, marks: Marks) -> None:
 
 def _examine(file: Path) -> None:
     try:
-        _examine_header(file)
+        # To open and close a file takes the locks away that SQLite has on it in this process; if
+        # it has any, there is a log, and then it leaves nothing new beside the file either.
+        if not file.with_name(f"{file.name}-wal").exists():
+            _examine_header(file)
         if file.stat().st_size:
             _examine_content(file)
     except sqlite3.OperationalError as error:
@@ -105,10 +109,8 @@ def _examine(file: Path) -> None:
 
 
 def _examine_header(file: Path) -> None:
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise ConfigurationError(f"the database {file} is not a file: choose another name")
     # For writing too: SQLite itself would quietly open it for reading only.
-    with file.open("r+b") as opened:
+    with open(file, "r+b", opener=_without_following) as opened:
         header = opened.read(_HEADER.size)
     if not header:
         return
@@ -119,8 +121,14 @@ def _examine_header(file: Path) -> None:
     judge(file, Marks(application_id, version, tables=0))
 
 
+def _without_following(name: str, flags: int) -> int:
+    # It was looked at a moment ago; what came since is no link to follow, and no pipe to wait for.
+    return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
 def _examine_content(file: Path) -> None:
-    address = f"file:{quote(str(file))}?mode=ro"
+    # The name in the bytes that the system has for it, which need not be text.
+    address = f"file:{quote(os.fsencode(file))}?mode=ro"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
     try:
         if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):

@@ -6,33 +6,39 @@ import hashlib
 import hmac
 import secrets
 
+from agentkeys.secret import Secret
 from agentkeys.server.key_format import AGENTRY_PREFIX, base62, key_of
+from agentkeys.server.sealed import opened, sealed
 
 
-def new_master_secret() -> bytes:
+def new_master_secret() -> Secret:
     """Return a new random secret of 256 bits."""
-    return secrets.token_bytes(32)
+    return sealed(secrets.token_bytes(32))
 
 
-def signing_key(master: bytes) -> bytes:
+def signing_key(master: Secret) -> Secret:
     """Return the key that signs access tokens."""
     return _derive(master, "access tokens")
 
 
-def cursor_key(master: bytes) -> bytes:
+def cursor_key(master: Secret) -> Secret:
     """Return the key that signs page tokens."""
     return _derive(master, "page tokens")
 
 
-def bootstrap_password(master: bytes) -> str:
+def bootstrap_password(master: Secret) -> Secret:
     """Return the password of the account that every new database starts with."""
-    return base62(int.from_bytes(_derive(master, "bootstrap password")), 32)
+    return Secret(base62(_number(_derive(master, "bootstrap password")), 32))
 
 
-def tenant_token(master: bytes) -> str:
+def tenant_token(master: Secret) -> Secret:
     """Return the Agentry token of the tenant that every new database starts with."""
-    return key_of(AGENTRY_PREFIX, int.from_bytes(_derive(master, "tenant token")))
+    return Secret(key_of(AGENTRY_PREFIX, _number(_derive(master, "tenant token"))))
 
 
-def _derive(master: bytes, purpose: str) -> bytes:
-    return hmac.digest(master, purpose.encode(), hashlib.sha256)
+def _derive(master: Secret, purpose: str) -> Secret:
+    return sealed(hmac.digest(opened(master), purpose.encode(), hashlib.sha256))
+
+
+def _number(derived: Secret) -> int:
+    return int.from_bytes(opened(derived))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, TypeGuard, cast
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 
 from aiohttp import web
 
@@ -11,6 +12,7 @@ from agentkeys.server.fault_kinds import Delay
 from agentkeys.server.holding import Holding
 from agentkeys.server.page_faults import with_own_cursor
 from agentkeys.server.protocol import request_id
+from agentkeys.server.refusals import Refusal
 from agentkeys.server.routes import route_of
 from agentkeys.server.spoiling import Broken, spoiled
 
@@ -18,8 +20,13 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from agentkeys.server.fault_queue import Fault, Faults
+    from agentkeys.server.hosts import Hosts
     from agentkeys.server.protocol import Protocol
     from agentkeys.server.record import Requests
+
+
+Refuse: TypeAlias = Callable[[web.Request, Refusal], Awaitable[web.StreamResponse]]
+"""Reads a request to its end, and refuses it."""
 
 
 class Entrance:
@@ -28,10 +35,12 @@ class Entrance:
     Args:
         faults: what is to go wrong.
         requests: the record of what comes.
+        hosts: which hosts the service answers for.
     """
 
-    def __init__(self, faults: Faults, requests: Requests) -> None:
+    def __init__(self, faults: Faults, requests: Requests, hosts: Hosts) -> None:
         self._faults = faults
+        self._hosts = hosts
         self._requests = requests
         self._holding = Holding()
 
@@ -39,21 +48,18 @@ class Entrance:
         """End what the faults hold back."""
         self._holding.close()
 
-    def middleware(self, unavailable: Handler, too_many: Handler) -> Middleware:
-        """Return the entrance as a middleware.
-
-        Args:
-            unavailable: reads a request to its end and refuses it; for those that are not acted on.
-            too_many: does it for those that come on one connection too many.
-        """
-        faults, requests = self._faults, self._requests
+    def middleware(self, refuse: Refuse) -> Middleware:
+        """Return the entrance as a middleware; *refuse* is for what is not acted on."""
+        faults, requests, hosts = self._faults, self._requests, self._hosts
 
         @web.middleware
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not cast("Protocol", request.protocol).begin(request):
-                handler = too_many
+                handler = _refusing(refuse, _too_many())
+            elif (refusal := hosts.refusal(request)) is not None:
+                handler = _refusing(refuse, refusal)
             elif faults.were_added:
-                handler = functools.partial(self._enter, handler=handler, unavailable=unavailable)
+                handler = functools.partial(self._enter, handler=handler, refuse=refuse)
             if not requests.limit:
                 return await handler(request)
             entry = requests.note(request, route_of(request), request_id(request))
@@ -70,12 +76,12 @@ class Entrance:
         return enter
 
     async def _enter(
-        self, request: web.Request, handler: Handler, unavailable: Handler
+        self, request: web.Request, handler: Handler, refuse: Refuse
     ) -> web.StreamResponse:
         route = route_of(request)
         fault = self._faults.due(route)
         if fault is not None and fault.when == "before":
-            return await self._before(fault, request, handler, unavailable)
+            return await self._before(fault, request, handler, refuse)
         answer = await handler(with_own_cursor(request))
         # Looked for again: another request may have used it up in the meantime.
         fault = self._faults.due(route)
@@ -84,12 +90,12 @@ class Entrance:
         return await self._after(fault, request, answer) if _is_whole(answer) else answer
 
     async def _before(
-        self, fault: Fault, request: web.Request, handler: Handler, unavailable: Handler
+        self, fault: Fault, request: web.Request, handler: Handler, refuse: Refuse
     ) -> web.StreamResponse:
         fault.hit()
         request_inside = with_own_cursor(request)
         # All of it is read now: later, the client may be gone.
-        answer = await unavailable(request_inside)
+        answer = await refuse(request_inside, _unavailable())
         if isinstance(fault.kind, Delay) and await self._holding.pause(
             fault, request, fault.kind.seconds, patient=True
         ):
@@ -105,6 +111,19 @@ class Entrance:
         ):
             return answer
         return spoiled(fault, request, answer, self._holding)
+
+
+def _refusing(refuse: Refuse, refusal: Refusal) -> Handler:
+    return lambda request: refuse(request, refusal)
+
+
+def _too_many() -> Refusal:
+    message = "The service has too many open connections."
+    return Refusal(503, message, headers={"Retry-After": "1"}, closes=True)
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, "The service cannot be reached.")
 
 
 def _is_whole(answer: web.StreamResponse) -> TypeGuard[web.Response]:

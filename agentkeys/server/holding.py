@@ -8,7 +8,9 @@ import math
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.server.protocol import client_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from agentkeys.server.fault_queue import Fault
-    from agentkeys.server.protocol import Protocol
 
 # Closing then sends RST, and drops what was not sent (socket(7), SO_LINGER; Windows has shorts).
 _NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
@@ -44,7 +45,7 @@ class Holding:
         """
         ends = {self._closing, fault.removal()}
         if not patient:
-            ends.add(cast("Protocol", request.protocol).lost())
+            ends.add(client_gone(request))
         if seconds > 0:
             await asyncio.wait(
                 ends,

@@ -10,15 +10,22 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from agentkeys.secret import Secret
 from agentkeys.server.refusals import Refusal, invalid
+from agentkeys.server.sealed import opened, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_NAME_LENGTH: Final = 255
 
-_BODY: Final = web.RequestKey("body", bytes)
+_BODY: Final = web.RequestKey("body", Secret)
+_NO_BODY: Final = Secret("")
 _WINDOW: Final = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+
+class BodyTooLateError(Exception):
+    """The service ends, and the body of the request has not arrived."""
 
 
 async def read_body(request: web.Request, limit: int, seconds: float) -> None:
@@ -26,15 +33,18 @@ async def read_body(request: web.Request, limit: int, seconds: float) -> None:
 
     Raises:
         Refusal: 400 if it cannot be decoded, 408 if it takes longer than *seconds*, 413 if it is
-            longer than *limit* bytes.
+            longer than *limit* bytes, 503 if the service ends first.
     """
     try:
         async with asyncio.timeout(seconds):
-            raw = await request.read()
+            raw = sealed(await request.read())
     except web.HTTPRequestEntityTooLarge:
         refusal = _too_long(limit)
     except web.RequestPayloadError:
         refusal = Refusal(400, "The body cannot be read as HTTP.", code="http", closes=True)
+    except BodyTooLateError:
+        message = "The service ended before the whole body of the request had arrived."
+        refusal = Refusal(503, message, closes=True)
     except TimeoutError:
         refusal = Refusal(408, f"The body took longer than {seconds:g} seconds.", closes=True)
     else:
@@ -43,44 +53,63 @@ async def read_body(request: web.Request, limit: int, seconds: float) -> None:
     raise refusal
 
 
-def body_of(request: web.Request) -> bytes:
-    """Return the body of the request; nothing if it has none."""
-    body: bytes = request.get(_BODY, b"")
+def body_of(request: web.Request) -> Secret:
+    """Return the body of the request, sealed; nothing if it has none."""
+    body: Secret = request.get(_BODY, _NO_BODY)
     return body
 
 
-def json_object(raw: bytes) -> dict[str, object]:
-    """Return the JSON object in *raw*: UTF-8, without NaN, no field twice.
+class Fields(dict[str, object]):
+    """The fields of a JSON object; one may be secret, and so none is shown."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} fields>"
+
+
+def json_object(body: Secret) -> Fields:
+    """Return the JSON object in *body*: UTF-8, without NaN, no field twice.
 
     Raises:
         Refusal: 400, if it is not one.
     """
     try:
         value = json.loads(
-            raw.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+            opened(body).decode(),
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_no_constant,
         )
     # A ValueError stands for all that is not JSON, bad UTF-8 and overlong numbers included.
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
+    if not isinstance(value, Fields):
+        del value
         raise invalid("The body must be a JSON object.", code="invalid_json")
     return value
 
 
-def text_field(body: dict[str, object], name: str, max_length: int = MAX_NAME_LENGTH) -> str:
+def text_field(body: Fields, name: str, max_length: int = MAX_NAME_LENGTH) -> str:
     """Return the field *name* of *body*: a string of 1 to *max_length* characters.
 
     Raises:
         Refusal: 400, if it is missing or something else.
     """
-    value = body.get(name)
-    if value is None:
+    return secret_field(body, name, max_length).reveal()
+
+
+def secret_field(body: Fields, name: str, max_length: int = MAX_NAME_LENGTH) -> Secret:
+    """Return the field *name* of *body*, as `text_field` does, as a Secret.
+
+    Raises:
+        Refusal: 400, if it is missing or something else.
+    """
+    if body.get(name) is None:
         raise invalid(f"{name} is missing.", name, code="required")
-    if not isinstance(value, str):
+    if not isinstance(body[name], str):
         raise invalid(f"{name} must be a string.", name, code="invalid_type")
-    if not 1 <= len(value) <= max_length:
+    value = Secret(str(body[name]))
+    if not 1 <= len(value.reveal()) <= max_length:
         raise invalid(f"{name} must have 1 to {max_length} characters.", name, code="length")
-    if not is_storable(value):
+    if not is_storable(value.reveal()):
         raise invalid(f"{name} holds a character that no text may hold.", name, code="character")
     return value
 
@@ -116,9 +145,10 @@ def whole_number(text: str, largest: int) -> int | None:
     return number if 1 <= number <= largest else None
 
 
-def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+def _without_duplicates(pairs: Sequence[tuple[str, object]]) -> Fields:
+    fields, given = Fields(pairs), len(pairs)
+    del pairs
+    if len(fields) != given:
         raise ValueError
     return fields
 
@@ -127,7 +157,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _decoded(raw: bytes, codings: Sequence[str], limit: int) -> bytes:
+def _decoded(raw: Secret, codings: Sequence[str], limit: int) -> Secret:
     coding = ",".join(codings).strip().lower() or "identity"
     if coding == "identity":
         return raw
@@ -136,19 +166,19 @@ def _decoded(raw: bytes, codings: Sequence[str], limit: int) -> bytes:
     if body is None:
         message = "The body does not decode by its Content-Encoding: send gzip, deflate or none."
         raise invalid(message, code="content_encoding")
-    if len(body) > limit:
+    if len(body.reveal()) > limit:
         raise _too_long(limit)
     return body
 
 
-def _inflated(raw: bytes, window: int, at_most: int) -> bytes | None:
+def _inflated(raw: Secret, window: int, at_most: int) -> Secret | None:
     inflater = zlib.decompressobj(window)
     try:
-        body = inflater.decompress(raw, at_most)
+        body = sealed(inflater.decompress(opened(raw), at_most))
     except zlib.error:
         return None
-    whole = inflater.eof and not inflater.unused_data
-    return body if whole or len(body) == at_most else None
+    is_whole = inflater.eof and not inflater.unused_data
+    return body if is_whole or len(body.reveal()) == at_most else None
 
 
 def _too_long(limit: int) -> Refusal:

@@ -12,6 +12,8 @@ import string
 import zlib
 from typing import Final
 
+from agentkeys.secret import Secret
+
 AGENTITY_PREFIX: Final = "agk_live_"
 AGENTRY_PREFIX: Final = "ag_"
 
@@ -23,9 +25,9 @@ _BODIES: Final = len(_ALPHABET) ** _BODY_LENGTH
 _KEY: Final = re.compile(r"(?:agk_live_|ag_)([0-9A-Za-z]{32})([0-9A-Za-z]{6})")
 
 
-def new_key(prefix: str) -> str:
+def new_key(prefix: str) -> Secret:
     """Return a new random API key (190 bits of it random) that starts with *prefix*."""
-    return key_of(prefix, secrets.randbelow(_BODIES))
+    return Secret(key_of(prefix, secrets.randbelow(_BODIES)))
 
 
 def key_of(prefix: str, number: int) -> str:
@@ -44,17 +46,17 @@ def has_valid_checksum(key: str) -> bool:
     return match is not None and match[2] == _checksum(match[1])
 
 
-def digest_of(secret: str) -> bytes:
+def digest_of(secret: Secret) -> bytes:
     """Return the SHA-256 of *secret*: what is stored instead of it.
 
     A plain hash is enough: 190 random bits cannot be guessed, however fast each guess is.
     """
-    return hashlib.sha256(secret.encode()).digest()
+    return hashlib.sha256(secret.reveal().encode()).digest()
 
 
-def shown_part(key: str, prefix: str) -> str:
+def shown_part(key: Secret, prefix: str) -> str:
     """Return the part of *key* that may be shown: its *prefix* and eight characters more."""
-    return key[: len(prefix) + _SHOWN_LENGTH]
+    return key.reveal()[: len(prefix) + _SHOWN_LENGTH]
 
 
 def base62(number: int, length: int) -> str:

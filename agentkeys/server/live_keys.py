@@ -31,9 +31,9 @@ def is_live(connection: Connection, secret: Secret) -> bool:
     """Tell whether there is a key with this secret; found by the part that may be shown."""
     if not has_valid_checksum(secret.reveal()):
         return False
-    digest = digest_of(secret.reveal())
+    digest = digest_of(secret)
     return any(
         hmac.compare_digest(digest, row.digest)
         for prefix, candidates in _CANDIDATES
-        for row in connection.execute(candidates, {"prefix": shown_part(secret.reveal(), prefix)})
+        for row in connection.execute(candidates, {"prefix": shown_part(secret, prefix)})
     )

@@ -29,7 +29,7 @@ PATH: Final = "/openapi.json"
 """Where the document is."""
 
 # What any request may meet, whatever it asks for.
-_ANYWHERE: Final = (400, 408, 413, 417, 503)
+_ANYWHERE: Final = (400, 403, 408, 413, 417, 431, 503)
 
 
 def routes() -> list[web.RouteDef]:

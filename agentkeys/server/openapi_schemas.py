@@ -151,11 +151,13 @@ def answer(description: str, schema: str | None = None, headers: Part | None = N
 _REFUSALS: Final[Mapping[int, str]] = {
     400: "Something in the request cannot be right.",
     401: "The credentials are missing, wrong or expired; or the key is another account's.",
+    403: "Host or Origin names a host that is not allowed.",
     404: "There is no such key, inbox or pod, or it is out of reach.",
     408: "The body took too long to arrive.",
     409: "There is one of this name already.",
     413: "The body is too long.",
     417: "What the Expect header asks for cannot be had.",
+    431: "The head of the request is too long.",
     503: "The service cannot do this now.",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up with every change; a database of a higher one is refused."""
 
 APPLICATION_ID: Final = 0x61_67_4B_79
@@ -45,12 +46,23 @@ accounts: Final = Table(
     Column("updated_at", Text, nullable=False),
 )
 
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
+    # When the last of its tokens, access or refresh, has expired.
+    Column("expires_at", Float, nullable=False, index=True),
+)
+
 refresh_tokens: Final = Table(
     "refresh_tokens",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
-    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("session_id", Text, ForeignKey("sessions.id"), nullable=False, index=True),
     Column("expires_at", Float, nullable=False, index=True),
+    # Kept until it expires: used again, it ends its session.
+    Column("is_used", Boolean, nullable=False),
 )
 
 agentity_keys: Final = Table(

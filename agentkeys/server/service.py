@@ -19,10 +19,10 @@ from agentkeys.server import derived, live_keys, openapi, scopes
 from agentkeys.server.access_tokens import AccessTokens
 from agentkeys.server.agentity import Agentity
 from agentkeys.server.agentry import Agentry
-from agentkeys.server.app import BODY_LIMIT, BODY_SECONDS, create_app
+from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS, create_app
 from agentkeys.server.authorization import Credentials
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
-from agentkeys.server.checks import check_id, check_seconds, check_text
+from agentkeys.server.checks import check_email, check_id, check_seconds
 from agentkeys.server.clock import Clock
 from agentkeys.server.connections import CONNECTION_LIMIT, Connections, check_connection_limit
 from agentkeys.server.cursors import Cursors
@@ -30,6 +30,7 @@ from agentkeys.server.database import Database
 from agentkeys.server.database_file import file_of
 from agentkeys.server.entrance import Entrance
 from agentkeys.server.fault_queue import Faults
+from agentkeys.server.hosts import Hosts
 from agentkeys.server.key_format import digest_of
 from agentkeys.server.listening import listen, url_of
 from agentkeys.server.passwords import Passwords
@@ -70,11 +71,16 @@ class LocalService:
             it in memory. Several processes may use one file at once.
         host: the address to listen on.
         port: the port to listen on; 0 is any free one.
+        allowed_hosts: the hosts that a request may name in its `Host` and `Origin` headers besides
+            127.0.0.0/8, ::1, localhost and *host*; any other is answered 403. A service that
+            others reach, as one that listens on 0.0.0.0 in a container, needs the names that they
+            use.
         access_token_lifetime: seconds until an access token of Agentity's expires. Below 60 its
             `iat` and `exp` have fractions, else they are whole seconds.
         refresh_token_lifetime: seconds until a refresh token expires.
         body_limit: the longest body of a request, in bytes; a longer one is answered 413.
         body_timeout: seconds in which a request's body must arrive; else the answer is 408.
+        answer_timeout: seconds in which an answer must be read; else the connection is closed.
         keepalive_timeout: seconds after which a connection that sends no whole request head is
             closed.
         connection_limit: how many connections may be open. Above it the one that has waited
@@ -88,8 +94,9 @@ class LocalService:
         middlewares: aiohttp middlewares around both services, the first outermost.
 
     Raises:
-        InvalidArgumentError: a number of seconds is not positive, or not finite; or
-            *connection_limit* or *recorded_requests* is no such number.
+        InvalidArgumentError: a number of seconds is not positive, or not finite;
+            *connection_limit* or *recorded_requests* is no such number; or one of *allowed_hosts*
+            is no host.
     """
 
     def __init__(
@@ -98,10 +105,12 @@ class LocalService:
         database: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        allowed_hosts: Iterable[str] = (),
         access_token_lifetime: float = 900.0,
         refresh_token_lifetime: float = 30 * _DAY,
         body_limit: int = BODY_LIMIT,
         body_timeout: float = BODY_SECONDS,
+        answer_timeout: float = ANSWER_SECONDS,
         keepalive_timeout: float = 75.0,
         connection_limit: int = CONNECTION_LIMIT,
         shutdown_timeout: float = 5.0,
@@ -114,6 +123,7 @@ class LocalService:
             access_token_lifetime=access_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
             body_timeout=body_timeout,
+            answer_timeout=answer_timeout,
             keepalive_timeout=keepalive_timeout,
             shutdown_timeout=shutdown_timeout,
             used_at_interval=used_at_interval,
@@ -122,10 +132,13 @@ class LocalService:
         self._database = database
         self._host = host
         self._port = port
+        self._hosts = Hosts(allowed_hosts)
+        self._hosts.listen_on(host)
         self._access_token_lifetime = access_token_lifetime
         self._refresh_token_lifetime = refresh_token_lifetime
         self._body_limit = body_limit
         self._body_timeout = body_timeout
+        self._answer_timeout = answer_timeout
         self._keepalive_timeout = keepalive_timeout
         self._connection_limit = connection_limit
         self._shutdown_timeout = shutdown_timeout
@@ -221,14 +234,15 @@ class LocalService:
         if running is not None:
             await running.exits.aclose()
 
-    async def add_account(self, email: str, password: str) -> None:
+    async def add_account(self, email: str, password: str | Secret) -> None:
         """Open an account with Agentity, unless it exists with this password.
 
         Raises:
             InvalidArgumentError: the email cannot be one, or has another password already.
         """
+        password = as_secret(password, "a password")
         agentity = self._started().agentity
-        check_text(email, password)
+        check_email(email)
         credentials = Credentials(email, password)
         try:
             await agentity.add_account(credentials, email)
@@ -278,8 +292,8 @@ class LocalService:
         master = await database.open(functools.partial(initialise, file=file))
         passwords = Passwords()
         exits.callback(passwords.close)
-        self._password = Secret(derived.bootstrap_password(master))
-        self._agentry_token = Secret(derived.tenant_token(master))
+        self._password = derived.bootstrap_password(master)
+        self._agentry_token = derived.tenant_token(master)
         signing_key = derived.signing_key(master)
         tokens = AccessTokens(signing_key, self._access_token_lifetime, self._clock)
         agentity = Agentity(database, passwords, tokens, self._refresh_token_lifetime, self._clock)
@@ -287,7 +301,7 @@ class LocalService:
             database,
             used,
             Cursors(derived.cursor_key(master)),
-            digest_of(self._agentry_token.reveal()),
+            digest_of(self._agentry_token),
             self._clock,
         )
         routes = [*agentity.routes(), *agentry.routes(), *openapi.routes()]
@@ -302,7 +316,8 @@ class LocalService:
         listener: socket.socket,
         exits: contextlib.AsyncExitStack,
     ) -> None:
-        entrance = Entrance(self._faults, self._requests)
+        self._hosts.listen_on(listener.getsockname()[0])
+        entrance = Entrance(self._faults, self._requests, self._hosts)
         app = create_app(
             routes,
             entrance,
@@ -322,6 +337,7 @@ class LocalService:
             manager,
             Connections(self._connection_limit),
             keepalive_timeout=self._keepalive_timeout,
+            answer_timeout=self._answer_timeout,
         )
         server = await asyncio.get_running_loop().create_server(new_protocol, sock=listener)
         exits.callback(server.close)

@@ -5,6 +5,7 @@ A durable write for each request that a key authenticates would cost most of the
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import bindparam, or_, update
@@ -26,18 +27,21 @@ _WRITE: Final = (
 
 
 class UsedTimes:
-    """The uses that are not written yet. It belongs to the database's thread."""
+    """The uses that are not written yet. Threads that read note them, and one that writes does."""
 
     def __init__(self) -> None:
         self._unwritten: dict[int, str] = {}
+        self._under_way: dict[int, str] = {}
+        self._noting = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._unwritten)
 
     def note(self, key: int, moment: str) -> None:
         """Note that the key with the sequence number *key* was used at *moment*."""
-        # A clock may be set back, and a use stays the last one all the same.
-        self._unwritten[key] = max(moment, self._unwritten.get(key, ""))
+        with self._noting:
+            # A clock may be set back, and a use stays the last one all the same.
+            self._unwritten[key] = max(moment, self._unwritten.get(key, ""))
 
     def latest(self, key: int, written: str | None) -> str | None:
         """Return when *key* was used last, given what the database says."""
@@ -46,10 +50,15 @@ class UsedTimes:
 
     def write(self, connection: Connection) -> None:
         """Write them all; call `written` after the commit."""
-        if self._unwritten:
-            uses = [{"key": key, "moment": moment} for key, moment in self._unwritten.items()]
+        with self._noting:
+            self._under_way = self._unwritten.copy()
+        if self._under_way:
+            uses = [{"key": key, "moment": moment} for key, moment in self._under_way.items()]
             connection.execute(_WRITE, uses)
 
     def written(self) -> None:
-        """Forget them: they are durable now."""
-        self._unwritten.clear()
+        """Forget those that `write` wrote: they are durable now. A later use is not."""
+        with self._noting:
+            for key, moment in self._under_way.items():
+                if self._unwritten.get(key) == moment:
+                    del self._unwritten[key]

@@ -68,10 +68,11 @@ class Worker:
     """A thread that does jobs.
 
     Args:
-        do: does a batch of jobs, in the thread; it never raises.
+        do: does a batch of jobs, in the thread; it never raises. It returns an error if all that
+            wait are to end in it.
     """
 
-    def __init__(self, do: Callable[[Sequence[Job[Any]]], None]) -> None:
+    def __init__(self, do: Callable[[Sequence[Job[Any]]], Exception | None]) -> None:
         self._do = do
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
@@ -94,14 +95,22 @@ class Worker:
         # A loop that was closed without us has nobody who waits.
         with contextlib.suppress(RuntimeError):
             while (job := self._jobs.get()) is not None:
-                batch = [job, *self._waiting()]
-                self._do(batch)
+                batch = [job, *self._waiting(_LARGEST_BATCH)]
+                error = self._do(batch)
+                if error is not None:
+                    batch += self._failed(error)
                 self._loop.call_soon_threadsafe(_settle, batch)
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
-    def _waiting(self) -> Iterator[Job[Any]]:
+    def _failed(self, error: Exception) -> Iterator[Job[Any]]:
+        # They have waited as long as the batch did, and would do so again.
+        for job in self._waiting(self._jobs.qsize()):
+            job.fail(error)
+            yield job
+
+    def _waiting(self, at_most: int) -> Iterator[Job[Any]]:
         # Only this thread takes from the queue: what is counted is there.
-        for _ in range(min(self._jobs.qsize(), _LARGEST_BATCH)):
+        for _ in range(min(self._jobs.qsize(), at_most)):
             job = self._jobs.get()
             if job is None:
                 self._jobs.put(None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
 import subprocess
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -96,3 +98,23 @@ def test_a_database_that_cannot_be(run, database):
     ended = run("serve", "--database", database)
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert "hunter2" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("keys.test", 200), ("KEYS:80", 200), ("x.test", 403)]
+)
+def test_hosts_that_are_allowed(start, host, status):
+    """A service that others reach by a name answers to that name, and to no other."""
+    process = start("serve", "--json", "--allowed-host", "keys.test", "--allowed-host", "keys")
+    address = urlsplit(json.loads(process.stdout.readline())["url"])
+    connection = http.client.HTTPConnection(address.hostname, address.port)
+    connection.request("GET", "/openapi.json", headers={"Host": host})
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+def test_a_host_that_cannot_be_allowed(run):
+    """A scheme or a port is refused before anything starts."""
+    ended = run("serve", "--allowed-host", "http://keys.test")
+    assert (ended.code != 0, ended.out) == (True, "")
+    assert "an allowed host is a name" in ended.err

@@ -247,3 +247,11 @@ def test_every_law_names_the_tests_that_show_it():
     assert {name for name in named if not (ROOT / name).exists()} == set()
     of_laws = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/laws").glob("test_*.py")}
     assert of_laws - named == set()
+
+
+def test_every_pipe_of_an_example_is_private():
+    """What goes through it are credentials, and another user could read them first."""
+    texts = [page.read_text() for page in (ROOT / "docs").rglob("*.md")]
+    pipes = [line for text in texts for line in text.splitlines() if "mkfifo" in line]
+    assert pipes
+    assert [line for line in pipes if "mkfifo -m 600 " not in line] == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
+import sqlite3
 import statistics
 import time
 
@@ -68,6 +70,102 @@ async def test_a_refresh_token_expires(api_of):
         clock.now += 10
         answer = await api.send("POST", "/auth/token/refresh", json={"refreshToken": token})
         assert answer.status == 401
+
+
+async def refresh(api, pair):
+    return await api.send(
+        "POST", "/auth/token/refresh", json={"refreshToken": pair["refreshToken"]}
+    )
+
+
+async def uses_of(api, pair):
+    """What the access token is answered on each route that takes one."""
+    calls = [
+        ("GET", "", None),
+        ("POST", "", {"nickname": "x"}),
+        ("POST", "", {}),
+        ("DELETE", "/x", None),
+    ]
+    return {
+        (await api.send(method, api.account + path, token=pair["accessToken"], json=body)).status
+        for method, path, body in calls
+    }
+
+
+@pytest.mark.parametrize("reused", [0, 1, 2])
+async def test_a_refresh_token_that_is_used_again_revokes_what_came_of_the_login(
+    api_of, tmp_path, reused
+):
+    """Every pair, before it and after it, access and refresh tokens, at every service and start."""
+    async with contextlib.AsyncExitStack() as exits:
+        database = f"sqlite:///{tmp_path}/keys.db"
+        first, second = [
+            api_of(await exits.enter_async_context(LocalService(database=database)))
+            for _ in range(2)
+        ]
+        pairs = [(await first.login()).json]
+        bystander = (await first.login()).json
+        for _ in range(3):
+            pairs.append((await refresh(first, pairs[-1])).json)
+        assert 401 not in await uses_of(second, pairs[0])
+        assert (await refresh(second, pairs[reused])).status == 401
+        for api in (first, second):
+            for pair in pairs:
+                assert await uses_of(api, pair) == {401}
+                assert (await refresh(api, pair)).status == 401
+        assert 401 not in await uses_of(first, bystander)
+        assert (await refresh(first, bystander)).status == 200
+    async with LocalService(database=database) as service:
+        assert await uses_of(api_of(service), pairs[-1]) == {401}
+        assert (await api_of(service).login()).status == 200
+
+
+async def test_a_session_lasts_as_long_as_its_last_token(api_of):
+    """A login of somebody else forgets what has expired, and nothing that has not."""
+    clock = Clock()
+    settings = {"access_token_lifetime": 100.0, "refresh_token_lifetime": 10.0}
+    async with LocalService(**settings, clock=clock) as service:
+        api = api_of(service)
+        pair = (await api.login()).json
+        clock.now += 50
+        await api.login()
+        assert 401 not in await uses_of(api, pair)
+        assert (await refresh(api, pair)).status == 401
+        assert 401 not in await uses_of(api, pair), "an expired token was not used before"
+
+
+async def test_a_database_of_the_first_version_keeps_its_refresh_tokens(api_of, tmp_path):
+    """Who is logged in stays so: the tokens of a database that had no sessions get them."""
+    file = tmp_path / "keys.db"
+    async with LocalService(database=f"sqlite:///{file}") as service:
+        pair = (await api_of(service).login()).json
+        key = await api_of(service).create()
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE of_version_1 (
+                digest BLOB NOT NULL PRIMARY KEY,
+                account_id TEXT NOT NULL REFERENCES accounts (id),
+                expires_at FLOAT NOT NULL
+            );
+            INSERT INTO of_version_1 SELECT digest, account_id, refresh_tokens.expires_at
+                FROM refresh_tokens JOIN sessions ON sessions.id = session_id;
+            DROP TABLE refresh_tokens;
+            DROP TABLE sessions;
+            ALTER TABLE of_version_1 RENAME TO refresh_tokens;
+            CREATE INDEX ix_refresh_tokens_expires_at ON refresh_tokens (expires_at);
+            PRAGMA user_version = 1;
+            """
+        )
+    for _ in range(2):
+        async with LocalService(database=f"sqlite:///{file}") as service:
+            api = api_of(service)
+            pair = (await refresh(api, pair)).json
+            assert 401 not in await uses_of(api, pair)
+            assert await api.ids() == [key["api_key_id"]]
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert "old_tokens" not in names
 
 
 async def test_only_one_of_many_refreshes_wins(api):
@@ -141,7 +239,7 @@ async def test_two_authorization_headers_are_none(api):
     """Nobody can tell which one is meant: neither is looked at."""
     header = f"Authorization: Bearer {api.service.agentry_token}\r\n"
     for other in (header, "Authorization: Bearer other\r\n"):
-        request = f"GET {api.tenant} HTTP/1.1\r\nHost: x\r\n{header}{other}\r\n"
+        request = f"GET {api.tenant} HTTP/1.1\r\nHost: localhost\r\n{header}{other}\r\n"
         answer = await api.raw(request.encode())
         assert answer.status == 401
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="agentry"'

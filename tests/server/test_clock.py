@@ -116,7 +116,7 @@ async def test_timeouts_do_not_follow_it(api_of):
     async with LocalService(keepalive_timeout=60, body_timeout=60) as service:
         api = api_of(service)
         token = service.agentry_token
-        head = f"POST {api.tenant} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        head = f"POST {api.tenant} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         async with asyncio.timeout(10), api.connection() as (reader, writer):
             writer.write(f"{head}Content-Length: 12\r\n\r\n".encode())
             await service.requests.wait()

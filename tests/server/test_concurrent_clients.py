@@ -154,7 +154,9 @@ async def run(api_of, seed: int) -> None:
         api = api_of(service)
         pair = (await api.login()).json
         chance = random.Random(seed)  # noqa: S311 - it keeps no secret
-        crowd = Crowd(api, pair["accessToken"], pair["refreshToken"], chance)
+        # Of another login, for those who come second with it end theirs.
+        other = (await api.login()).json
+        crowd = Crowd(api, pair["accessToken"], other["refreshToken"], chance)
         async with asyncio.TaskGroup() as group:
             for _ in range(CLIENTS):
                 group.create_task(crowd.be_a_client())

@@ -159,7 +159,7 @@ def test_one_that_hangs_can_be_let_go_in_the_next_run():
         async with asyncio.timeout(10), service:
             url = urlsplit(service.url)
             reader, writer = await asyncio.open_connection(url.hostname, url.port)
-            writer.write(b"GET /human/v0/api-keys HTTP/1.1\r\nHost: x\r\n\r\n")
+            writer.write(b"GET /human/v0/api-keys HTTP/1.1\r\nHost: localhost\r\n\r\n")
             await fault.wait(hits)
             if hits == 2:
                 fault.remove()
@@ -200,7 +200,7 @@ async def test_clearing_lets_go_too(api):
 async def test_a_fault_that_is_removed_while_a_request_comes_holds_nothing_back(api):
     """The head has met it; when the body is there, it is gone."""
     fault = api.service.faults.add(CREATES, Delay(math.inf))
-    head = f"POST {api.tenant} HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n"
+    head = f"POST {api.tenant} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n"
     head += f"Authorization: Bearer {api.service.agentry_token}\r\n\r\n"
     async with asyncio.timeout(10), api.connection() as (reader, writer):
         writer.write(head.encode())
@@ -241,9 +241,8 @@ async def hold(api, fault):
     """Send a list request by hand, and do not read its answer."""
     reader, writer = await asyncio.open_connection(*api.address, limit=1024)
     token = api.service.agentry_token
-    writer.write(
-        f"GET {api.tenant} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-    )
+    head = f"GET {api.tenant} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}"
+    writer.write(f"{head}\r\n\r\n".encode())
     await fault.wait()
     return reader, writer
 

@@ -215,7 +215,7 @@ BAD_CODINGS = {
 @pytest.mark.parametrize(("coding", "body"), BAD_CODINGS.values(), ids=BAD_CODINGS.keys())
 async def test_a_bad_content_encoding_is_a_400(api, coding, body):
     """A body that does not decode by its Content-Encoding is refused whole, on every route."""
-    head = f"Host: x\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"Host: localhost\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
     token = f"Authorization: Bearer {api.service.agentry_token}\r\n"
     for line in (f"POST {api.inbox} HTTP/1.1\r\n{token}", f"GET {api.tenant} HTTP/1.1\r\n{token}"):
         answer = await api.raw((line + head).encode("latin-1") + body)
@@ -340,6 +340,6 @@ async def test_no_authorization_header_gives_a_500(api, scheme, token):
     """An Authorization header of any bytes is a 401 with a challenge."""
     header = f"Authorization: {scheme}{token}\r\n".encode("latin-1")
     for line in (b"GET /auth/api-keys", b"GET /human/v0/api-keys", b"POST /auth/token"):
-        answer = await api.raw(line + b" HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+        answer = await api.raw(line + b" HTTP/1.1\r\nHost: localhost\r\n" + header + b"\r\n")
         # The parser itself refuses control characters.
         assert answer.status == 401 or (answer.status == 400 and not token.isprintable())

@@ -115,13 +115,24 @@ async def expecting(caller, call):
     return await caller.send(replace(call, headers={**call.headers, "Expect": "wonders"}))
 
 
+async def foreign(caller, call):
+    return await caller.send(replace(call, headers={**call.headers, "Host": "evil.test"}))
+
+
+async def long_headed(caller, call):
+    long = {f"X-{number}": "x" * 8000 for number in range(6)}
+    return await caller.send(replace(call, headers={**call.headers, **long}))
+
+
 REQUESTS = {
     400: ill_coded,
     401: unauthorized,
+    403: foreign,
     404: out_of_reach,
     409: taken,
     413: too_long,
     417: expecting,
+    431: long_headed,
 }
 
 
@@ -176,7 +187,7 @@ async def test_a_body_that_does_not_come_is_named(api_of):
     """Each operation names the 408 that any of them can answer."""
     async with LocalService(body_timeout=0.01) as service:
         for operation in OPERATIONS:
-            head = f"{operation.method} {operation.path} HTTP/1.1\r\nHost: x\r\n"
+            head = f"{operation.method} {operation.path} HTTP/1.1\r\nHost: localhost\r\n"
             answer = await api_of(service).raw(head.encode() + b"Content-Length: 9\r\n\r\n")
             assert answer.status == 408
             assert answer.status in operation.statuses

@@ -187,6 +187,40 @@ async def test_a_request_that_hangs_delays_close_no_longer_than_it_is_allowed(ap
             await creating
 
 
+CREATE = b"POST /human/v0/api-keys HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n"
+CREATE += b'Content-Length: 13\r\n\r\n{"name": "a"}'
+
+
+@pytest.mark.parametrize("sent", [1, 100, -13, -12, -1])
+async def test_a_request_that_arrives_while_the_service_closes_is_answered(api_of, sent):
+    """Be it its head or its body: what has begun to arrive when it closes is read to its end."""
+    async with LocalService() as service:
+        api = api_of(service)
+        request = CREATE % service.agentry_token.encode()
+        async with api.connection() as (reader, writer), api.connection() as (idle, _):
+            writer.write(request[:sent])
+            await api.ids()  # which was read after it
+            closing = asyncio.create_task(service.close())
+            assert await idle.read() == b""
+            writer.write(request[sent:])
+            assert b"HTTP/1.1 201 " in await reader.read()
+            await closing
+
+
+async def test_a_body_that_does_not_arrive_before_the_service_has_closed_is_told_so(api_of):
+    """Its client reads a 503 that says why, and nothing was done."""
+    async with LocalService(shutdown_timeout=0.05) as service:
+        api = api_of(service)
+        request = CREATE % service.agentry_token.encode()
+        async with api.connection() as (reader, writer):
+            writer.write(request[:-1])
+            await service.requests.wait(1)
+            await service.close()
+            answer = await reader.read()
+    assert b"HTTP/1.1 503 " in answer
+    assert b"before the whole body" in answer
+
+
 async def test_an_idle_connection_is_closed(api_of):
     """A connection that sends no whole request head in time is given up."""
     async with LocalService(keepalive_timeout=0.05) as service:

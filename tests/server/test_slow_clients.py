@@ -12,6 +12,7 @@ from aiohttp import web
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server import LocalService
 from agentkeys.server.faults import ALL, NeverAnswer
+from agentkeys.server.protocol import client_gone
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,7 +24,7 @@ PATIENCE = 10.0
 def head_of(service, path="/human/v0/api-keys", method="POST"):
     lines = [
         f"{method} {path} HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         f"Authorization: Bearer {service.agentry_token}",
         f"Content-Length: {len(BODY) if method == 'POST' else 0}",
     ]
@@ -88,7 +89,7 @@ async def test_a_long_header_gets_its_answer_and_not_a_reset(api, size):
 async def test_what_cannot_be_read_does_not_delay_the_end(api):
     """A connection that is still open after a 400 does not hold up close."""
     async with api.connection() as (reader, writer):
-        writer.write(b"G@T / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"G@T / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert await status_of(reader) == 400
         begun = time.perf_counter()
         await api.service.close()
@@ -157,6 +158,44 @@ async def test_an_answer_that_is_not_read_makes_room(api_of):
             writer.write(head_of(service, "/long", "GET"))
             assert await status_of(reader) == 200
             assert await api.ids(api.tenant) == []
+
+
+async def test_a_client_that_never_reads_is_let_go(api_of):
+    """It has as long to read its answer as it has to send a body, and then the connection ends."""
+    gone = asyncio.Event()
+
+    @web.middleware
+    async def long(request, handler):
+        client_gone(request).add_done_callback(lambda _: gone.set())
+        return web.Response(body=b"a" * 50_000_000)
+
+    async with LocalService(answer_timeout=0.05, middlewares=[long]) as service:
+        async with api_of(service).connection() as (_, writer):
+            writer.write(head_of(service, method="GET"))
+            async with asyncio.timeout(PATIENCE):
+                await gone.wait()
+
+
+async def test_a_client_that_reads_slowly_is_not_let_go(api_of):
+    """What counts is that it reads: in each part of an answer anew."""
+
+    @web.middleware
+    async def in_parts(request, handler):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(8):
+            await response.write(b"a" * 5_000_000)
+        return response
+
+    async with LocalService(answer_timeout=0.5, middlewares=[in_parts]) as service:
+        async with api_of(service).connection() as (reader, writer):
+            writer.write(head_of(service, method="GET"))
+            length = 0
+            while part := await reader.read(1_000_000):
+                length += part.count(b"a")
+                if length > 39_000_000:
+                    break
+    assert length > 39_000_000
 
 
 async def test_if_all_are_busy_a_new_client_is_told_to_come_back(api_of):

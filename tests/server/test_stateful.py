@@ -125,7 +125,7 @@ class Services(RuleBasedStateMachine):
             assert status == 401
             return
         assert status == 200
-        self.model.add_session(account, pair, self.clock())
+        self.model.log_in(account, pair, self.clock())
 
     @precondition(lambda self: self.model.sessions)
     @rule(which=WHICH)
@@ -133,19 +133,23 @@ class Services(RuleBasedStateMachine):
         session = newest(self.model.sessions, which)
         body = {"refreshToken": session.refresh_token}
         status, pair = self.send("POST", "/auth/token/refresh", body=body)
-        if not (session.is_refreshable and self.clock() < session.refresh_expires):
+        is_known = not (session.is_forgotten or session.login.is_over)
+        if not is_known or self.clock() >= session.refresh_expires or session.is_used:
             assert status == 401
+            # Whoever comes with it a second time ends all that came of the login.
+            if is_known and self.clock() < session.refresh_expires:
+                session.login.is_over = True
             return
         assert status == 200
-        session.is_refreshable = False
-        self.model.add_session(session.account, pair, self.clock())
+        session.is_used = True
+        self.model.add_session(session.account, session.login, pair, self.clock())
 
     def of_account(self, which, method, path="", body=None):
         """Send a request with an access token; return its account, None if it was refused."""
         session = newest(self.model.sessions, which)
         token = session.access_token
         status, answer = self.send(method, f"/auth/api-keys{path}", token=token, body=body)
-        if self.clock() >= session.access_expires:
+        if self.clock() >= session.access_expires or session.login.is_over:
             assert status == 401
             return None, status, answer
         return session.account, status, answer

@@ -11,9 +11,11 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from agentkeys.errors import ConfigurationError
 from agentkeys.server import LocalService
@@ -44,6 +46,12 @@ def unprivileged():
         os.seteuid(0)
 
 
+def make(file, content=b""):
+    """Write a file as mktemp makes one: for its owner alone."""
+    file.touch(mode=0o600)
+    file.write_bytes(content)
+
+
 def url_of(file):
     return f"sqlite:///{file}"
 
@@ -72,15 +80,6 @@ async def test_a_missing_file_is_created_for_its_owner_alone(api_of, file, umask
     finally:
         os.umask(before)
     assert modes == {"keys.db": 0o600, "keys.db-wal": 0o600, "keys.db-shm": 0o600}
-
-
-@posix
-async def test_the_mode_of_a_file_that_exists_is_its_owners_business(file):
-    """An existing file keeps its mode."""
-    file.touch(mode=0o640)
-    file.chmod(0o640)
-    async with LocalService(database=url_of(file)):
-        assert stat.S_IMODE(file.stat().st_mode) == 0o640
 
 
 async def test_every_start_of_a_kept_database_shows_the_same(api_of, file):
@@ -149,7 +148,7 @@ async def test_writes_take_their_lock_at_once(file):
 )
 async def test_what_is_no_database_is_refused_untouched(file, content):
     """A file of anything else ends the start with one sentence."""
-    file.write_bytes(content)
+    make(file, content)
     assert "is damaged" in await refusal_of(file) or "another program" in await refusal_of(file)
 
 
@@ -182,7 +181,7 @@ async def test_a_newer_schema_is_refused_untouched(file):
         pass
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-        connection.execute("PRAGMA user_version=2")
+        connection.execute("PRAGMA user_version=3")
     assert "upgrade agentkeys" in await refusal_of(file)
 
 
@@ -190,13 +189,14 @@ async def test_a_newer_schema_in_the_write_ahead_log_is_refused(file):
     """What another process wrote and did not move to the file yet counts."""
     async with LocalService(database=url_of(file)):
         with contextlib.closing(sqlite3.connect(file)) as connection:
-            connection.execute("PRAGMA user_version=2")
+            connection.execute("PRAGMA user_version=3")
             with pytest.raises(ConfigurationError, match="upgrade agentkeys"):
                 await LocalService(database=url_of(file)).start()
 
 
 async def test_another_programs_database_is_refused_untouched(file):
     """A SQLite file that is not ours gets no tables of ours."""
+    make(file)
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE cookies (id INTEGER)")
     assert "another program" in await refusal_of(file)
@@ -208,7 +208,7 @@ async def test_another_programs_database_is_refused_untouched(file):
 
 async def test_an_empty_file_is_a_new_database(api_of, file):
     """What mktemp makes can be used."""
-    file.touch()
+    make(file)
     async with LocalService(database=url_of(file)) as service:
         await api_of(service).create()
 
@@ -269,12 +269,23 @@ async def test_memory_has_other_names_too(database):
         assert service.url
 
 
-@pytest.mark.parametrize("name", ["a b.db", "a%20b.db", "a%3Fb#c.db", "é.db"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b.db",
+        "a%20b.db",
+        "a%3Fb#c.db",
+        "é.db",
+        pytest.param(os.fsdecode(b"x\xff.db"), marks=posix, id="not UTF-8"),
+        pytest.param("a\nb'\".db", marks=posix, id="a line end"),
+    ],
+)
 async def test_a_file_may_have_any_name(api_of, tmp_path, name):
-    """What a path may hold does not confuse the address of the database."""
-    for _ in range(2):
+    """What a path may hold does not confuse the address of the database, at any start."""
+    for number in range(1, 4):
         async with LocalService(database=url_of(tmp_path / name)) as service:
             await api_of(service).create()
+            assert len(await api_of(service).ids()) == number
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
@@ -319,7 +330,7 @@ async def test_several_processes_share_a_database(api_of, file):
 
 async def test_a_start_waits_for_another_that_is_making_the_database(file):
     """SQLite itself would not wait here: two first starts at once would be one failure."""
-    file.touch()
+    make(file)
     service = LocalService(database=url_of(file))
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -329,6 +340,40 @@ async def test_a_start_waits_for_another_that_is_making_the_database(file):
         other.execute("COMMIT")
     await starting
     await service.close()
+
+
+async def test_a_listing_does_not_wait_for_another_programs_write_lock(api_of, file):
+    """Who reads needs no lock: not behind a create that waits for one, and not behind a flush."""
+    async with LocalService(database=url_of(file), used_at_interval=0.001) as service:
+        api = api_of(service)
+        key = await api.create()
+        jwt = await api.access_token()
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            creating = asyncio.create_task(api.create(name="late"))
+            async with asyncio.timeout(10):
+                for _ in range(20):
+                    assert await api.ids(token=key["api_key"]) == [key["api_key_id"]]
+                    assert (await api.send("GET", api.account, token=jwt)).status == 200
+            assert not creating.done()
+            other.execute("COMMIT")
+        assert (await creating)["name"] == "late"
+        assert len(await api.ids()) == 2
+
+
+async def test_who_waits_behind_a_lock_waits_no_second_time(file):
+    """When the lock cannot be had, all who wait for it are told at once."""
+    async with LocalService(database=url_of(file)) as service:
+        database = service._running.database
+        with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+            await database.write(pragma_of_patience)
+            other.execute("BEGIN IMMEDIATE")
+            begun = time.monotonic()
+            jobs = [database.write(pragma_of, "synchronous") for _ in range(500)]
+            ends = await asyncio.gather(*jobs, return_exceptions=True)
+            took = time.monotonic() - begun
+        assert {type(end) for end in ends} == {OperationalError}
+    assert PATIENCE <= took < 3 * PATIENCE
 
 
 async def test_a_database_that_stays_locked_is_a_503_and_no_more(api_of, file, caplog):
@@ -351,6 +396,13 @@ async def test_a_database_that_stays_locked_is_a_503_and_no_more(api_of, file, c
     with contextlib.closing(sqlite3.connect(file)) as connection:
         used = connection.execute("SELECT used_at FROM agentry_keys ORDER BY sequence").fetchall()
     assert [moment is not None for (moment,) in used] == [True, False]
+
+
+PATIENCE = 0.5
+
+
+def pragma_of_patience(connection):
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={PATIENCE * 1000:.0f}")
 
 
 def pragma_of_no_patience(connection):

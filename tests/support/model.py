@@ -72,15 +72,25 @@ class Account:
 
 
 @dataclass(eq=False)
+class Login:
+    """What all pairs of tokens that came of one login belong to."""
+
+    until: float = 0.0
+    is_over: bool = False
+
+
+@dataclass(eq=False)
 class Session:
-    """A pair of tokens; the refresh token is dead once it was used, or forgotten."""
+    """A pair of tokens; the refresh token is good once, unless it is forgotten."""
 
     account: Account
+    login: Login
     access_token: str
     access_expires: float
     refresh_token: str
     refresh_expires: float
-    is_refreshable: bool = True
+    is_used: bool = False
+    is_forgotten: bool = False
 
 
 class Cursor(NamedTuple):
@@ -107,19 +117,25 @@ class Model:
         self.keys: list[Key] = []
         self.cursors: list[Cursor] = []
 
-    def add_session(self, account: Account, pair: dict[str, str], now: float) -> None:
-        """Take a new pair of tokens in; refresh tokens that have expired are forgotten."""
+    def log_in(self, account: Account, pair: dict[str, str], now: float) -> None:
+        """Take the first pair of tokens of a login in; what has expired is forgotten."""
         for session in self.sessions:
-            session.is_refreshable &= session.refresh_expires > now
-        self.sessions.append(
-            Session(
-                account,
-                pair["accessToken"],
-                int(now) + ACCESS_SECONDS,
-                pair["refreshToken"],
-                now + REFRESH_SECONDS,
-            )
+            session.is_forgotten |= session.refresh_expires <= now
+            session.login.is_over |= session.login.until <= now
+        self.add_session(account, Login(), pair, now)
+
+    def add_session(self, account: Account, login: Login, pair: dict[str, str], now: float) -> None:
+        """Take a new pair of tokens in."""
+        session = Session(
+            account,
+            login,
+            pair["accessToken"],
+            int(now) + ACCESS_SECONDS,
+            pair["refreshToken"],
+            now + REFRESH_SECONDS,
         )
+        login.until = max(login.until, session.refresh_expires, now + ACCESS_SECONDS)
+        self.sessions.append(session)
 
     def owner(self, key_id: int) -> Account | None:
         return next((each for each in self.accounts.values() if key_id in each.keys), None)
