@@ -304,7 +304,11 @@ class AgentityClient(Client):
     """A client of Agentity, for the keys of one account."""
 
     _service = Service(
-        "Agentity", "https://api.agentity.to", "AGENTITY_BASE_URL", Reader(camel_case)
+        "Agentity",
+        "https://api.agentity.to",
+        "AGENTITY_BASE_URL",
+        Reader(camel_case),
+        key_form="(agk_live_)[A-Za-z0-9_.-]+",
     )
 
     @property

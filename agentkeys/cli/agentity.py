@@ -37,6 +37,7 @@ class _Agentity(Service["AgentityClient"]):
         "UPDATED": "updated_at",
     }
     secret_field = "key"  # noqa: S105  # a field's name
+    key_form = "(agk_live_)[A-Za-z0-9_.-]+"
 
     def client(
         self, credentials: Credentials | None, **settings: Unpack[ClientSettings]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.masking import mask
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ def abandon() -> None:
 
 
 def note(text: str) -> None:
-    """Print a line on stderr; that nobody can read it is no failure."""
+    """Print a line on stderr, without keys; that nobody can read it is no failure."""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(printable(text), err=True)
+        click.echo(printable(mask(text)), err=True)
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ import click
 from agentkeys.cli.interruption import run_interruptibly
 from agentkeys.cli.logs import logged
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.masking import declare_key_form
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -38,12 +39,18 @@ class Service(ABC, Generic[ClientT]):
         variables: the environment variables with its credentials: any one of these groups will do.
         columns: what a listing shows: the attribute of a key below each title, its id first.
         secret_field: the field of a new key that holds its secret.
+        key_form: what its keys look like, for `declare_key_form`: whoever pastes one where
+            something else belongs does not find it in a log.
     """
 
     name: ClassVar[str]
     variables: ClassVar[tuple[tuple[str, ...], ...]]
     columns: ClassVar[Mapping[str, str]]
     secret_field: ClassVar[str]
+    key_form: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        declare_key_form(cls.key_form)
 
     @abstractmethod
     def client(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 import attrs
 
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.masking import LEFT_OUT, mask
 from agentkeys.transport import check
+
+if TYPE_CHECKING:
+    from agentkeys.secret import Secret
 
 __all__ = ["Endpoint", "Request", "build"]
 
@@ -53,6 +57,11 @@ class Request:
     endpoint: Endpoint[Any]
     target: str
     json: Mapping[str, object] | None
+
+    def shown(self, secrets: Iterable[Secret]) -> str:
+        """Return the target for people: with *secrets* masked, or none of its ids if it must be."""
+        shown = mask(self.target, secrets)
+        return self.endpoint.path if shown in {"", LEFT_OUT} else shown
 
 
 def build(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import DeadlineExceededError, NotFoundError
-from agentkeys.secret import mask
 from agentkeys.transport.answer import named, uncertainty
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def late(
         f" {_sent(progress.attempts)}: give it a longer timeout"
         f"{uncertainty(request.endpoint, progress.applied)}",
         method=request.endpoint.method,
-        path=mask(request.target, secrets),
+        path=request.shown(secrets),
         attempts=progress.attempts,
         applied=progress.applied,
     )

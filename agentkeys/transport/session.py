@@ -159,7 +159,7 @@ class Session:
 
     def path(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> str:
         """Return the path of an endpoint, percent-encoded, for people: with every secret masked."""
-        return mask(build(endpoint, path, _NONE, None).target, self._secrets(None))
+        return build(endpoint, path, _NONE, None).shown(self._secrets(None))
 
     def scope(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> Scope:
         """Return whose keys an endpoint is about, for these credentials."""
