@@ -8,11 +8,10 @@ import re
 
 import pytest
 
-import agentkeys.agentity
-import agentkeys.agentry
-from agentkeys import Secret
+from agentkeys import AgentityClient, AgentryClient, Secret
 from agentkeys.masking import LEFT_OUT, MASK, declare_key_form, mask, telling
 
+DECLARED = AgentityClient, AgentryClient  # which say what their keys look like
 KEY = "agk_live_0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q"
 PASSWORD = 'Tr0ub4dor & "3" ünd/mehr'
 FIRST, LAST, MIDDLE = KEY[:20], KEY[-12:], KEY[15:23]
