@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Each layer may import those before it, and itself.
 LAYERS = [
-    {"errors", "forks", "masking", "notebook", "secret"},
+    {"errors", "forks", "masking", "notebook", "secret", "terminal"},
     {"credentials", "paging", "stores"},
     {"transport", "keys"},
     {"agentity", "agentry", "lifecycle"},

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
-from agentkeys.cli import verbs
+from agentkeys.cli import output, verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.saving import with_saving
 from agentkeys.cli.services import Service, Target
-from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient, ApiKeys
@@ -53,8 +52,7 @@ class _Agentity(Service["AgentityClient"]):
             return super().credentials()
         from agentkeys import PasswordLogin
 
-        password = Secret(click.prompt(f"Password of {email}", hide_input=True, err=True))
-        return PasswordLogin(email, password)
+        return PasswordLogin(email, output.ask_secret(f"Password of {email}"))
 
     async def local_credentials(self, local: LocalService) -> Credentials:
         from agentkeys import PasswordLogin

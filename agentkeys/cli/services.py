@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 import click
 
 from agentkeys.cli.interruption import run_interruptibly
-from agentkeys.cli.logs import logged
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import declare_key_form
 
@@ -99,6 +98,8 @@ def run(
     options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
 ) -> T:
     """Run *work* on the target's keys, with a client that is open for so long."""
+    from agentkeys.cli.logs import logged
+
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url exclude each other")
     # Not in the event loop, where Ctrl-C would not end a prompt.

@@ -221,8 +221,8 @@ def _salvaged(body: bytes, field: str | None) -> Secret | None:
         return None
     literal = re.search(rb'"%s"\s*:\s*("(?:[^"\\]|\\.)+")' % re.escape(field).encode(), body)
     try:
-        if literal:
-            return Secret(loads(literal[1]))
+        if literal:  # what makes it no JSON may be in the secret itself
+            return Secret(json.loads(literal[1].decode(errors="replace"), strict=False))
     except ValueError:
         pass
     bare = Secret(key_in(body.decode(errors="replace")) or "")

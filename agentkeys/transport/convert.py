@@ -208,7 +208,8 @@ def _datetime_or_none(value: object, _: object) -> datetime | None:
 
 
 def _secret(value: object, _: object) -> Secret:
-    if type(value) is not str or not value:
+    # What does not print cannot be shown, stored or sent as it is.
+    if type(value) is not str or not value or not value.isprintable():
         raise TypeError
     return Secret(value)
 
@@ -229,5 +230,5 @@ _NAMES: Final[dict[Any, str]] = {
     int: "an integer",
     datetime: "an ISO 8601 time",
     dict[str, bool]: "an object of booleans",
-    Secret: "a string that is not empty",
+    Secret: "a string that is not empty, of characters that print",
 }
