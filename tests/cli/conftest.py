@@ -61,10 +61,10 @@ class Background:
         self._loop.close()
 
 
-def interrupt(process: subprocess.Popen[Any]) -> None:
+def interrupt(process: subprocess.Popen[Any], number: int = signal.SIGINT) -> None:
     """Press Ctrl-C; once more if Python was just about to wait for something, and missed it."""
     while process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(2)
 
