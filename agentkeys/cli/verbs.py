@@ -158,7 +158,7 @@ async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: N
     try:
         _write_secret(options, output.fields_of(new, revealed=True), service)
     except (output.OutputError, OSError) as error:
-        reason = str(error)
+        reason = str(getattr(error, "strerror", None) or error)
     else:
         return
     output.abandon()
@@ -174,13 +174,15 @@ def _write_secret(options: Options, fields: dict[str, object], service: Service[
 
 async def _take_back(service: Service[Any], keys: Keys, new: NewKey[Any], reason: str) -> None:
     """Delete a key whose secret reached nobody."""
+    lost = f"the key {new.name!r} exists, but its secret is lost ({reason}), and deleting it"
+    by_hand = f"delete {service.name}'s key {new.id} yourself"
     try:
         await keys.delete(new.id)
     except AgentKeysError as failure:
-        raise click.ClickException(
-            f"the key {new.name!r} exists, but its secret is lost ({reason}), and deleting it"
-            f" failed: {failure}: delete {service.name}'s key {new.id} yourself"
-        ) from None
+        raise click.ClickException(f"{lost} failed: {failure}: {by_hand}") from None
+    except BaseException:  # a signal: nothing else would say so
+        output.note(f"Error: {lost} was interrupted: {by_hand}")
+        raise
     raise click.ClickException(
         f"the secret could not be printed ({reason}), so the key {new.name!r} was deleted again"
     )
