@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Final
 
 import attrs
 import pytest
-from leaks import shown
 from samples import AT, AT_ONCE, jwt
 from wire import Seen, Wire, answer
 
-from agentkeys import (
-    AgentityClient,
-    AgentryClient,
-    BadRequestError,
-    DecodeError,
-    NotFoundError,
-)
-from agentkeys.cli import agentity as cli_agentity
-from agentkeys.cli import agentry as cli_agentry
-from agentkeys.cli import output
+from agentkeys import DecodeError, NotFoundError
 from agentkeys.credentials import Caller, Renewable, Token
-from agentkeys.masking import MASK, mask
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
-from agentkeys.server.key_format import AGENTITY_PREFIX, AGENTRY_PREFIX, new_key
 from agentkeys.transport import check
 from agentkeys.transport.client import Client
 from agentkeys.transport.convert import Reader, camel_case
@@ -74,13 +61,7 @@ class Pin(Renewable):
 
 
 class Gate(Client):
-    _service = Service(
-        "Gate",
-        "https://gate.test",
-        "GATE_BASE_URL",
-        Reader(camel_case),
-        key_form="(gate:)[A-Z2-7]{8,}",
-    )
+    _service = Service("Gate", "https://gate.test", "GATE_BASE_URL", Reader(camel_case))
 
     @classmethod
     def _from_environment(cls):
@@ -135,43 +116,6 @@ async def test_a_third_service_gets_login_retries_pages_errors_and_records(monke
     assert caught.value.salvaged == Secret("xyz")
     assert wire.requests[0].json == {"pin": "1234"}
     assert not any(replies.values())
-
-
-@pytest.mark.asyncio
-async def test_the_keys_of_a_third_service_are_masked_wherever_they_show(capsys):
-    """It declares what they look like; nothing else knows of it."""
-    key = "gate:OTHERSKEY234567"
-    said = {"message": f"{key} is old", "code": key, "errors": [{key: [key]}]}
-    headers = {"X-Request-Id": key}
-    async with Wire(answer(400, said, headers=headers)) as wire, Gate(base_url=wire.url) as gate:
-        with pytest.raises(BadRequestError) as caught:
-            await gate.create("door")
-    assert caught.value.message == "gate:********** is old"
-    assert "OTHERSKEY" not in shown(caught.value) + repr(vars(caught.value))
-    # At the command line, and in what the leak watch reports, for places may be named by a key.
-    output.note(f"Error: {key}")
-    assert capsys.readouterr().err == "Error: gate:**********\n"
-    assert mask(f"a secret shows: a password in the name of a file: {key}").endswith(f":{MASK}")
-
-
-@pytest.mark.asyncio
-async def test_a_key_of_a_third_service_is_salvaged_by_its_form():
-    """Where the answer does not say which of its texts is the secret."""
-    reply = answer(201, b'<p>keep "gate:NEWKEY234567" well</p>')
-    async with Wire(answer(200, {"ticket": jwt()}), reply) as wire, Gate(base_url=wire.url) as gate:
-        with pytest.raises(DecodeError) as caught:
-            await gate.create("door")
-    assert caught.value.salvaged == Secret("gate:NEWKEY234567")
-
-
-def test_each_service_declares_one_form_of_its_keys():
-    """Where it is described: for the client, the command line, and the local service."""
-    for kind, command, prefix in (
-        (AgentityClient, cli_agentity.SERVICE, AGENTITY_PREFIX),
-        (AgentryClient, cli_agentry.SERVICE, AGENTRY_PREFIX),
-    ):
-        assert kind._service.key_form == command.key_form
-        assert re.fullmatch(command.key_form, new_key(prefix))[1] == prefix
 
 
 def test_it_really_is_one_short_file():
