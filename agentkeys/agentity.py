@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, Unpack
 
 import attrs
 
+from agentkeys.arguments import as_secret
 from agentkeys.credentials import (
     BearerToken,
     Caller,
@@ -28,7 +29,7 @@ from agentkeys.credentials import (
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
 from agentkeys.keys import Keys, Place, Record, listed
 from agentkeys.paging import Page, Pager
-from agentkeys.secret import Secret, as_secret
+from agentkeys.secret import Secret
 from agentkeys.transport import check
 from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.convert import Reader, camel_case
@@ -301,7 +302,11 @@ class AgentityClient(Client):
     """A client of Agentity, for the keys of one account."""
 
     _service = Service(
-        "Agentity", "https://api.agentity.to", "AGENTITY_BASE_URL", Reader(camel_case)
+        "Agentity",
+        "https://api.agentity.to",
+        "AGENTITY_BASE_URL",
+        Reader(camel_case),
+        key_form="(agk_live_)[A-Za-z0-9_.-]+",
     )
 
     @property

@@ -321,7 +321,13 @@ class AgentSurface(Unpicklable):
 class AgentryClient(Client):
     """A client of Agentry, for the keys of a tenant, its inboxes and its pods."""
 
-    _service = Service("Agentry", "https://api.agentry.to", "AGENTRY_BASE_URL", Reader(as_spelt))
+    _service = Service(
+        "Agentry",
+        "https://api.agentry.to",
+        "AGENTRY_BASE_URL",
+        Reader(as_spelt),
+        key_form="(ag_)[A-Za-z0-9_.-]+",
+    )
 
     @property
     def api_keys(self) -> TenantApiKeys:

@@ -20,13 +20,14 @@ from typing import Any, Final, Protocol, runtime_checkable
 import attrs
 
 from agentkeys import forks, plain
+from agentkeys.arguments import as_secret
 from agentkeys.errors import (
     AgentKeysError,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
 )
-from agentkeys.secret import Secret, as_secret
+from agentkeys.secret import Secret
 
 __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "Token"]
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
+from agentkeys.secret import Secret
+
 __all__ = [
     "APIError",
     "AgentKeysError",
@@ -368,7 +370,3 @@ _BY_STATUS: Final[dict[int, type[APIError]]] = {
     422: UnprocessableError,
     429: RateLimitError,
 }
-
-
-# Last of all, for that module imports this one. Whoever reads the signatures above must find it.
-from agentkeys.secret import Secret  # noqa: E402

@@ -12,10 +12,11 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from agentkeys import agentity, agentry
+from agentkeys.arguments import as_secret
 from agentkeys.credentials import Credentials
 from agentkeys.errors import ConfigurationError
 from agentkeys.keys import Key, KeyCollection, Scope
-from agentkeys.secret import Secret, as_secret
+from agentkeys.secret import Secret
 from agentkeys.transport.blocking import BlockingPager, Facade, blocking, paging
 from agentkeys.transport.client import Client, ClientSettings, seal, sealed
 from agentkeys.transport.portal import Portal

@@ -10,8 +10,9 @@ from typing import Self, TypedDict, Unpack
 from aiohttp.typedefs import Middleware
 
 from agentkeys import forks, server
+from agentkeys.arguments import as_secret
 from agentkeys.errors import ClientClosedError, ConfigurationError
-from agentkeys.secret import Secret, as_secret
+from agentkeys.secret import Secret
 from agentkeys.server.blocking import BlockingFaults, BlockingRequests
 from agentkeys.server.clock import Clock
 from agentkeys.transport.portal import Portal

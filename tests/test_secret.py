@@ -89,15 +89,15 @@ def test_what_looks_like_a_key_is_masked(text, masked):
 
 
 def test_known_secrets_are_masked_in_every_form():
-    """A secret is masked as it is, percent-encoded, and as it stands in JSON."""
-    secret = Secret('p"ä/ß')
+    """A secret is masked as it is, percent-encoded, and as it stands in JSON and HTML."""
+    secret = Secret('p"ä/ß-Tr0ub4dor-3')
     forms = [
-        'p"ä/ß',
-        "p%22%C3%A4%2F%C3%9F",
-        "p%22%c3%a4%2f%c3%9f",
-        'p\\"\\u00e4/\\u00df',
-        'p\\"ä\\/ß',
-        "p&quot;ä/ß",
+        'p"ä/ß-Tr0ub4dor-3',
+        "p%22%C3%A4%2F%C3%9F-Tr0ub4dor-3",
+        "p%22%c3%a4%2f%c3%9f-Tr0ub4dor-3",
+        'p\\"\\u00e4/\\u00df-Tr0ub4dor-3',
+        'p\\"ä\\/ß-Tr0ub4dor-3',
+        "p&quot;ä/ß-Tr0ub4dor-3",
     ]
     shown = mask(" ".join(forms), [secret, Secret("")])
     assert set(shown.split()) == {"**********"}

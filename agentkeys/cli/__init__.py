@@ -26,8 +26,8 @@ _MODULES: Final = (agentity, agentry, sweep, serve)
     cls=CommandLine,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
-    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. Exit codes: 0 done, 1 failed, 2 wrong usage, 130
-    interrupted, 143 terminated.""",
+    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. Exit codes: 0 done, 1 failed, 2 wrong usage, 129
+    hung up, 130 interrupted, 143 terminated.""",
 )
 @click.option(
     "--local",

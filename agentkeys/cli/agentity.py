@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
-from agentkeys.cli import verbs
+from agentkeys.cli import output, verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.saving import with_saving
 from agentkeys.cli.services import Service, Target
-from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient, ApiKeys
@@ -37,6 +36,7 @@ class _Agentity(Service["AgentityClient"]):
         "UPDATED": "updated_at",
     }
     secret_field = "key"  # noqa: S105  # a field's name
+    key_form = "(agk_live_)[A-Za-z0-9_.-]+"
 
     def client(
         self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
@@ -52,8 +52,7 @@ class _Agentity(Service["AgentityClient"]):
             return super().credentials()
         from agentkeys import PasswordLogin
 
-        password = Secret(click.prompt(f"Password of {email}", hide_input=True, err=True))
-        return PasswordLogin(email, password)
+        return PasswordLogin(email, output.ask_secret(f"Password of {email}"))
 
     async def local_credentials(self, local: LocalService) -> Credentials:
         from agentkeys import PasswordLogin

@@ -45,6 +45,7 @@ class _Agentry(Service["AgentryClient"]):
         "PERMISSIONS": "permissions",
     }
     secret_field = "api_key"  # noqa: S105  # a field's name
+    key_form = "(ag_)[A-Za-z0-9_.-]+"
 
     def client(
         self, credentials: Credentials | None, **settings: Unpack[ClientSettings]

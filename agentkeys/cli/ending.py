@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from agentkeys.cli import output
+from agentkeys.cli.interruption import exit_code_of, signals_heard
 from agentkeys.cli.options import Options
 from agentkeys.errors import AgentKeysError, InvalidArgumentError
-from agentkeys.secret import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,9 @@ class CommandLine(click.Group):
         options = Options()
         kwargs = {"prog_name": self.name, **kwargs, "standalone_mode": False, "obj": options}
         run = super().main
-        sys.exit(_exit_code(lambda: run(*args, **kwargs), options))
+        with signals_heard() as came:
+            code = _exit_code(lambda: run(*args, **kwargs), options)
+        sys.exit(exit_code_of(came[0]) if came else code)
 
 
 def _exit_code(run: Callable[[], object], options: Options) -> int:
@@ -47,6 +49,8 @@ def _exit_code(run: Callable[[], object], options: Options) -> int:
         return INTERRUPTED if interrupted else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
     except Exception as error:  # noqa: BLE001  # nobody is to see a traceback
         if options.verbose:
             _show_traceback(error)
@@ -92,8 +96,8 @@ def _show_traceback(error: Exception) -> None:
     import traceback
 
     for line in "".join(traceback.format_exception(error)).splitlines():
-        output.note(mask(line))
+        output.note(line)
 
 
 def _report(sentence: str) -> None:
-    output.note(f"Error: {mask(sentence)}")
+    output.note(f"Error: {sentence}")

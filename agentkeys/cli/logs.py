@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from agentkeys.cli import output
+
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Iterator
 
 __all__ = ["logged"]
@@ -15,13 +17,9 @@ __all__ = ["logged"]
 @contextmanager
 def logged(*, verbose: bool) -> Iterator[None]:
     """Log on stderr: each request and everybody's warnings if *verbose*, else our warnings."""
-    import logging
-
     root, ours = logging.getLogger(), logging.getLogger("agentkeys")
-    handler = logging.StreamHandler()
+    handler = _Lines(verbose=verbose)
     silent = logging.NullHandler()
-    if not verbose:
-        handler.addFilter(_without_traceback)
     before = ours.level
     ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
     (root if verbose else ours).addHandler(handler)
@@ -36,6 +34,19 @@ def logged(*, verbose: bool) -> Iterator[None]:
         root.removeHandler(silent)
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    record.exc_info = record.exc_text = None
-    return True
+class _Lines(logging.Handler):
+    """Prints each record by `output.note`: its message is one line, its traceback more."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        super().__init__()
+        self._verbose = verbose
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001  # its parts do not fit together
+            message = f"{record.msg} {record.args!r}"
+        output.note(message)
+        if self._verbose and record.exc_info:
+            for line in logging.Formatter().formatException(record.exc_info).splitlines():
+                output.note(line)

@@ -1,7 +1,7 @@
-"""What a command prints: JSON, a table, or plain columns.
+"""The one way out of the command line: all that it prints, logs and asks goes through here.
 
-Text from a service is shown as text: it cannot style a table, move a terminal's cursor, or begin a
-line of its own.
+Text from outside is shown as text: it cannot style a table, move a terminal's cursor, turn the
+direction of what follows it, or begin a line of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from datetime import UTC, datetime
 from itertools import zip_longest
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.masking import mask
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
@@ -25,8 +27,11 @@ __all__ = [
     "OutputError",
     "abandon",
     "as_json",
+    "ask",
+    "ask_secret",
     "fields_of",
     "is_broken",
+    "is_closed",
     "note",
     "print_table",
     "printable",
@@ -40,14 +45,18 @@ class OutputError(Exception):
     """Standard output cannot be written."""
 
 
-def write(text: str) -> None:
-    """Print *text* and a newline, and see that it left this process.
+def write(*lines: str) -> None:
+    """Print each of *lines* on a line of its own, and see that all of them left this process.
 
     Raises:
-        OutputError: it did not; but BrokenPipeError if nobody reads any more.
+        OutputError: they did not; but BrokenPipeError if nobody reads any more.
 
     """
-    if sys.stdout is None:  # as it is if the process was started with it closed
+    _write("\n".join(map(printable, lines)))
+
+
+def _write(text: str) -> None:
+    if is_closed():
         raise OutputError("standard output is closed: open it, or send it to a file")
     try:
         sys.stdout.write(f"{text}\n")
@@ -57,6 +66,11 @@ def write(text: str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"standard output cannot be written: {reason}") from error
+
+
+def is_closed() -> bool:
+    """Whether the process was started with standard output closed."""
+    return sys.stdout is None
 
 
 def is_broken() -> bool:
@@ -79,9 +93,19 @@ def abandon() -> None:
 
 
 def note(text: str) -> None:
-    """Print a line on stderr; that nobody can read it is no failure."""
+    """Print a line on stderr, without keys; that nobody can read it is no failure."""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(printable(text), err=True)
+        click.echo(printable(mask(text)), err=True)
+
+
+def ask(question: str) -> bool:
+    """Ask for a yes on the terminal."""
+    return click.confirm(printable(question), err=True)
+
+
+def ask_secret(question: str) -> Secret:
+    """Ask for a secret on the terminal, which does not show what is typed."""
+    return Secret(click.prompt(printable(question), hide_input=True, err=True))
 
 
 def printable(text: str) -> str:
@@ -103,7 +127,7 @@ def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
 
 def as_json(value: object) -> str:
     """Return *value* as JSON on one line, in ASCII, which no terminal and no pipe misreads."""
-    return json.dumps(value)
+    return json.dumps(value).replace("\x7f", r"\u007f")
 
 
 def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
@@ -119,7 +143,7 @@ def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
     if sys.stdout is not None and sys.stdout.isatty():
         _print_rich(list(columns), rows)
     else:
-        write("\n".join(_aligned([list(columns), *rows])))
+        write(*_aligned([list(columns), *rows]))
 
 
 def _plain(value: object) -> object:
@@ -166,11 +190,12 @@ def _print_rich(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         # Text and not str, which rich would read as markup.
         table.add_row(*(Text(cell) for cell, wanted in zip(row, used, strict=True) if wanted))
-    console = Console()
+    width, height = shutil.get_terminal_size()
+    console = Console(width=width, height=height)
     unbounded = console.options.update(max_width=sys.maxsize)
     narrowest = Measurement.get(console, unbounded, table).minimum
     if narrowest > console.width:  # rather too wide for the terminal than an id cut off
         table.width = narrowest
     with console.capture() as capture:
         console.print(table, crop=False)
-    write(capture.get().rstrip("\n"))
+    _write(capture.get().rstrip("\n"))  # the colours are ours, and each cell is printable

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from agentkeys.cli import output
-from agentkeys.cli.logs import logged
 from agentkeys.cli.options import with_json
 
 if TYPE_CHECKING:
@@ -53,10 +52,11 @@ def commands(
     """
     import asyncio
 
+    from agentkeys.cli.logs import logged
     from agentkeys.server import LocalService, serve
 
     def ready(service: LocalService) -> None:
-        output.write(_as_json(service) if options.json else _as_shell(service))
+        output.write(*([_as_json(service)] if options.json else _as_shell(service)))
 
     service = LocalService(
         host=host,
@@ -93,7 +93,7 @@ def _as_json(service: LocalService) -> str:
     )
 
 
-def _as_shell(service: LocalService) -> str:
+def _as_shell(service: LocalService) -> list[str]:
     variables = {
         "AGENTITY_BASE_URL": service.url,
         "AGENTITY_EMAIL": service.email,
@@ -102,10 +102,8 @@ def _as_shell(service: LocalService) -> str:
         "AGENTRY_API_KEY": service.agentry_token,
     }
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    return "\n".join(
-        [
-            f"# Agentity and Agentry are on {service.url} until Ctrl-C. For another shell:",
-            *exports,
-            f"# Agentry's inbox is {service.inbox_id}, its pod is {service.pod_id}.",
-        ]
-    )
+    return [
+        f"# Agentity and Agentry are on {service.url} until Ctrl-C. For another shell:",
+        *exports,
+        f"# Agentry's inbox is {service.inbox_id}, its pod is {service.pod_id}.",
+    ]

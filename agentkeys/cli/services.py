@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 import click
 
 from agentkeys.cli.interruption import run_interruptibly
-from agentkeys.cli.logs import logged
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.masking import declare_key_form
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -38,12 +38,18 @@ class Service(ABC, Generic[ClientT]):
         variables: the environment variables with its credentials: any one of these groups will do.
         columns: what a listing shows: the attribute of a key below each title, its id first.
         secret_field: the field of a new key that holds its secret.
+        key_form: what its keys look like, for `declare_key_form`: whoever pastes one where
+            something else belongs does not find it in a log.
     """
 
     name: ClassVar[str]
     variables: ClassVar[tuple[tuple[str, ...], ...]]
     columns: ClassVar[Mapping[str, str]]
     secret_field: ClassVar[str]
+    key_form: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        declare_key_form(cls.key_form)
 
     @abstractmethod
     def client(
@@ -92,6 +98,8 @@ def run(
     options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
 ) -> T:
     """Run *work* on the target's keys, with a client that is open for so long."""
+    from agentkeys.cli.logs import logged
+
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url exclude each other")
     # Not in the event loop, where Ctrl-C would not end a prompt.

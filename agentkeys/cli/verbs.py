@@ -51,7 +51,7 @@ def create(
     if saving is not None:
         issuing = _Issuing(name, saving, create_options)
         return run(options, target, lambda keys: _issue(options, service, keys, issuing))
-    if sys.stdout is None:
+    if output.is_closed():
         raise ConfigurationError("standard output is closed, and the secret is printed only once")
 
     async def make(keys: KeysT) -> None:
@@ -158,7 +158,7 @@ async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: N
     try:
         _write_secret(options, output.fields_of(new, revealed=True), service)
     except (output.OutputError, OSError) as error:
-        reason = str(error)
+        reason = str(getattr(error, "strerror", None) or error)
     else:
         return
     output.abandon()
@@ -166,18 +166,23 @@ async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: N
 
 
 def _write_secret(options: Options, fields: dict[str, object], service: Service[Any]) -> None:
-    output.write(output.as_json(fields) if options.json else str(fields[service.secret_field]))
+    secret = str(fields[service.secret_field])
+    # What does not print would be escaped, and then nobody could tell what it was.
+    alone = secret if secret.isprintable() else output.as_json(secret)
+    output.write(output.as_json(fields) if options.json else alone)
 
 
 async def _take_back(service: Service[Any], keys: Keys, new: NewKey[Any], reason: str) -> None:
     """Delete a key whose secret reached nobody."""
+    lost = f"the key {new.name!r} exists, but its secret is lost ({reason}), and deleting it"
+    by_hand = f"delete {service.name}'s key {new.id} yourself"
     try:
         await keys.delete(new.id)
     except AgentKeysError as failure:
-        raise click.ClickException(
-            f"the key {new.name!r} exists, but its secret is lost ({reason}), and deleting it"
-            f" failed: {failure}: delete {service.name}'s key {new.id} yourself"
-        ) from None
+        raise click.ClickException(f"{lost} failed: {failure}: {by_hand}") from None
+    except BaseException:  # a signal: nothing else would say so
+        output.note(f"Error: {lost} was interrupted: {by_hand}")
+        raise
     raise click.ClickException(
         f"the secret could not be printed ({reason}), so the key {new.name!r} was deleted again"
     )
@@ -198,16 +203,17 @@ def _salvage(
         if isinstance(error, DecodeError)
         else "was cut short"
     )
+    form = "" if secret.reveal().isprintable() else ", as a JSON string, for not all of it prints"
     raise click.ClickException(
-        f"the key was made, and this is its secret, which is shown only once: store it; but"
+        f"the key was made, and this is its secret{form}, which is shown only once: store it; but"
         f" {service.name}'s answer {fault}: list the keys to find its id"
     )
 
 
 def _confirm(ids: Sequence[Any]) -> None:
-    named = ", ".join(output.printable(str(key_id)) for key_id in ids)
+    named = ", ".join(map(str, ids))
     keys = f"the key {named}" if len(ids) == 1 else f"{len(ids)} keys ({named})"
-    if not click.confirm(f"Delete {keys} for good?", err=True):
+    if not output.ask(f"Delete {keys} for good?"):
         output.note("Nothing was deleted.")
         raise click.exceptions.Exit(1)
 
@@ -231,7 +237,7 @@ async def _delete_one(options: Options, keys: Keys, key_id: Any) -> dict[str, ob
 
 
 def _report_deleted(key_id: Any) -> None:
-    sentence = f"deleted {output.printable(str(key_id))}"
+    sentence = f"deleted {key_id}"
     try:
         output.write(sentence)
     except (output.OutputError, OSError):

@@ -12,10 +12,14 @@ import string
 import zlib
 from typing import Final
 
+from agentkeys.masking import declare_key_form
 from agentkeys.secret import Secret
 
 AGENTITY_PREFIX: Final = "agk_live_"
 AGENTRY_PREFIX: Final = "ag_"
+
+for _prefix in (AGENTITY_PREFIX, AGENTRY_PREFIX):
+    declare_key_form(f"({_prefix})[A-Za-z0-9_.-]+")
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BODY_LENGTH: Final = 32

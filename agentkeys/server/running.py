@@ -10,14 +10,18 @@ from typing import Final
 
 from agentkeys.server.service import LocalService
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 async def serve(service: LocalService, *, ready: Callable[[LocalService], None]) -> None:
-    """Start *service*, call *ready* with it, and serve until SIGINT or SIGTERM comes.
+    """Start *service*, call *ready* with it, and serve until SIGINT, SIGTERM or SIGHUP comes.
 
     The requests under way are answered before it returns. A second signal does what it would
-    have done without us. It must run in the main thread.
+    have done without us. A signal that is ignored, as under nohup, stays ignored. It must run in
+    the main thread.
 
     Raises:
         ConfigurationError: the service cannot start; see `LocalService.start`.
@@ -32,7 +36,11 @@ async def serve(service: LocalService, *, ready: Callable[[LocalService], None])
 @contextlib.contextmanager
 def _calling(stop: Callable[[], object]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {
+        number: handler
+        for number in _SIGNALS
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
 
     def restore() -> None:
         for number, handler in before.items():
@@ -44,7 +52,7 @@ def _calling(stop: Callable[[], object]) -> Iterator[None]:
         loop.call_soon_threadsafe(stop)
 
     # Not loop.add_signal_handler, which Windows lacks.
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, stop_once)
     try:
         yield

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self, SupportsIndex, cast
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from agentkeys.arguments import as_secret
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
-from agentkeys.secret import Secret, as_secret
+from agentkeys.secret import Secret
 from agentkeys.server import derived, live_keys, openapi, scopes
 from agentkeys.server.access_tokens import AccessTokens
 from agentkeys.server.agentity import Agentity

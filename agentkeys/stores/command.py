@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import enum
 import errno
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
 
 from agentkeys import plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
-from agentkeys.secret import Secret, mask
+from agentkeys.masking import mask, telling
+from agentkeys.secret import Secret
 from agentkeys.stores.contract import ANY, Expected, Stored, Version, check_secret, check_timeout
 from agentkeys.stores.threads import in_thread
 
@@ -43,7 +43,7 @@ _KEPT: Final = 4096
 _READ: Final = 65536
 _SHOWN: Final = 200
 _UNKNOWN: Final = ", and whether it has kept the secret is not known"
-_TELLING: Final = 6
+_TELLING: Final = 5
 """Characters of a secret in a row that a text may not hold to be shown."""
 
 
@@ -148,7 +148,7 @@ class CommandStore:
             reason = f"it cannot be run: {error.strerror or type(error).__name__}"
             ended = _Ended(0, Secret(""))
         if reason:
-            raise self._error(f"{reason}{_shown(ended.said, secret)}")
+            raise self._error(_with_what_was_said(reason, ended.said, secret))
 
     def _ended(self, pipe: int, stop: threading.Event) -> _Ended:
         # A session of its own: no terminal to wait at, and one group to kill.
@@ -244,21 +244,15 @@ def _failure(ended: _Ended, *, unread: int) -> str:
     return "it ended without reading the secret on its standard input" if unread else ""
 
 
-def _shown(said: Secret, secret: Secret) -> str:
-    """Return the last line of what was said, or nothing if a piece of the secret is in it all."""
+def _with_what_was_said(reason: str, said: Secret, secret: Secret) -> str:
+    """Add the last line of what was said, unless a piece of the secret is in it all."""
     lines = said.reveal().strip().splitlines()
-    if not lines or any(piece in said.reveal() for piece in _pieces(secret)):
-        return ""
+    if not lines:
+        return reason
+    if telling([secret], _TELLING)(said.reveal()):
+        return f"what it said is left out, for a part of the secret is in it; {reason}"
     printable = "".join(c if c.isprintable() else " " for c in lines[-1])
-    return f". It said: {mask(printable[-_SHOWN:])}"
-
-
-def _pieces(secret: Secret) -> Iterator[str]:
-    """Return what gives a part of the secret away, as it is or encoded."""
-    data = secret.reveal().encode()
-    for form in (secret.reveal(), data.hex(), base64.b64encode(data).decode()):
-        for start in range(max(1, len(form) - _TELLING + 1)):
-            yield form[start : start + _TELLING]
+    return f"{reason}. It said: {mask(printable[-_SHOWN:])}"
 
 
 def _checked(command: object) -> list[str]:

@@ -23,6 +23,7 @@ from agentkeys.stores.contract import (
     check_timeout,
 )
 from agentkeys.stores.threads import Turn, in_thread
+from agentkeys.terminal import echo_kept
 
 try:
     import keyring
@@ -142,7 +143,9 @@ class KeyringStore:
                 lock.release()
             raise self._error(reason)
 
-        return await in_thread(alone, timeout=self._timeout, store=self.describe())
+        # An encrypted keyring asks for its password on the terminal.
+        with echo_kept():
+            return await in_thread(alone, timeout=self._timeout, store=self.describe())
 
     def _backend(self) -> KeyringBackend:
         try:

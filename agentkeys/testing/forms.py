@@ -1,19 +1,13 @@
-"""How a secret may be written, and where text holds it in one of these ways."""
+"""Where a text holds a secret, in whatever way it is written."""
 
 from __future__ import annotations
 
-import base64
-import html
-import json
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import quote, quote_plus
+from typing import Final, NamedTuple
 
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.secret import MASK, Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from agentkeys.masking import MASK, forms_of
+from agentkeys.secret import Secret
 
 # A shorter one would be found where it is not, as a part of something else.
 _SHORTEST: Final = 8
@@ -45,7 +39,7 @@ class Watched:
             )
         self.name = name
         # Longest first, so that masking one does not cut into another.
-        forms = sorted(_forms(secret.reveal()), key=lambda form: -len(form[1]))
+        forms = sorted(forms_of(secret.reveal()), key=lambda form: -len(form[1]))
         self._forms = tuple((how, Secret(form)) for how, form in forms)
         # A report indents each line of a text, and so of a secret that has several.
         lines = secret.reveal().splitlines()
@@ -81,45 +75,3 @@ class Watched:
         for form in (*(form for _, form in self._forms), *self._lines):
             text = text.replace(form.reveal(), MASK)
         return text
-
-
-def _forms(value: str) -> Iterator[tuple[str, str]]:
-    data = value.encode("utf-8", "surrogatepass")
-    quoted = quote(value, safe="", errors="replace")
-    in_json = json.dumps(value)[1:-1]
-    in_utf8 = json.dumps(value, ensure_ascii=False)[1:-1]
-    # The first way that gives a form names it.
-    ways = {
-        "": (value,),
-        "percent-encoded": (
-            quoted,
-            quote(value, errors="replace"),
-            quote_plus(value, errors="replace"),
-            re.sub("%..", lambda found: found[0].lower(), quoted),
-        ),
-        "JSON-escaped": (in_json, in_utf8, in_json.replace("/", r"\/")),
-        "as a Python literal": (repr(value)[1:-1], repr(data)[2:-1]),
-        "HTML-escaped": (html.escape(value), html.escape(value, quote=False)),
-        "in hexadecimal": (data.hex(), data.hex().upper()),
-        "in Base64": _in_base64(data),
-    }
-    seen = set()
-    for how, forms in ways.items():
-        for form in forms:
-            if form not in seen:
-                seen.add(form)
-                yield how, form
-
-
-def _in_base64(data: bytes) -> Iterator[str]:
-    """Return what Base64 makes of *data* wherever it stands in something longer.
-
-    The characters at either end that depend on what stands beside it are left out.
-    """
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + data).decode()
-        whole = len(data) + before
-        end = len(encoded) if whole % 3 == 0 else -4 + whole % 3
-        form = encoded[(0, 2, 3)[before] : end]
-        yield form
-        yield form.translate(str.maketrans("+/", "-_"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from secrets import token_hex
 
-from agentkeys.secret import Secret, as_secret
+from agentkeys.arguments import as_secret
+from agentkeys.secret import Secret
 from agentkeys.testing import sightings
 from agentkeys.testing.search import Search
 

@@ -28,7 +28,7 @@ class Made:
 
     def add(self, name: str, secret: str | Secret) -> None:
         """Add one."""
-        from agentkeys.secret import as_secret
+        from agentkeys.arguments import as_secret
 
         secret = as_secret(secret, "secret")
         self._named.append((name, secret))

@@ -7,6 +7,7 @@ secret.
 from __future__ import annotations
 
 import html
+import json
 import math
 import re
 import time
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import attrs
 
 from agentkeys.errors import APIError, Applied, DecodeError, TransportError
-from agentkeys.secret import Secret, mask
+from agentkeys.masking import LEFT_OUT, mask, masker, telling
+from agentkeys.secret import Secret
 from agentkeys.transport.convert import BadValue
 from agentkeys.transport.json import loads
 from agentkeys.transport.salvage import salvaged
@@ -42,6 +44,8 @@ __all__ = [
 ]
 
 End: TypeAlias = Literal["whole", "cut short", "too long", "garbled", "under a head too long"]
+Masked: TypeAlias = Callable[[str], str]
+"""Returns a text without secrets."""
 
 MAX_ANSWER: Final = 10 * 1024 * 1024
 """Bytes of an answer that are read."""
@@ -115,7 +119,7 @@ def read(
     secret = _salvaged(request.endpoint, answer, reader)
     if answer.end == "cut short":
         return unanswered(request, CUT_SHORT, secrets(), secret)
-    return _unreadable(request, found, secret, mask(request.target, secrets()))
+    return _unreadable(request, found, secret, request.shown(secrets()))
 
 
 def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
@@ -145,7 +149,7 @@ def unanswered(
         lasting=loss.lasting,
         salvaged=secret,
         method=request.endpoint.method,
-        path=mask(request.target, secrets),
+        path=request.shown(secrets),
         applied=loss.applied,
     )
 
@@ -157,6 +161,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
     kind = APIError.kind(status)
     applied: Applied = "no" if status in _REFUSALS else "maybe"
     said = ": ".join(part for part in (code, message or _summary(errors)) if part).rstrip(".")
+    said = mask(said, secrets)  # what neither of them holds, both together may
     wait = _retry_after(answer.headers)
     what = (f"the service answered {_phrase(status)}", said, _explanation(status))
     advice = (
@@ -173,7 +178,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
         request_id=request_id(answer, secrets),
         retry_after=wait,
         method=request.endpoint.method,
-        path=mask(request.target, secrets),
+        path=request.shown(secrets),
         applied=applied,
     )
 
@@ -181,7 +186,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
 def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
     """Return the id that the service gave the request, if it gave one."""
     given = answer.headers.get("X-Request-Id")
-    return _plain(given, secrets) if given else None
+    return _plain(given, masker(secrets)) or None if given else None
 
 
 def _unreadable(request: Request, fault: BadValue, secret: Secret | None, path: str) -> DecodeError:
@@ -210,21 +215,26 @@ def _details(
         document = loads(body)
     except ValueError:
         document = _in_words(body.decode("utf-8-sig", errors="replace"))
+    masked = masker(secrets)
     if not isinstance(document, dict):
-        return None, _first([document], secrets), ()
+        return None, _first([document], masked), ()
     error = document.get("error")
     inner = error if isinstance(error, dict) else {}
     message = _first(
-        [document.get("message"), inner.get("message"), error, document.get("detail")], secrets
+        [document.get("message"), inner.get("message"), error, document.get("detail")], masked
     )
-    code = _first([document.get("code"), document.get("name"), inner.get("code"), error], secrets)
+    code = _first([document.get("code"), document.get("name"), inner.get("code"), error], masked)
     details = document.get("errors") or []
     listed = details if isinstance(details, list) else [details]
-    return (
-        None if code == message else code,
-        message,
-        tuple(_masked(each, secrets) for each in listed),
-    )
+    return None if code == message else code, message, _listed(listed, masked, secrets)
+
+
+def _listed(
+    details: list[object], masked: Masked, secrets: tuple[Secret, ...]
+) -> tuple[object, ...]:
+    shown = tuple(_masked(each, masked) for each in details)
+    # A secret may be spread over several texts, none of which holds a piece of it.
+    return (LEFT_OUT,) if telling(secrets)(json.dumps(shown, default=str)) else shown
 
 
 def _in_words(text: str) -> str:
@@ -251,45 +261,45 @@ def _summary(errors: tuple[object, ...]) -> str:
 
 def _detail(error: object) -> str:
     if not isinstance(error, dict):
-        return _words(error, ())
+        return _words(error, mask)
     path = error.get("path")
-    where = ".".join(map(str, path)) if isinstance(path, list) else _words(path, ())
-    what = _words(error.get("message"), ()) or _words(error.get("code"), ())
-    return _plain(f"{where}: {what}" if where and what else what or where, ())
+    where = ".".join(map(str, path)) if isinstance(path, list) else _words(path, mask)
+    what = _words(error.get("message"), mask) or _words(error.get("code"), mask)
+    return _plain(f"{where}: {what}" if where and what else what or where, mask)
 
 
-def _first(candidates: list[object], secrets: tuple[Secret, ...]) -> str | None:
+def _first(candidates: list[object], masked: Masked) -> str | None:
     """Return the first of *candidates* that has words, as one line without secrets."""
-    return next((words for each in candidates if (words := _words(each, secrets))), None)
+    return next((words for each in candidates if (words := _words(each, masked))), None)
 
 
-def _words(value: object, secrets: tuple[Secret, ...]) -> str:
+def _words(value: object, masked: Masked) -> str:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         value = "; ".join(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    return _plain(value, secrets) if isinstance(value, str) else ""
+    return _plain(value, masked) if isinstance(value, str) else ""
 
 
-def _plain(text: str, secrets: tuple[Secret, ...]) -> str:
+def _plain(text: str, masked: Masked) -> str:
     """Mask, then fold into one line that no terminal obeys, then shorten: in this order."""
-    masked = mask(text, secrets)
-    line = " ".join("".join(c if c.isprintable() else " " for c in masked).split())
+    shown = masked(text[:_LONGEST_HEAD])
+    line = " ".join("".join(c if c.isprintable() else " " for c in shown).split())
     return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}..."
 
 
-def _masked(value: object, secrets: tuple[Secret, ...], depth: int = 0) -> object:
+def _masked(value: object, masked: Masked, depth: int = 0) -> object:
     if isinstance(value, str):
-        return mask(value, secrets)
+        return masked(value)
     if depth == _DEEPEST:
         return None
     if isinstance(value, Mapping):
-        return {mask(str(k), secrets): _masked(v, secrets, depth + 1) for k, v in value.items()}
+        return {masked(str(k)): _masked(v, masked, depth + 1) for k, v in value.items()}
     if isinstance(value, list):
-        return [_masked(each, secrets, depth + 1) for each in value]
+        return [_masked(each, masked, depth + 1) for each in value]
     # A number may be a password too.
     written = str(value)
-    return value if mask(written, secrets) == written else mask(written, secrets)
+    return value if masked(written) == written else masked(written)
 
 
 def _phrase(status: int) -> str:

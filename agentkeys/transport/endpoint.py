@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import attrs
 
 from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.masking import LEFT_OUT, mask
 from agentkeys.secret import Secret
 from agentkeys.transport import check
 
@@ -57,6 +58,11 @@ class Request:
     endpoint: Endpoint[Any]
     target: str
     json: Mapping[str, object] | None
+
+    def shown(self, secrets: Iterable[Secret]) -> str:
+        """Return the target for people: with *secrets* masked, or none of its ids if it must be."""
+        shown = mask(self.target, secrets)
+        return self.endpoint.path if shown in {"", LEFT_OUT} else shown
 
 
 def build(

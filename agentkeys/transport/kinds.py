@@ -139,8 +139,9 @@ def _finite(value: float) -> float:
     raise ValueError
 
 
-def _not_empty(value: str) -> Secret:
-    if value:
+def _printing(value: str) -> Secret:
+    # What does not print cannot be shown, stored or sent as it is.
+    if value and value.isprintable():
         return Secret(value)
     raise ValueError
 
@@ -151,7 +152,7 @@ def _of_milliseconds(value: float) -> datetime:
 
 _INT: Final = f"v if type({{0}}) is int and {_SMALLEST} <= v <= {_LARGEST} else unusual()"
 _TIME: Final = "v if (v := fromisoformat(text := {0})).tzinfo is UTC else moment(text)"
-_SECRET: Final = "Secret(v) if type({0}) is str and v else unusual()"  # noqa: S105  # source
+_SECRET: Final = "Secret(v) if type({0}) is str and v and v.isprintable() else unusual()"  # noqa: S105  # source
 
 SCALARS: Final[dict[Any, Kind]] = {
     str: _scalar("a string", "strings", [str], source="v if type({0}) is str else unusual()"),
@@ -173,7 +174,11 @@ SCALARS: Final[dict[Any, Kind]] = {
         _of_milliseconds,
     ),
     Secret: _scalar(
-        "a string that is not empty", "strings that are not empty", [str], _not_empty, _SECRET
+        "a string that is not empty, of characters that print",
+        "strings that are not empty, of characters that print",
+        [str],
+        _printing,
+        _SECRET,
     ),
     type(None): _scalar("null", "nulls", [type(None)]),
     # Whatever the service says there.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import DeadlineExceededError, NotFoundError
-from agentkeys.secret import mask
 from agentkeys.transport.wording import sentence
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def late(
             applied=progress.applied,
         ),
         method=request.endpoint.method,
-        path=mask(request.target, secrets),
+        path=request.shown(secrets),
         attempts=progress.attempts,
         applied=progress.applied,
     )

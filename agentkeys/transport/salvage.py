@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from agentkeys.secret import KEY_PREFIX, Secret
+from agentkeys.masking import key_in
+from agentkeys.secret import Secret
 from agentkeys.transport.json import loads
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["salvaged"]
 
-_LIKE_A_NEW_KEY: Final = re.compile(rb'"(%s[A-Za-z0-9]+)"' % KEY_PREFIX.encode())
 # Bytes of a piece that is read as JSON: to refuse a long one, orjson takes twelve times as many.
 _LONGEST: Final = 65536
 
@@ -37,8 +38,7 @@ def salvaged(body: bytes, record: type, reader: Reader, *, is_whole: bool) -> Se
         found = next(candidates, None)
     if found is not None:
         return Secret(found)
-    bare = _LIKE_A_NEW_KEY.search(body)
-    return Secret(bare[1].decode()) if bare else None
+    return Secret(key_in(body.decode(errors="replace")) or "") or None
 
 
 def _in_document(document: object, fields: frozenset[str]) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _in_text(body: bytes, fields: frozenset[str]) -> Iterator[str]:
     field = rb'"(?:%s)"\s*+:\s*+\[?+\s*+("(?:[^"\\]++|\\.)*+")' % names.encode()
     for found in re.finditer(field, body, re.IGNORECASE | re.DOTALL):
         if len(found[1]) <= _LONGEST:
-            yield from _texts(_loaded(found[1]))
+            yield from _texts(_literal(found[1]))
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -73,6 +73,13 @@ def _texts(value: object) -> Iterator[str]:
 
 def _folded(name: str) -> str:
     return name.replace("_", "").replace("-", "").casefold()
+
+
+def _literal(text: bytes) -> Any:
+    try:  # what makes the answer no JSON may be in the secret itself
+        return json.loads(text.decode(errors="replace"), strict=False)
+    except ValueError:
+        return None
 
 
 def _loaded(body: bytes) -> Any:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
+from agentkeys.arguments import unfit
 from agentkeys.credentials import checked_token, names_of
 from agentkeys.errors import (
     AgentKeysError,
@@ -23,7 +24,7 @@ from agentkeys.errors import (
     ConfigurationError,
     RequestError,
 )
-from agentkeys.secret import Secret, mask, unfit
+from agentkeys.secret import Secret, mask
 from agentkeys.transport import check
 from agentkeys.transport.answer import Answer, Loss, read, refused, request_id, unanswered
 from agentkeys.transport.deadline import Deadline
@@ -171,7 +172,7 @@ class Session:
 
     def path(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> str:
         """Return the path of an endpoint, percent-encoded, for people: with every secret masked."""
-        return mask(build(endpoint, path, _NONE, None).target, self._secrets(None))
+        return build(endpoint, path, _NONE, None).shown(self._secrets(None))
 
     def scope(self, place: Place[Any]) -> Scope:
         """Return whose keys are made at a place, by these credentials."""

@@ -8,6 +8,7 @@ from ssl import SSLContext
 import attrs
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.masking import declare_key_form
 from agentkeys.secret import Secret
 from agentkeys.transport import check
 from agentkeys.transport.address import Address
@@ -27,12 +28,19 @@ class Service:
         base_url: where it is reached.
         base_url_variable: the environment variable that names another address.
         reader: how its records are read.
+        key_form: what its keys look like, so that one of them is masked wherever it shows: a
+            regular expression with one group, the part that all of them share and that is shown.
     """
 
     name: str
     base_url: str
     base_url_variable: str
     reader: Reader
+    key_form: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.key_form is not None:
+            declare_key_form(self.key_form)
 
 
 @attrs.frozen

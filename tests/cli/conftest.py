@@ -61,10 +61,10 @@ class Background:
         self._loop.close()
 
 
-def interrupt(process: subprocess.Popen[Any]) -> None:
+def interrupt(process: subprocess.Popen[Any], number: int = signal.SIGINT) -> None:
     """Press Ctrl-C; once more if Python was just about to wait for something, and missed it."""
     while process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(2)
 
@@ -72,7 +72,9 @@ def interrupt(process: subprocess.Popen[Any]) -> None:
 class Terminal:
     """A command that runs on a terminal of its own."""
 
-    def __init__(self, *args: str, columns: int = 80) -> None:
+    def __init__(
+        self, *args: str, columns: int = 80, env: dict[str, str] | None = None, code: str = ""
+    ) -> None:
         import fcntl
         import pty
         import termios
@@ -80,14 +82,16 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "agentkeys", *args],
+            [sys.executable, *(["-c", code] if code else ["-m", "agentkeys"]), *args],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             # pytest's own, which would go before the size of this terminal.
-            env={name: value for name, value in os.environ.items() if name not in SIZE},
+            env={name: value for name, value in os.environ.items() if name not in SIZE}
+            | (env or {}),
             # Else a password would be asked for on the terminal of whoever runs the tests.
             start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # it takes no lock
         )
         os.close(slave)
         self.shown = ""
@@ -95,6 +99,17 @@ class Terminal:
     def read_until(self, text: str) -> None:
         while text not in self.shown:
             assert self._read(), f"it ended, and showed only {self.shown!r}"
+
+    @property
+    def echoes(self) -> bool:
+        import termios
+
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        os.close(self._master)
+        self._master = -1
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
@@ -108,7 +123,8 @@ class Terminal:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     def _read(self) -> bool:
         ready, _, _ = select.select([self._master], [], [], PATIENCE)

@@ -180,6 +180,34 @@ def test_a_salvaged_secret_that_cannot_be_printed(run, wire, monkeypatch):
     assert SECRET not in ended.err
 
 
+def test_a_secret_into_a_pipe_that_nobody_reads_leaves_no_key(start, wire):
+    """`agentkeys ... | true`: it is not lost in silence."""
+    server = wire(answer(201, NEW), answer(200, DELETED))
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start("agentity", "create", "ci", stdout=writer)
+    os.close(writer)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "(Broken pipe), so the key 'ci' was deleted again" in err
+    assert [seen.method for seen in server.requests] == ["POST", "DELETE"]
+
+
+def test_a_signal_while_an_unread_key_is_deleted_again_says_what_is_left(start, background, wire):
+    """The key exists, and nobody has its secret: that is said by name and id."""
+    server = wire(answer(201, NEW), hang)
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start("agentity", "create", "ci", stdout=writer)
+    os.close(writer)
+    background.run(server.hung.wait())
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert err.splitlines()[-1].startswith("Error: the key 'ci' exists, but its secret is lost")
+    assert err.rstrip().endswith("delete Agentity's key 7 yourself")
+
+
 def test_a_process_without_standard_output_makes_no_key(run, wire, monkeypatch):
     """Where nothing can be printed, nothing is made."""
     server = wire(answer(201, NEW))
