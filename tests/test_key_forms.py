@@ -82,4 +82,4 @@ def test_each_service_declares_one_form_of_its_keys():
         (AgentryClient, cli_agentry.SERVICE, AGENTRY_PREFIX),
     ):
         assert kind._service.key_form == command.key_form
-        assert re.fullmatch(command.key_form, new_key(prefix))[1] == prefix
+        assert re.fullmatch(command.key_form, new_key(prefix).reveal())[1] == prefix
