@@ -48,9 +48,8 @@ def ends_at_once(running, *lines):
     """Expect *lines*, and after the last of them an exit at once."""
     for line in lines:
         assert running.read() == line
-    ended = running.end()
-    assert ended[:3] == (0, [], "")
-    assert ended.seconds < 1
+    # A program whose lookup were waited for would never end, and be killed.
+    assert running.end()[:3] == (0, [], "")
 
 
 BLOCKING = """
