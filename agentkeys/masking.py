@@ -10,12 +10,11 @@ import html
 import json
 import re
 import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from agentkeys.secret import Secret
 
 __all__ = [

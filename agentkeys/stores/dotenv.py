@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys import filesystem, home, plain
@@ -38,7 +39,6 @@ except ModuleNotFoundError as missing:
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
     from agentkeys.stores.dotenv_file import OnDisk, Prepared
 

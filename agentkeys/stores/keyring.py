@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys import filesystem
@@ -37,7 +38,6 @@ except ModuleNotFoundError as missing:
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
 
     from keyring.backend import KeyringBackend
 

@@ -6,6 +6,7 @@ a single name server that does not answer would hold up both, long after the cal
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -34,7 +35,12 @@ class Daemons:
         forks.watch(self)
 
     def do(self, job: Job) -> None:
-        """Have *job* done; it must not raise. If all threads are stuck, it waits for one."""
+        """Have *job* done; it must not raise. If all threads are stuck, it waits for one.
+
+        Raises:
+            OSError: no thread is there to do it, and none can be started.
+
+        """
         self._jobs.append(job)
         try:
             self._permits.pop()
@@ -42,8 +48,14 @@ class Daemons:
             return
         try:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
-        except RuntimeError:  # no more threads can be had, or the interpreter exits
-            self._work()
+        except RuntimeError:  # there are too many, or the interpreter exits
+            self._permits.append(None)
+        else:
+            return
+        # Not done here: it would hold up a whole loop, and nothing could end it.
+        with suppress(ValueError):  # a busy thread has taken it by now
+            self._jobs.remove(job)
+            raise OSError(errno.EAGAIN, "no more threads can be started")
 
     def begin_afresh(self) -> object:
         """Leave the jobs to the parent of a forked child, which has none of the threads."""

@@ -125,7 +125,11 @@ class _Lookups:
         lookup = self._latest.get(key)
         if lookup is None or not lookup.is_fresh:
             lookup = self._latest[key] = _Lookup(question)
-            self._daemons.do(functools.partial(self._run, key, lookup))
+            try:
+                self._daemons.do(functools.partial(self._run, key, lookup))
+            except OSError:
+                self._latest.pop(key, None)  # nobody must wait for it
+                raise
         return await lookup.answer()
 
     def _run(self, key: object, lookup: _Lookup) -> None:

@@ -16,6 +16,7 @@ import time
 import aiohttp
 import pytest
 from aiohttp import web
+from programs import HEED_SIGNALS
 from yarl import URL
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
@@ -254,7 +255,7 @@ async def started():
     """Run `serve` in a process of its own; give it and what a client needs, for a minute."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVE, stdin=pipe, stdout=pipe, stderr=pipe
+        sys.executable, "-c", HEED_SIGNALS + SERVE, stdin=pipe, stdout=pipe, stderr=pipe
     )
     try:
         async with asyncio.timeout(60):

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 PATIENCE = 30.0
 """Seconds after which a program is killed: what it should have done it never will."""
 
+HEED_SIGNALS = """
+import signal as _signal
+for _name, _handler in {"SIGINT": _signal.default_int_handler, "SIGHUP": _signal.SIG_DFL}.items():
+    if hasattr(_signal, _name):
+        _signal.signal(getattr(_signal, _name), _handler)
+"""
+"""The beginning of a program that gets signals. Whoever started the tests may ignore them, as a
+shell does for what runs in the background, and a program begins with what its parent ignores."""
+
 
 class Ended(NamedTuple):
     """How a program ended; `seconds` is counted from the last line that was read of it."""
@@ -30,7 +39,15 @@ class Program:
 
     def __init__(self, code: str, *args: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-u", "-c", textwrap.dedent(code), *args],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-u",
+                "-c",
+                HEED_SIGNALS + textwrap.dedent(code),
+                *args,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

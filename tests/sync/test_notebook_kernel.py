@@ -142,10 +142,13 @@ def test_a_notebook(kernel, wire, background):
     for shown in (
         "client.api_keys.create('x')",
         "client.api_keys.list().first()",
-        "client.api_keys.list()",
     ):
         table, error = kernel.run(shown)
         assert error == ""
         assert "<table>" in table
         assert NEW_KEY["key"] not in table
+    sent = len(server.requests)
+    shown, _ = kernel.run("client.api_keys.list()")
+    assert "<code>listing.collect()</code>" in shown
+    assert len(server.requests) == sent
     assert kernel.run("client.close()") == ("", "")
