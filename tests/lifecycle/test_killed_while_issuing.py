@@ -1,7 +1,8 @@
 """Killed with SIGKILL at any line of `issue`: a sweep leaves no key whose secret is not stored.
 
-A program counts the lines of the lifecycle, the stores and the session that it runs, and kills
-itself at the n-th. A run that is not killed counts them all, so that the points are spread evenly.
+A program counts the lines of the lifecycle, the stores, their files and the session that it runs,
+and kills itself at the n-th. A run that is not killed counts them all, so that the points are
+spread evenly.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ PROGRAM = """
     from agentkeys.transport import session
 
     root = Path(agentkeys.__file__).parent
-    watched = tuple(str(root / part) for part in ("lifecycle", "stores", "transport/session.py"))
+    parts = ("filesystem.py", "lifecycle", "stores", "transport/session.py")
+    watched = tuple(str(root / part) for part in parts)
     lines = itertools.count()
     at_once = agentkeys.RetryPolicy(base=0.0)
 
@@ -236,7 +238,7 @@ def test_issue_can_be_killed_anywhere(points, faults, killing, keys):
             keys.delete(key.id)
         for number in range(points):
             folder = killing.new_folder()
-            job = killing.job(folder, number * lines // points)
+            job = killing.job(folder, (2 * number + 1) * lines // (2 * points))
             [code] = killing.run(programs.next(), job, faults=faults)
             killed += code == -signal.SIGKILL
             stored += len(swept(killing, keys, folder, ["KEY"]))
