@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from agentkeys import lifecycle
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope
 from agentkeys.lifecycle import Issued, Swept
-from agentkeys.stores import Store
+from agentkeys.stores import Store, open_store
 from agentkeys.sync import Keys
 from agentkeys.transport import check
 
@@ -34,12 +34,14 @@ def issue(
     are those of a blocking client.
     """
     check.collection(keys, "issue", blocking=True)
+    # Not in the loop, where others would wait for what a store imports.
+    store = open_store(into) if isinstance(into, str) else into
     return keys._portal.run(  # noqa: SLF001  # a function of the collection
         partial(
             lifecycle.issue,
             keys._twin,  # noqa: SLF001
             name,
-            into=into,
+            into=store,
             exact_name=exact_name,
             replace=replace,
             timeout=timeout,
