@@ -78,10 +78,11 @@ async def _swept(
     options: Options, service: Service[Any], client: Any, scopes: Iterable[Scope]
 ) -> tuple[list[Swept], list[str]]:
     swept, faults = [], []
-    for base_url, path in sorted({(scope.base_url, scope.path) for scope in scopes}):
-        place = f"what is left at {base_url}{path}"
+    places = {(scope.base_url, scope.path, scope.body): scope for scope in scopes}
+    for _, wanted in sorted(places.items()):
+        place = f"what is left at {wanted.base_url}{wanted.path}"
         try:
-            found = await _swept_at(options, service.keys_at(client, path), base_url)
+            found = await _swept_at(options, service.keys_at(client, wanted.path), wanted)
         except NotFoundError as error:
             faults.append(f"{place} could not be swept: {mask(str(error))}; {_way_out()}")
         except AgentKeysError as error:
@@ -95,13 +96,15 @@ async def _swept(
 
 
 async def _swept_at(
-    options: Options, keys: KeyCollection[Any, Any, Any] | None, base_url: str
+    options: Options, keys: KeyCollection[Any, Any, Any] | None, wanted: Scope
 ) -> Swept | None:
-    """Sweep the keys of one place; None if they are not at that address."""
+    """Sweep the keys of one place; None if these are of another one."""
     from agentkeys import sweep
 
     scope = None if keys is None else verbs.scope_of(options, keys)
-    if keys is None or scope is None or scope.base_url != base_url:
+    if keys is None or scope is None:
+        return None
+    if (scope.base_url, scope.body) != (wanted.base_url, wanted.body):
         return None
     return await sweep(keys, scope=scope)
 

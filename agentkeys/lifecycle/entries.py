@@ -190,6 +190,12 @@ def _seconds(value: object, _: object) -> float:
     return seconds
 
 
+def _texts(value: object, _: object) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise TypeError
+    return tuple(_text(each, str) for each in value)
+
+
 def _key_id(value: object, _: object) -> str | int | None:
     if value is not None and type(value) not in {int, str}:
         raise TypeError
@@ -199,4 +205,5 @@ def _key_id(value: object, _: object) -> str | int | None:
 _converter: Final = make_converter(detailed_validation=False, forbid_extra_keys=True)
 _converter.register_structure_hook(str, _text)
 _converter.register_structure_hook(float, _seconds)
+_converter.register_structure_hook_func(partial(operator.eq, tuple[str, ...]), _texts)
 _converter.register_structure_hook_func(partial(operator.eq, str | int | None), _key_id)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 
+import attrs
 import pytest
 
 from agentkeys import AgentryClient
@@ -53,6 +54,18 @@ def test_a_service_that_the_command_does_not_know_is_named(run):
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert "Vault at https://vault.test/keys was not looked at" in ended.err
     assert str(attempts.folder()) in ended.err
+
+
+def test_keys_that_the_command_makes_otherwise_are_named(run, served):
+    """Of the path that it knows, but with something else in the body of each create."""
+    client = AgentryClient(served.agentry_token, base_url=served.url)
+    scope = attrs.evolve(client.api_keys.scope, body='{"pod": 1}')
+    attempts.begin(scope, "ci~k7f3q2", "k7f3q2").release()
+    attempts.begin(client.api_keys.scope, "ci~abcdef", "abcdef").release()
+    ended = run("sweep")
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{scope.path} was not looked at" in ended.err
+    assert "The key ci~abcdef is not there" in ended.err
 
 
 def test_what_is_unreadable_is_named_once_and_stops_nothing(run, served, home):

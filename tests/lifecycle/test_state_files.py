@@ -110,6 +110,7 @@ async def test_a_file_that_is_not_ours_alone_decides_nothing(state, plant):
         assert os.path.samestat(path.lstat(), before)
 
 
+NOWHERE = {"service": "Agentry", "base_url": "x", "path": "x", "account": "x"}
 CLAIMS = {
     "a nonce in no name": {"name": "production"},
     "an empty nonce": {"name": "production", "nonce": ""},
@@ -130,6 +131,7 @@ CLAIMS = {
     "a scope that is none": {"scope": 1},
     "half a scope": {"scope": {"service": "Agentry"}},
     "a step that nobody knows": {"replaces": 7},
+    "a name for a list of names": {"scope": {**NOWHERE, "also": "me"}},
 }
 
 
