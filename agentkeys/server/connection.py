@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
@@ -14,7 +15,6 @@ from agentkeys.server.database_file import BUSY_SECONDS, prepare
 from agentkeys.server.ownership import Files, check_owned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 _LOCK_PAUSE: Final = 0.01
@@ -29,22 +29,19 @@ class Held:
     database in memory has one for both.
     """
 
-    engines: Sequence[Engine]
     reader: Connection
     writer: Connection
     files: Files | None
+    exits: contextlib.ExitStack
 
     @property
     def is_shared(self) -> bool:
         """Whether one thread must do all of the work."""
-        return len(self.engines) == 1
+        return self.files is None
 
     def close(self) -> None:
         """Close them."""
-        self.reader.close()
-        self.writer.close()
-        for engine in self.engines:
-            engine.dispose()
+        self.exits.close()
 
 
 def connect(file: Path | None) -> Held:
@@ -55,14 +52,18 @@ def connect(file: Path | None) -> Held:
     """
     if file is not None:
         prepare(file)
-    engines = [_engine(file) for _ in ("write", "read")[: 1 if file is None else 2]]
-    writer = engines[0].connect().execution_options(begin="BEGIN IMMEDIATE")
-    reader = engines[-1].connect()
-    if file is None:
-        return Held(engines, reader, writer, files=None)
-    # Somebody else may have made them in the meantime.
-    check_owned(file)
-    return Held(engines, reader, writer, Files(file))
+    with contextlib.ExitStack() as exits:
+        engines = [_engine(file) for _ in range(1 if file is None else 2)]
+        for engine in engines:
+            exits.callback(engine.dispose)
+        writer = exits.enter_context(engines[0].connect())
+        writer = writer.execution_options(begin="BEGIN IMMEDIATE")
+        reader = exits.enter_context(engines[-1].connect())
+        if file is not None:
+            # Somebody else may have made one in the meantime.
+            check_owned(file)
+        files = None if file is None else Files(file)
+        return Held(reader, writer, files, exits.pop_all())
 
 
 def _engine(file: Path | None) -> Engine:

@@ -65,7 +65,6 @@ class Protocol(web.RequestHandler):
         "_answer_timeout",
         "_connections",
         "_is_ending",
-        "_is_ending",
         "_is_lingering",
         "_is_lost",
         "_is_surplus",
