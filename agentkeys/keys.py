@@ -122,7 +122,7 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
             self._place, name=name, json=own, delete=self.delete, timeout=timeout
         )
 
-    async def log_in(self, timeout: float) -> None:
+    async def _log_in(self, timeout: float) -> None:
         """Get a token if there is none, so that `scope` has all names of the account."""
         await self._session.log_in(timeout)
 
@@ -146,7 +146,7 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
 async def whose(keys: KeyCollection[Any, Any, Any], scope: Scope, timeout: float) -> Scope:
     """Return the *scope* of *keys* with all names of its account, once a token is there."""
     if isinstance(keys, Keys):
-        await keys.log_in(timeout)
+        await keys._log_in(timeout)  # noqa: SLF001  # it is no part of the surface
     return scope.named_as(keys.scope)
 
 

@@ -16,6 +16,7 @@ import pytest
 import agentkeys
 from agentkeys import errors, server, sync
 from agentkeys.cli import commands
+from agentkeys.sync_service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +167,7 @@ def test_the_tables_of_settings_are_right(configured):
 
 def test_the_blocking_local_service_takes_the_same():
     """Its settings are listed a second time, for type checkers."""
-    assert set(sync.LocalServiceSettings.__annotations__) == set(rows(SETTINGS["LocalService"]))
+    assert set(LocalServiceSettings.__annotations__) == set(rows(SETTINGS["LocalService"]))
 
 
 @pytest.mark.parametrize("service", [server.LocalService, sync.LocalService])
