@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         StoreError,
         TransportError,
         UncertainCreateError,
+        UncertainStoreError,
         UnprocessableError,
     )
     from agentkeys.lifecycle import Issued, Swept, issue, sweep
@@ -80,6 +81,7 @@ __all__ = [
     "TokenPair",
     "TransportError",
     "UncertainCreateError",
+    "UncertainStoreError",
     "UnprocessableError",
     "__version__",
     "issue",

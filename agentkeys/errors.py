@@ -9,7 +9,7 @@ pickle and copy; only what it `salvaged` stays behind, for that is a secret.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias, TypedDict, Unpack
 
 from agentkeys.secret import Secret
 
@@ -36,6 +36,7 @@ __all__ = [
     "StoreError",
     "TransportError",
     "UncertainCreateError",
+    "UncertainStoreError",
     "UnprocessableError",
 ]
 
@@ -97,6 +98,16 @@ class ClientClosedError(AgentKeysError):
         self.applied: Applied = applied
 
 
+class RequestFields(TypedDict, total=False):
+    """What every `RequestError` is made of, beside its text: its attributes, by their names."""
+
+    method: str
+    path: str
+    attempts: int
+    applied: Applied
+    fact: str
+
+
 class RequestError(AgentKeysError):
     """A request failed: the base of every error that concerns one.
 
@@ -108,6 +119,7 @@ class RequestError(AgentKeysError):
             or refused it), "maybe" (no whole answer came, or one that does not tell), "yes" (it
             did, but its answer cannot be used). If the login that a call needed fails, `method`,
             `path` and `attempts` are the login's and `applied` is the call's.
+        fact: the part of the text that says what happened, without what to do about it.
     """
 
     def __init__(
@@ -118,12 +130,14 @@ class RequestError(AgentKeysError):
         path: str = "",
         attempts: int = 1,
         applied: Applied = "maybe",
+        fact: str = "",
     ) -> None:
         super().__init__(text)
         self.method = method
         self.path = path
         self.attempts = attempts
         self.applied: Applied = applied
+        self.fact = fact or text
 
 
 class TransportError(RequestError):
@@ -142,12 +156,9 @@ class TransportError(RequestError):
         *,
         lasting: bool = False,
         salvaged: Secret | None = None,
-        method: str = "",
-        path: str = "",
-        attempts: int = 1,
-        applied: Applied = "maybe",
+        **request: Unpack[RequestFields],
     ) -> None:
-        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        super().__init__(text, **request)
         self.lasting = lasting
         self.salvaged = salvaged
 
@@ -173,12 +184,10 @@ class DecodeError(RequestError):
         json_path: str = "$",
         expected: str = "",
         salvaged: Secret | None = None,
-        method: str = "",
-        path: str = "",
-        attempts: int = 1,
-        applied: Applied = "yes",
+        **request: Unpack[RequestFields],
     ) -> None:
-        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        request.setdefault("applied", "yes")
+        super().__init__(text, **request)
         self.json_path = json_path
         self.expected = expected
         self.salvaged = salvaged
@@ -192,16 +201,11 @@ class PaginationError(RequestError):
     """
 
     def __init__(
-        self,
-        text: str,
-        *,
-        page_token: str = "",
-        method: str = "GET",
-        path: str = "",
-        attempts: int = 1,
-        applied: Applied = "yes",
+        self, text: str, *, page_token: str = "", **request: Unpack[RequestFields]
     ) -> None:
-        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        request.setdefault("method", "GET")
+        request.setdefault("applied", "yes")
+        super().__init__(text, **request)
         self.page_token = page_token
 
 
@@ -219,12 +223,9 @@ class OrphanKeyError(RequestError):
         *,
         name: str = "",
         key_id: str | int | None = None,
-        method: str = "",
-        path: str = "",
-        attempts: int = 1,
-        applied: Applied = "maybe",
+        **request: Unpack[RequestFields],
     ) -> None:
-        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        super().__init__(text, **request)
         self.name = name
         self.key_id = key_id
 
@@ -243,12 +244,9 @@ class UncertainCreateError(RequestError):
         *,
         name: str = "",
         candidates: tuple[str | int, ...] = (),
-        method: str = "",
-        path: str = "",
-        attempts: int = 1,
-        applied: Applied = "maybe",
+        **request: Unpack[RequestFields],
     ) -> None:
-        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        super().__init__(text, **request)
         self.name = name
         self.candidates = candidates
 
@@ -267,6 +265,24 @@ class StoreError(AgentKeysError):
 
 class StoreConflictError(StoreError):
     """A store holds something else than was expected, and it was left as it is."""
+
+
+class UncertainStoreError(StoreError):
+    """Whether a store holds a secret that was to be written is not known.
+
+    If `issue` raises it, the key is kept, for its secret may be in use: look into the store.
+
+    Attributes:
+        name: the key's name on the service; empty if a store alone raises this.
+        key_id: the key's id, or None if that is not known.
+    """
+
+    def __init__(
+        self, text: str, *, store: str = "", name: str = "", key_id: str | int | None = None
+    ) -> None:
+        super().__init__(text, store=store)
+        self.name = name
+        self.key_id = key_id
 
 
 class APIError(RequestError):
@@ -294,12 +310,9 @@ class APIError(RequestError):
         errors: tuple[object, ...] = (),
         request_id: str | None = None,
         retry_after: float | None = None,
-        method: str = "",
-        path: str = "",
-        attempts: int = 1,
-        applied: Applied = "maybe",
+        **request: Unpack[RequestFields],
     ) -> None:
-        super().__init__(text, method=method, path=path, attempts=attempts, applied=applied)
+        super().__init__(text, **request)
         self.status = status
         self.code = code
         self.message = message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import attempt_files
 import attrs
 import pytest
 from samples import AT_ONCE, jwt
@@ -13,7 +14,6 @@ from wire import Seen, Wire, answer
 from agentkeys import DecodeError, NotFoundError, Swept, sweep
 from agentkeys.credentials import BearerToken, Caller, Renewable, Token
 from agentkeys.keys import Keys, Place, Record, listed
-from agentkeys.lifecycle import attempts
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
@@ -170,7 +170,7 @@ async def test_collections_that_differ_in_the_body_of_their_create_are_other_pla
         ours, theirs = gate.passes("a"), gate.passes("b")
         assert ours.scope != theirs.scope
         assert ours.scope == gate.passes("a").scope
-        attempts.begin(theirs.scope, "door~aaaaaa", "aaaaaa").release()
+        attempt_files.begin(theirs.scope, "door~aaaaaa", "aaaaaa").release()
         assert await sweep(ours) == Swept()
         assert wire.requests == []
         assert (await sweep(theirs)).waiting == ("door~aaaaaa",)

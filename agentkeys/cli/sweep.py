@@ -34,9 +34,9 @@ def commands(options: Options) -> None:
     reported and left alone, and the exit code is 1. Put it into cron; it sends nothing when there
     is nothing to sweep. --json prints {"deleted", "stored", "waiting", "unresolved"}.
     """
-    from agentkeys.lifecycle import attempts
+    from agentkeys.lifecycle.journal import FileJournal
 
-    left = attempts.survey()
+    left = FileJournal().survey()
     swept: list[Swept] = []
     faults = [*left.unreadable, *_of_others(left.scopes)]
     for service in _SERVICES:
@@ -113,9 +113,9 @@ _HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left
 
 
 def _way_out() -> str:
-    from agentkeys.lifecycle import attempts
+    from agentkeys.lifecycle.journal import FileJournal
 
-    return f"if that is gone for good, delete the files in {attempts.folder()} that name it"
+    return f"if that is gone for good, delete the files in {FileJournal().describe()} that name it"
 
 
 def _report(options: Options, swept: list[Swept], faults: list[str]) -> None:

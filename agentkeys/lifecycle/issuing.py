@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
+import logging
+import math
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from agentkeys.errors import InvalidArgumentError
-from agentkeys.keys import Key, KeyCollection, NewKey, Scope
-from agentkeys.lifecycle.attempting import Issued, Issuing
-from agentkeys.lifecycle.budget import Budget
-from agentkeys.lifecycle.keeping import Keeping
-from agentkeys.stores import Store, open_store
+import attrs
+
+from agentkeys.cancellation import GRACE, Waiting
+from agentkeys.errors import AgentKeysError, InvalidArgumentError, StoreConflictError
+from agentkeys.keys import Keys, whose
+from agentkeys.lifecycle import disk, outcomes, steps
+from agentkeys.lifecycle.driver import drive
+from agentkeys.lifecycle.journal import FileJournal, Owned
+from agentkeys.lifecycle.making import IssuingHands, store_failure
+from agentkeys.lifecycle.moments import now
+from agentkeys.lifecycle.naming import new_nonce, with_nonce
+from agentkeys.lifecycle.outcomes import Issued
+from agentkeys.lifecycle.states import Asking, Entry, Plan
+from agentkeys.lifecycle.steps import Ending
+from agentkeys.lifecycle.sweeping import sweep_own
+from agentkeys.secret import mask
+from agentkeys.stores import ABSENT, ANY, Store, open_store
 from agentkeys.transport import check
+from agentkeys.transport.shelter import Shelter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
+    from agentkeys.lifecycle.driver import Outcome
+    from agentkeys.lifecycle.journal import Journal
+    from agentkeys.lifecycle.states import KeyId
+    from agentkeys.stores import Expected
 
-__all__ = ["Issued", "issue"]
+__all__ = ["issue"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
+
+logger: Final = logging.getLogger("agentkeys")
 
 
 async def issue(
@@ -54,12 +78,13 @@ async def issue(
 
     Raises:
         StoreError: the store cannot keep the secret; `StoreConflictError` if it holds one. There
-            is no new key.
+            is no new key, but for an `UncertainStoreError`: whether the store holds the secret
+            could not be found out, so the key is kept.
         OrphanKeyError: a key may be left that could not be deleted; `sweep` finishes it.
         UncertainCreateError: whether a key of the exact name was made is not known.
         RequestError: the service refused, or could not be reached. There is no new key, unless
             `applied` says otherwise.
-        ConfigurationError, InvalidArgumentError: nothing was sent, but for a login.
+        ConfigurationError, InvalidArgumentError: nothing was sent.
 
     """
     check.collection(keys, "issue", blocking=False)
@@ -69,20 +94,174 @@ async def issue(
         raise InvalidArgumentError(
             f"into must be a store or its address, not of type {type(store).__name__}"
         )
-    seconds = keys.timeout if timeout is None else check.timeout(timeout)
     _check_options(keys.create, name, options)
-    issuing = Issuing(
-        keys=keys,
-        scope=scope or keys.scope,
-        name=name,
-        keeping=Keeping(store, replace=replace),
-        exact_name=exact_name,
+    issuing = _Issuing(
+        keys,
+        Plan(scope or keys.scope, name, exact_name, store.address),
+        store,
+        expected=ANY if replace or not store.readable else ABSENT,
         options=options,
-        budget=Budget(seconds),
+        seconds=keys.timeout if timeout is None else check.timeout(timeout),
     )
-    return await issuing.shelter.run(
-        lambda: issuing.within(seconds), seconds=seconds, leave=issuing.left
-    )
+    return await issuing.issued()
+
+
+class _Issuing(Generic[KeyT]):
+    """One call of `issue`: it drives one entry after the other, until a secret is stored."""
+
+    def __init__(
+        self,
+        keys: KeyCollection[Any, KeyT, NewKey[Any]],
+        plan: Plan,
+        store: Store,
+        *,
+        expected: Expected,
+        options: dict[str, Any],
+        seconds: float,
+    ) -> None:
+        self._waiting = Waiting(seconds)
+        self._shelter = Shelter(self._waiting)
+        self._keys = keys._sheltered(self._shelter) if isinstance(keys, Keys) else keys  # noqa: SLF001
+        self._plan = plan
+        self._store = store
+        self._expected: Expected = expected
+        self._options = options
+        self._seconds = seconds
+        self._journal: Journal = FileJournal()
+        self._recovered: list[KeyId] = []
+        self._late: list[str] = []  # names of keys that a slow service may yet make
+
+    async def issued(self) -> Issued[KeyT]:
+        """Do all of it."""
+        hands = await self._prepared()
+        tried = 0
+        while True:
+            tried += 1
+            outcome = await drive(await self._begun(), steps.Begin(), hands, self._waiting)
+            self._recovered += outcomes.deleted(outcome)
+            self._go_on_with_a_cancellation(outcome)
+            if outcome.ending is Ending.STORED:
+                return await self._stored(outcome, hands)
+            if not await self._waited(outcome, tried):
+                error = outcomes.explain(outcome, self._late)
+                try:
+                    raise error
+                finally:
+                    del error  # or error, traceback and this frame would keep each other alive
+
+    async def _prepared(self) -> IssuingHands[KeyT]:
+        """See that the store can keep a secret, and finish what others have left here."""
+        limit = asyncio.timeout(None if self._seconds == math.inf else self._seconds)
+        try:
+            async with limit:
+                return await self._looked_around()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise outcomes.late(self._plan.name, self._seconds)
+
+    async def _looked_around(self) -> IssuingHands[KeyT]:
+        left = self._waiting.left
+        # First, for a probe removes what a writer has left who died, and it may be a proof.
+        await sweep_own(self._keys, self._plan.scope, left() / 2)
+        await _check(self._store, self._expected)
+        # Before anything is noted: the entry must be known as this account's own ever after.
+        scope = await whose(self._keys, self._plan.scope, left())
+        self._plan = attrs.evolve(self._plan, scope=scope)
+        hands = IssuingHands(
+            self._keys,
+            scope,
+            self._waiting,
+            store=self._store,
+            expected=self._expected,
+            shelter=self._shelter,
+            options=self._options,
+        )
+        if self._plan.exact:
+            hands.known = frozenset((await hands.listed()).ids(self._plan.name))
+        return hands
+
+    async def _begun(self) -> Owned:
+        plan = self._plan
+        name = plan.name if plan.exact else with_nonce(plan.name, new_nonce())
+        entry = Entry(plan, name, Asking(now(), self._waiting.half()))
+        begin = disk.in_thread(partial(self._journal.begin, entry), undo=Owned.forget)
+        try:
+            return await self._waiting.result(begin, least=GRACE)
+        except TimeoutError:
+            pass
+        self._waiting.raise_cancellation()
+        raise outcomes.late(plan.name, self._seconds)
+
+    def _go_on_with_a_cancellation(self, outcome: Outcome) -> None:
+        """Go on with it, if who waits was cancelled, and say what may be left behind."""
+        if self._waiting.cancellation is None:
+            return
+        advice = outcomes.left_behind(outcome, self._late)
+        if advice is not None:
+            logger.warning(
+                "issuing the key %r was cancelled, and a key may be left whose secret is not"
+                " stored: %s",
+                mask(self._plan.name),
+                advice,
+            )
+        self._waiting.raise_cancellation()
+
+    async def _stored(self, outcome: Outcome, hands: IssuingHands[KeyT]) -> Issued[KeyT]:
+        """Return the key; of an answer that could not be read, complain."""
+        place = self._store.describe()
+        complaint = outcomes.complaint(outcome, place)
+        if complaint is None:
+            return Issued(hands.made, place, tuple(self._recovered))
+        found = await self._found(outcome.entry.name, hands)
+        if found is None:
+            raise complaint
+        logger.warning("%s", complaint)
+        return Issued(found, place, tuple(self._recovered))
+
+    async def _found(self, name: str, hands: IssuingHands[KeyT]) -> KeyT | None:
+        """Return the key of that name as it is listed, if that proves that it is this one."""
+        if self._plan.exact:
+            return None
+        try:
+            return next(iter((await hands.listed()).named(name)), None)
+        except AgentKeysError:
+            return None
+
+    async def _waited(self, outcome: Outcome, tried: int) -> bool:
+        """Wait until another key may be asked for; False if none may be."""
+        if not outcomes.may_be_asked_again(outcome):
+            return False
+        seconds = self._keys.retry.wait_after(
+            tried,
+            asked=outcomes.asked_to_wait(outcome),
+            chance=random.random(),  # noqa: S311  # jitter needs no cryptography
+        )
+        if seconds is None or seconds >= self._waiting.left():
+            return False
+        if outcome.ending is Ending.MAY_COME:
+            self._late.append(outcome.entry.name)
+        await asyncio.sleep(seconds)
+        return True
+
+
+async def _check(store: Store, expected: Expected) -> None:
+    """See that a store can keep a secret, and holds none that would be lost."""
+    place = store.describe()
+    try:
+        await store.probe()
+        holds = expected is ABSENT and (await store.read()).secret is not None
+    except Exception as error:  # noqa: BLE001  # a store may be anybody's
+        failure = store_failure(store, error)
+    else:
+        if not holds:
+            return
+        failure = StoreConflictError(
+            f"{place} holds a secret already, which would be lost: choose another place, or allow"
+            " it to be replaced (replace=True, or --replace)",
+            store=place,
+        )
+    raise failure
 
 
 def _check_options(create: Callable[..., object], name: str, options: dict[str, Any]) -> None:

@@ -1,89 +1,93 @@
-"""Whether a store holds a secret: it does, it does not, or nobody can tell."""
+"""Looks into the store of an entry whose driver is gone, and lists the keys once for all."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-
-from agentkeys.errors import AgentKeysError
-from agentkeys.lifecycle import entries, wording
+from agentkeys.errors import (
+    AgentKeysError,
+    StoreError,
+)
+from agentkeys.lifecycle import steps
+from agentkeys.lifecycle.hands import Listing, ServiceHands, digest_of
+from agentkeys.lifecycle.moments import Moment, now
+from agentkeys.lifecycle.states import Writing
+from agentkeys.lifecycle.wording import shown
 from agentkeys.stores import open_store
 from agentkeys.stores.contract import RecognizableStore
 
 if TYPE_CHECKING:
-    from typing import TypeVar
-
-    from agentkeys.lifecycle.entries import Received
+    from agentkeys.cancellation import Waiting
+    from agentkeys.keys import Key, KeyCollection, Scope
+    from agentkeys.lifecycle.states import Entry
+    from agentkeys.lifecycle.steps import Event
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Found
 
-    T = TypeVar("T")
+__all__ = ["SweepingHands"]
 
-__all__ = ["CannotLook", "Holds", "Lacks", "Look", "look"]
-
-
-@attrs.frozen
-class Holds:
-    """The store holds the secret."""
+KeyT = TypeVar("KeyT", bound="Key[Any]")
+T = TypeVar("T")
 
 
-@attrs.frozen
-class Lacks:
-    """The store is what it was, and holds it not: it was never written."""
+class SweepingHands(ServiceHands[Any]):
+    """Finishes what others have left. It lists the keys once."""
+
+    def __init__(self, keys: KeyCollection[Any, Any, Any], scope: Scope, waiting: Waiting) -> None:
+        super().__init__(keys, scope, waiting)
+        self._listing: Listing[Any] | None = None
+
+    async def listed(self) -> Listing[Any]:
+        """List the keys, once."""
+        if self._listing is None:
+            self._listing = await super().listed()
+        return self._listing
+
+    async def _look(self, entry: Entry, *, late: bool) -> Event:
+        asked = now()
+        seconds = self.waiting.half()
+        try:
+            return await self.waiting.result(_looked(entry, asked, late=late), most=seconds)
+        except TimeoutError:
+            reason = f"its store did not answer within {seconds:g} s"
+        except AgentKeysError as error:
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001  # whatever a store's library raises
+            reason = f"its store cannot be read ({type(error).__name__})"
+        return steps.CannotLook(StoreError(reason))
 
 
-@attrs.frozen
-class CannotLook:
-    """The store may hold the secret, or something else may that was in its place before.
-
-    Attributes:
-        why: what is not known, as a sentence without a full stop.
-        remedy: what may make it known.
-    """
-
-    why: str
-    remedy: str = ""
-
-
-Look: TypeAlias = Holds | Lacks | CannotLook
+async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
+    writing = entry.state
+    assert isinstance(writing, Writing)  # noqa: S101  # no other state is looked for
+    store = open_store(entry.plan.store)
+    if not store.readable:
+        return steps.CannotLook(StoreError(f"nobody can read {store.describe()}"))
+    # First, for a read removes what a writer has left who died.
+    difference = await _difference(store, writing.found)
+    secret = (await store.read()).secret
+    if secret is not None and digest_of(secret) == writing.digest:
+        return steps.Holds()
+    return difference or steps.Lacks(late, asked)
 
 
-async def look(received: Received, seconds: float) -> Look:
-    """Look for the secret of an attempt whose owner is gone, in so many seconds."""
-    try:
-        store = open_store(received.store)
-        if not store.readable:
-            return CannotLook(f"nobody can read {store.describe()}")
-        async with asyncio.timeout(None if seconds == math.inf else seconds):
-            # First, for a read removes what a writer has left who died.
-            difference = await _difference(store, received.found)
-            secret = (await store.read()).secret
-    except AgentKeysError as error:
-        return CannotLook(str(error))
-    except TimeoutError:
-        return CannotLook(f"its store did not answer within {seconds:g} s")
-    except Exception as error:  # noqa: BLE001  # whatever a store's library raises
-        return CannotLook(f"its store cannot be read ({type(error).__name__})")
-    if secret is not None and entries.digest_of(secret) == received.digest:
-        return Holds()
-    return difference or Lacks()
-
-
-async def _difference(store: Store, found: Found | None) -> CannotLook | None:
+async def _difference(store: Store, found: Found | None) -> steps.CannotLook | None:
     """Return why a secret that the store does not hold may have been written all the same."""
     lacks = f"{store.describe()} does not hold its secret"
     if found is None or not isinstance(store, RecognizableStore):
-        return CannotLook(f"{lacks}, but what was written to may have been another place")
+        reason = f"{lacks}, but what was written to may have been another place"
+        return steps.CannotLook(StoreError(reason))
     try:
         if await store.is_as_found(found):
             return None
     except AgentKeysError as error:
-        return CannotLook(f"{lacks}, and whether it ever did cannot be told: {error}")
-    place = wording.shown(found.place)
-    return CannotLook(
-        f"{lacks}, but is not as it was when the secret was to be written into {place}",
+        return steps.CannotLook(
+            StoreError(f"{lacks}, and whether it ever did cannot be told: {error}")
+        )
+    return steps.CannotLook(
+        StoreError(
+            f"{lacks}, but is not as it was when the secret was to be written into"
+            f" {shown(found.place)}"
+        ),
         "if that is not mounted, was renamed or was replaced, undo that and sweep again; else ",
     )

@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import Final
 
-__all__ = ["is_proof", "new_nonce", "with_nonce"]
+__all__ = ["base_of", "is_made_of", "new_nonce", "with_nonce"]
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32 (RFC 4648, section 6), in lower case
 _LENGTH: Final = 6
@@ -23,7 +23,15 @@ def with_nonce(name: str, nonce: str) -> str:
     return f"{name}~{nonce}"
 
 
-def is_proof(name: str, nonce: str) -> bool:
-    """Whether *nonce* is one, and *name* that of a key which only its attempt can have made."""
-    ending = with_nonce("", nonce)
-    return _NONCE.fullmatch(nonce) is not None and name.endswith(ending) and len(name) > len(ending)
+def is_made_of(name: str, base: str) -> bool:
+    """Whether *name* is *base* with a nonce, so that the key of that name is one of ours."""
+    return (
+        base != ""
+        and name.startswith(f"{base}~")
+        and _NONCE.fullmatch(name[len(base) + 1 :]) is not None
+    )
+
+
+def base_of(name: str, nonce: str) -> str:
+    """Return what a name was before it got a nonce."""
+    return name.removesuffix(with_nonce("", nonce))

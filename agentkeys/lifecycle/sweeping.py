@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from agentkeys.cancellation import Waiting
 from agentkeys.errors import AgentKeysError
-from agentkeys.keys import KeyCollection, Scope
-from agentkeys.lifecycle import attempts, disk, entries, looking, moments, recovery, wording
-from agentkeys.lifecycle.attempts import Claimed
-from agentkeys.lifecycle.budget import Budget
-from agentkeys.lifecycle.looking import CannotLook, Holds, Lacks
-from agentkeys.secret import mask
+from agentkeys.lifecycle import disk, outcomes, steps
+from agentkeys.lifecycle.driver import drive
+from agentkeys.lifecycle.journal import Claimed, FileJournal
+from agentkeys.lifecycle.looking import SweepingHands
+from agentkeys.lifecycle.outcomes import Swept
+from agentkeys.lifecycle.steps import Ending
 from agentkeys.transport import check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
-    from agentkeys.lifecycle.attempts import HeldAttempt
-    from agentkeys.lifecycle.entries import Received
+    from agentkeys.keys import KeyCollection, Scope
+    from agentkeys.lifecycle.driver import Outcome
 
-    Keys = KeyCollection[Any, Any, Any]
+    AnyKeys = KeyCollection[Any, Any, Any]
 
-__all__ = ["Swept", "sweep", "sweep_own"]
+__all__ = ["sweep", "sweep_own"]
 
 logger: Final = logging.getLogger("agentkeys")
-
-_OTHERS: Final = (
-    "was begun with other credentials ({}), and these do not show that they are of the same account"
-)
-
-
-@attrs.frozen
-class Swept:
-    """What `sweep` found.
-
-    Attributes:
-        deleted: the ids of keys that nobody held, and that were deleted.
-        stored: the ids of keys whose secrets are where they belong; None for one that is unknown.
-        waiting: the names of keys that are not there but may come late: sweep again after ten
-            minutes.
-        unresolved: the cases that need your decision, one sentence each: also every file and folder
-            of attempts that could not be looked at, or is not yours alone.
-    """
-
-    deleted: tuple[str | int, ...] = ()
-    stored: tuple[str | int | None, ...] = ()
-    waiting: tuple[str, ...] = ()
-    unresolved: tuple[str, ...] = ()
 
 
 async def sweep(
@@ -78,16 +56,15 @@ async def sweep(
 
     """
     check.collection(keys, "sweep", blocking=False)
-    budget = Budget(keys.timeout if timeout is None else check.timeout(timeout))
+    seconds = keys.timeout if timeout is None else check.timeout(timeout)
     own = scope or keys.scope
-    place = attrs.evolve(own, account="")
-    return await _swept(keys, own, lambda found: attrs.evolve(found, account="") == place, budget)
+    return await _swept(keys, own, partial(_is_at_the_place, own), seconds)
 
 
-async def sweep_own(keys: Keys, scope: Scope, budget: Budget) -> None:
+async def sweep_own(keys: AnyKeys, scope: Scope, seconds: float) -> None:
     """Sweep the very scope of a key that is about to be issued; what fails can be done later."""
     try:
-        swept = await _swept(keys, scope, scope.is_of, Budget(budget.half()))
+        swept = await _swept(keys, scope, scope.is_of, seconds)
     except AgentKeysError as error:
         logger.debug("the sweep before issuing a key ended early: %s", error)
     else:
@@ -95,135 +72,42 @@ async def sweep_own(keys: Keys, scope: Scope, budget: Budget) -> None:
             logger.warning("%s", sentence)
 
 
+def _is_at_the_place(own: Scope, found: Scope) -> bool:
+    return attrs.evolve(found, account="") == attrs.evolve(own, account="")
+
+
 async def _swept(
-    keys: Keys, own: Scope, is_wanted: Callable[[Scope], bool], budget: Budget
+    keys: AnyKeys, own: Scope, is_wanted: Callable[[Scope], bool], seconds: float
 ) -> Swept:
-    sweeping = _Sweeping(keys, own, budget)
-    claimed = await disk.in_thread(lambda: attempts.claim(is_wanted), undo=Claimed.release)
+    claim = partial(FileJournal().claim, is_wanted)
+    claimed = await disk.in_thread(claim, undo=Claimed.release)
+    waiting = Waiting(seconds, grace=0.0)
+    hands = SweepingHands(keys, own, waiting)
+    found: list[Outcome] = []
     try:
-        for each in claimed.held:
-            await sweeping.settle(each)
+        for owned in claimed.entries:
+            found.append(await drive(owned, steps.Resumed(), hands, waiting))
+            _raise_what_stops_it(found[-1], waiting)
     finally:
         claimed.release()
-    return sweeping.swept(claimed.unreadable)
+    return _summed_up(found, claimed.unreadable)
 
 
-class _Sweeping:
-    """One sweep: what it knows of the service, and what it has found."""
+def _raise_what_stops_it(outcome: Outcome, waiting: Waiting) -> None:
+    waiting.raise_cancellation()
+    error = outcomes.not_listed(outcome)
+    if error is not None:
+        raise error
 
-    def __init__(self, keys: Keys, own: Scope, budget: Budget) -> None:
-        self._keys = keys
-        self._own = own
-        self._budget = budget
-        self._listed: dict[str, list[str | int]] | None = None
-        self._deleted: list[str | int] = []
-        self._stored: list[str | int | None] = []
-        self._waiting: list[str] = []
-        self._unresolved: list[str] = []
 
-    def swept(self, unreadable: Iterable[str]) -> Swept:
-        return Swept(
-            tuple(self._deleted),
-            tuple(self._stored),
-            tuple(self._waiting),
-            (*self._unresolved, *unreadable),
-        )
+def _summed_up(found: Sequence[Outcome], unreadable: Sequence[str]) -> Swept:
+    stored = tuple(each.entry.key_id for each in found if each.ending is Ending.STORED)
+    waiting = tuple(each.entry.name for each in found if each.ending is Ending.MAY_COME)
+    sentences = tuple(outcomes.unresolved(each) for each in found if each.ending in _FOR_A_PERSON)
+    deleted = tuple(key_id for each in found for key_id in outcomes.deleted(each))
+    return Swept(deleted, stored, waiting, (*sentences, *unreadable))
 
-    async def settle(self, held: HeldAttempt) -> None:
-        """Finish one attempt, or say why not."""
-        received = held.attempt.received
-        if received is None:
-            await self._settle_by_name(held)
-            return
-        match await looking.look(received, self._budget.half()):
-            case Holds():
-                self._stored.append(received.key_id)
-                held.finish()
-            case Lacks():
-                await self._settle_by_name(held)
-            case CannotLook() as unknown:
-                await self._settle_unread(held, received, unknown)
 
-    async def _settle_by_name(self, held: HeldAttempt) -> None:
-        """Delete the key that is provably the attempt's: by the nonce in its name alone.
-
-        A service that was set up anew at the same address may have given the id to another key,
-        and of an exact name there may be several.
-        """
-        attempt = held.attempt
-        found = (await self._ids_by_name()).get(attempt.name, [])
-        known = attempt.received and attempt.received.key_id
-        if attempt.nonce is None and known is not None:
-            found = [key_id for key_id in found if key_id == known]
-        if not found:
-            await self._settle_missing(held)
-        elif attempt.nonce is None:
-            shown = ", ".join(map(str, found))
-            self._leave(held, f"has an exact name, which does not prove that it made {shown}")
-        else:
-            await self._delete(held, *found)
-
-    async def _settle_missing(self, held: HeldAttempt) -> None:
-        attempt = held.attempt
-        if not self._is_own(held):
-            why = _OTHERS.format(wording.shown(attempt.scope.account))
-            path = wording.shown(held.path)
-            self._leave(held, why, f"sweep with those, or else delete the file {path}")
-        elif attempt.received is not None:
-            held.finish()  # it was there, and somebody has deleted it
-        elif await self._may_come_late(held):
-            self._waiting.append(attempt.name)
-        else:
-            held.finish()
-
-    async def _may_come_late(self, held: HeldAttempt) -> bool:
-        may = entries.may_come_late(held.attempt, moments.now())
-        if may is not None:
-            return may
-        with suppress(OSError):  # or the next sweep counts from then
-            await disk.in_thread(held.count_from_now)
-        return True
-
-    async def _settle_unread(
-        self, held: HeldAttempt, received: Received, unknown: CannotLook
-    ) -> None:
-        """Settle an attempt whose store does not tell whether it holds the secret."""
-        ids = await self._ids_by_name()
-        if self._is_own(held) and held.attempt.name not in ids:
-            held.finish()  # the key is gone, whoever deleted it
-        else:
-            which = "" if received.key_id is None else f" (id {received.key_id})"
-            why = f"is not known to have stored its key{which}: {unknown.why}"
-            self._leave(held, why, unknown.remedy + self._find_out(held))
-
-    async def _delete(self, held: HeldAttempt, *ids: str | int) -> None:
-        try:
-            for key_id in ids:
-                await recovery.delete(self._keys, key_id, self._budget)
-        except AgentKeysError as error:
-            why = f"left a key ({ids[0]}) that could not be deleted: {error}"
-            self._leave(held, why, "sweep again later, or delete the key")
-        else:
-            self._deleted.extend(ids)
-            held.finish()
-
-    def _is_own(self, held: HeldAttempt) -> bool:
-        """Whether these credentials see all that the attempt's could."""
-        # After a login, which may say by what other name the account is known.
-        return held.attempt.scope.is_of(self._own.named_as(self._keys.scope))
-
-    def _leave(self, held: HeldAttempt, why: str, advice: str = "") -> None:
-        self._unresolved.append(
-            f"the attempt for {mask(held.attempt.name)!r} {why}: {advice or self._find_out(held)}"
-        )
-
-    @staticmethod
-    def _find_out(held: HeldAttempt) -> str:
-        path = wording.shown(held.path)
-        return f"delete the key if nobody holds its secret, or else the file {path}"
-
-    async def _ids_by_name(self) -> dict[str, list[str | int]]:
-        """List the keys, once in a sweep."""
-        if self._listed is None:
-            self._listed = await recovery.ids_by_name(self._keys, self._budget)
-        return self._listed
+_FOR_A_PERSON: Final = frozenset(
+    {Ending.LEFT, Ending.UNPROVEN, Ending.FOREIGN, Ending.UNKNOWN, Ending.HELD}
+)

@@ -15,7 +15,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
 
 from agentkeys import plain
-from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
+from agentkeys.errors import (
+    ConfigurationError,
+    InvalidArgumentError,
+    StoreError,
+    UncertainStoreError,
+)
 from agentkeys.masking import mask, telling
 from agentkeys.secret import Secret
 from agentkeys.stores.contract import ANY, Expected, Stored, Version, check_secret, check_timeout
@@ -148,7 +153,9 @@ class CommandStore:
             reason = f"it cannot be run: {error.strerror or type(error).__name__}"
             ended = _Ended(0, Secret(""))
         if reason:
-            raise self._error(_with_what_was_said(reason, ended.said, secret))
+            # Of one that was killed, or whose status is lost, nobody knows what it has done.
+            kind = UncertainStoreError if isinstance(ended.code, _NoCode) else StoreError
+            raise self._error(_with_what_was_said(reason, ended.said, secret), kind)
 
     def _ended(self, pipe: int, stop: threading.Event) -> _Ended:
         # A session of its own: no terminal to wait at, and one group to kill.
@@ -165,8 +172,8 @@ class CommandStore:
     def _refuse(self, reason: str) -> NoReturn:
         raise self._error(f"the store is write-only: {reason}")
 
-    def _error(self, reason: str) -> StoreError:
-        return StoreError(f"{self._command[0]}: {reason}", store=self.describe())
+    def _error(self, reason: str, kind: type[StoreError] = StoreError) -> StoreError:
+        return kind(f"{self._command[0]}: {reason}", store=self.describe())
 
 
 @contextlib.contextmanager

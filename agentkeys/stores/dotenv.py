@@ -22,7 +22,7 @@ from agentkeys.stores.contract import (
     check_secret,
     check_text,
 )
-from agentkeys.stores.threads import Turn, in_thread
+from agentkeys.stores.threads import AtWork, Turn, in_thread
 
 try:
     import fcntl  # noqa: F401  # locks need it
@@ -100,7 +100,13 @@ class DotenvStore:
         self._path = _absolute(path)
         self._name = _checked_name(name)
         self._allow_tracked = allow_tracked
+        self._at_work = AtWork()
         self.address = f"dotenv:{self._path}#{self._name}{ALLOW_TRACKED if allow_tracked else ''}"
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a thread may still write that nobody waits for any more."""
+        return bool(self._at_work)
 
     async def probe(self) -> None:
         """Write as much as there would be beside the file, read it back, and remove it.
@@ -168,7 +174,9 @@ class DotenvStore:
                 reason = "another process is writing to it: try again"
             raise self._error(failed, reason)
 
-        return await in_thread(in_words, timeout=_PATIENCE, store=self.describe())
+        return await in_thread(
+            in_words, timeout=_PATIENCE, store=self.describe(), at_work=self._at_work
+        )
 
     def _probe(self, stop: threading.Event) -> None:
         path = self._writable_path()

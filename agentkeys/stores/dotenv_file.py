@@ -166,7 +166,7 @@ def _mark(status: os.stat_result | None) -> str:
 def _mark_at(path: str) -> str | None:
     try:
         return _mark(os.lstat(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

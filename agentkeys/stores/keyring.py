@@ -23,7 +23,7 @@ from agentkeys.stores.contract import (
     check_text,
     check_timeout,
 )
-from agentkeys.stores.threads import Turn, in_thread
+from agentkeys.stores.threads import AtWork, Turn, in_thread
 from agentkeys.terminal import echo_kept
 
 try:
@@ -79,7 +79,13 @@ class KeyringStore:
         if "#" in self._name:
             raise InvalidArgumentError("the name of a keyring entry has a # in it: choose another")
         self._timeout = check_timeout(timeout)
+        self._at_work = AtWork()
         self.address = f"keyring:{self._service}#{self._name}"
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a thread may still write that nobody waits for any more."""
+        return bool(self._at_work)
 
     async def probe(self) -> None:
         """Write something to another name, read it back, and remove it.
@@ -145,7 +151,9 @@ class KeyringStore:
 
         # An encrypted keyring asks for its password on the terminal.
         with echo_kept():
-            return await in_thread(alone, timeout=self._timeout, store=self.describe())
+            return await in_thread(
+                alone, timeout=self._timeout, store=self.describe(), at_work=self._at_work
+            )
 
     def _backend(self) -> KeyringBackend:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from agentkeys import forks
 from agentkeys.cancellation import outlast
-from agentkeys.errors import StoreError
+from agentkeys.errors import UncertainStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,24 @@ class _Outcome(NamedTuple):
     error: BaseException | None
 
 
-async def in_thread(work: Work[T], *, timeout: float, store: str) -> T:
+class AtWork:
+    """The work of a store that goes on in threads, though nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self._left: list[asyncio.Future[_Outcome]] = []
+
+    def __bool__(self) -> bool:
+        self._left = [ended for ended in self._left if not ended.done()]
+        return bool(self._left)
+
+    def leave(self, ended: asyncio.Future[_Outcome]) -> None:
+        """Take in that nobody waits for the end of it any more."""
+        self._left.append(ended)
+
+
+async def in_thread(
+    work: Work[T], *, timeout: float, store: str, at_work: AtWork | None = None
+) -> T:
     """Return what *work* does, in a thread of its own.
 
     A thread cannot be cancelled. So if the caller is, it is told to stop and waited for, and only
@@ -51,21 +68,24 @@ async def in_thread(work: Work[T], *, timeout: float, store: str) -> T:
         work: what to do.
         timeout: seconds after which it is told to stop.
         store: where the secret lies, for the error.
+        at_work: is told of a thread that goes on when nobody waits for it any more.
 
     Raises:
-        StoreError: it did not end in time. Errors of *work* pass through.
+        UncertainStoreError: it did not end in time. Errors of *work* pass through.
 
     """
     stop = threading.Event()
+    at_work = AtWork() if at_work is None else at_work
     ended = _started(work, stop)
     try:
         await asyncio.wait({ended}, timeout=timeout)
     finally:
         if not ended.done():
             stop.set()
+            at_work.leave(ended)
             await outlast(ended, timeout=_GRACE)
     if not ended.done():
-        raise StoreError(
+        raise UncertainStoreError(
             f"{store} did not answer within {timeout:g} s, and what it holds is not known:"
             " look there before you try again",
             store=store,

@@ -25,7 +25,7 @@ from agentkeys.secret import Secret
 from agentkeys.transport.convert import BadValue
 from agentkeys.transport.json import loads
 from agentkeys.transport.salvage import salvaged
-from agentkeys.transport.wording import sentence
+from agentkeys.transport.wording import fact, sentence
 
 if TYPE_CHECKING:
     from agentkeys.transport.convert import Reader
@@ -151,6 +151,7 @@ def unanswered(
         method=request.endpoint.method,
         path=request.shown(secrets),
         applied=loss.applied,
+        fact=fact(request.endpoint, loss.words),
     )
 
 
@@ -168,9 +169,8 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
         request.endpoint.advice.get(status, kind.advice),
         wait and f"it asks to wait {wait:g} s",
     )
-    text = sentence(request.endpoint, _joined(what), _joined(advice), applied=applied)
     return kind(
-        text,
+        sentence(request.endpoint, _joined(what), _joined(advice), applied=applied),
         status=status,
         code=code,
         message=message,
@@ -180,6 +180,7 @@ def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> AP
         method=request.endpoint.method,
         path=request.shown(secrets),
         applied=applied,
+        fact=fact(request.endpoint, _joined(what)),
     )
 
 
@@ -190,11 +191,14 @@ def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
 
 
 def _unreadable(request: Request, fault: BadValue, secret: Secret | None, path: str) -> DecodeError:
+    what = (
+        "the service did it, but its answer cannot be read: expected"
+        f" {fault.expected} at {fault.json_path}"
+    )
     return DecodeError(
         sentence(
             request.endpoint,
-            "the service did it, but its answer cannot be read: expected"
-            f" {fault.expected} at {fault.json_path}",
+            what,
             "check the base URL, or look for a newer agentkeys",
             applied="yes",
             salvaged=secret,
@@ -204,6 +208,7 @@ def _unreadable(request: Request, fault: BadValue, secret: Secret | None, path: 
         salvaged=secret,
         method=request.endpoint.method,
         path=path,
+        fact=fact(request.endpoint, what),
     )
 
 

@@ -42,7 +42,7 @@ Start: TypeAlias = "Callable[[], Coroutine[Any, Any, T]]"
 # Ctrl-C is noticed between ticks.
 _TICK: Final = 0.1 if sys.platform == "win32" else -1
 # Seconds that cancelled calls may take for their clean-up, and `on_close` for its work; more than
-# `agentkeys.transport.shelter.GRACE`, which is what a create takes.
+# `agentkeys.cancellation.GRACE`, which is what a create takes.
 _GRACE: Final = 3.0
 
 

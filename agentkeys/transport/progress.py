@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import DeadlineExceededError, NotFoundError
-from agentkeys.transport.wording import sentence
+from agentkeys.transport.wording import fact, sentence
 
 if TYPE_CHECKING:
     from agentkeys.errors import Applied, RequestError
@@ -84,17 +84,15 @@ def late(
     request: Request, progress: Progress, seconds: float, secrets: tuple[Secret, ...]
 ) -> DeadlineExceededError:
     """Return the error of a call that was not done within *seconds*."""
+    what = f"not done within {seconds:g} s, in which it was {_sent(progress.attempts)}"
+    advice = "give it a longer timeout"
     return DeadlineExceededError(
-        sentence(
-            request.endpoint,
-            f"not done within {seconds:g} s, in which it was {_sent(progress.attempts)}",
-            "give it a longer timeout",
-            applied=progress.applied,
-        ),
+        sentence(request.endpoint, what, advice, applied=progress.applied),
         method=request.endpoint.method,
         path=request.shown(secrets),
         attempts=progress.attempts,
         applied=progress.applied,
+        fact=fact(request.endpoint, what),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import math
 import random
 import time
 from contextlib import suppress
@@ -16,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from agentkeys.arguments import unfit
+from agentkeys.cancellation import Waiting
 from agentkeys.credentials import checked_token, names_of
 from agentkeys.errors import (
     AgentKeysError,
@@ -35,7 +37,7 @@ from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
 from agentkeys.transport.shelter import Shelter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     import aiohttp
 
@@ -117,7 +119,7 @@ class Session:
         *,
         name: str,
         json: Mapping[str, object],
-        delete: Callable[[Any], Awaitable[object]],
+        delete: Callable[[Any], Coroutine[Any, Any, object]],
         timeout: float | None = None,
     ) -> NewKeyT:
         """Make a call that makes a key; see `call`.
@@ -139,15 +141,23 @@ class Session:
         if place.create.returns is not None:
             self._settings.service.reader.kind(place.create.returns)
         request = build(place.create, place.path, _NONE, {**place.body, **json})
-        shelter = self._shelter or Shelter()
-        shelter.progress = progress = Progress(shelter)
-        if shelter is self._shelter:  # who opened it sees to the key
+        if self._shelter is not None:  # who opened it sees to the key
+            self._shelter.progress = progress = Progress(self._shelter)
             return await self._within(seconds, request, None, progress)  # type: ignore[no-any-return]  # as above
-        return await shelter.run(
-            lambda: self._within(seconds, request, None, progress),
-            seconds=seconds,
-            leave=partial(_discard, name, progress, delete),
-        )
+        waiting = Waiting(math.inf)  # the call ends by its own deadline
+        shelter = Shelter(waiting)
+        shelter.progress = progress = Progress(shelter)
+        making = self._within(seconds, request, None, progress)
+        made: NewKeyT | None = None
+        try:
+            made = await waiting.result(making, runs_on=shelter.may_have_been_sent)
+        except (AgentKeysError, TimeoutError):
+            if waiting.cancellation is None:
+                raise
+        if waiting.cancellation is not None:
+            await _discard(name, None if made is None else delete(made.id), progress, waiting)
+            waiting.raise_cancellation()
+        return made  # type: ignore[return-value]  # or an error was raised
 
     def _seconds(self, timeout: float | None) -> float:
         return self._settings.timeout if timeout is None else check.timeout(timeout)
@@ -339,16 +349,14 @@ class Session:
 
 async def _discard(
     name: str,
+    deletion: Coroutine[Any, Any, object] | None,
     progress: Progress,
-    delete: Callable[[Any], Awaitable[object]],
-    making: asyncio.Task[NewKey[Any]],
-    seconds: float,
+    waiting: Waiting,
 ) -> None:
     """Delete the key that a cancelled call has made, or warn that there may be one."""
-    if making.done() and not making.cancelled() and making.exception() is None:
+    if deletion is not None:
         with suppress(AgentKeysError, TimeoutError):
-            async with asyncio.timeout(seconds):
-                await delete(making.result().id)
+            await waiting.result(deletion)
             return
     elif not progress.may_have_been_sent:
         return

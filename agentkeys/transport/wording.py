@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
     from agentkeys.transport.endpoint import Endpoint
 
-__all__ = ["DOUBT", "STORE_IT", "doubted", "named", "sentence"]
+__all__ = ["DOUBT", "STORE_IT", "doubted", "fact", "named", "sentence"]
 
 STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
 """How a sentence ends if a secret was salvaged."""
@@ -30,12 +30,17 @@ def sentence(
     If a call that must not be repeated may have been done, there is no *advice* that may be taken
     for "do it again", as "try again later" would: it would make a second key.
     """
-    text = f"{named(endpoint)}: {what}"
+    text = fact(endpoint, what)
     if salvaged is not None:
         return f"{text}: {STORE_IT}"
     if applied == "maybe" and not endpoint.idempotent:
         return doubted(text)
     return f"{text}: {advice}" if advice else text
+
+
+def fact(endpoint: Endpoint[Any], what: str) -> str:
+    """Return what happened to a call, without what to do about it."""
+    return f"{named(endpoint)}: {what}"
 
 
 def doubted(text: str) -> str:

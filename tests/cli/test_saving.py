@@ -8,12 +8,12 @@ import re
 import signal
 import subprocess
 
+import attempt_files
 import attrs
 import pytest
 
 from agentkeys import AgentityClient, AgentryClient, PasswordLogin
 from agentkeys.cli.local import local_database
-from agentkeys.lifecycle import attempts
 from agentkeys.server.bootstrap import EMAIL
 from agentkeys.server.faults import CREATES, LISTS, Answer, Delay, NeverAnswer, Reset
 
@@ -36,7 +36,7 @@ def dotenv(tmp_path):
 
 def leave(scope, name: str, nonce: str) -> None:
     """Leave what a process that was killed would."""
-    attempts.begin(scope, name, nonce).release()
+    attempt_files.begin(scope, name, nonce).release()
 
 
 @pytest.mark.parametrize(("words", "secret"), PLACES)
@@ -157,10 +157,10 @@ def test_every_place_is_swept(run, served, background):
         served.faults.add(LISTS, Answer(403))
         ended = run(*words, f"ci{n}", *SAVE, "--replace", "--timeout", "0.5")
         assert ended.code == 1, ended
-    assert {scope.path for scope in attempts.survey().scopes} == set(places)
+    assert {scope.path for scope in attempt_files.survey().scopes} == set(places)
     ended = run("sweep", "--json")
     assert (ended.code, len(json.loads(ended.out)["deleted"])) == (0, len(places))
-    assert attempts.survey() == attempts.Claimed()
+    assert attempt_files.survey().entries == ()
 
 
 def test_what_local_left_is_swept_locally(run):
@@ -182,7 +182,7 @@ def test_what_is_left_elsewhere_is_named(run, served):
     assert (ended.code, ended.out) == (1, "")
     assert "http://127.0.0.1:9/auth/api-keys was not looked at" in ended.err
     assert "--base-url" in ended.err
-    assert str(attempts.folder()) in ended.err  # for an address that nothing will be at again
+    assert str(attempt_files.folder()) in ended.err  # for an address that nothing will be at again
 
 
 def test_a_service_without_credentials_does_not_stop_the_other(run, served, monkeypatch):
@@ -212,7 +212,7 @@ def test_a_place_that_is_gone_does_not_stop_the_others(run, served, background):
     assert {*ended.out.splitlines()} == {f"deleted {key['api_key_id']}" for key in (made, other)}
     assert "/inboxes/a-gone%40acme.to/api-keys could not be swept" in ended.err
     assert "404" in ended.err
-    assert str(attempts.folder()) in ended.err
+    assert str(attempt_files.folder()) in ended.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -253,4 +253,4 @@ def test_a_second_signal_does_not_wait(start, served, background, dotenv):
             process.wait(0.05)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGTERM
-    assert len(attempts.survey().scopes) == 1
+    assert len(attempt_files.survey().scopes) == 1

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import attempt_files
 import attrs
 import pytest
 
 from agentkeys import AgentryClient
 from agentkeys.keys import Scope
-from agentkeys.lifecycle import attempts
 
 SWEEP = [sys.executable, "-m", "agentkeys", "sweep"]
 SCOPE = Scope("Vault", "https://vault.test", "/keys", "me")
@@ -34,7 +34,7 @@ def with_rights_that_count():
 )
 def test_what_cannot_be_opened_or_listed_is_named(home, name, mode):
     """As after a `sudo` that kept HOME: it is never nothing to sweep."""
-    held = attempts.begin(SCOPE, "ci~k7f3q2", "k7f3q2")
+    held = attempt_files.begin(SCOPE, "ci~k7f3q2", "k7f3q2")
     held.release()
     path = home / name if "{}" not in name else held.path
     path.chmod(mode)
@@ -49,19 +49,19 @@ def test_what_cannot_be_opened_or_listed_is_named(home, name, mode):
 
 def test_a_service_that_the_command_does_not_know_is_named(run):
     """Whoever made a third one has to sweep it by himself."""
-    attempts.begin(SCOPE, "ci~k7f3q2", "k7f3q2").release()
+    attempt_files.begin(SCOPE, "ci~k7f3q2", "k7f3q2").release()
     ended = run("sweep")
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
     assert "Vault at https://vault.test/keys was not looked at" in ended.err
-    assert str(attempts.folder()) in ended.err
+    assert str(attempt_files.folder()) in ended.err
 
 
 def test_keys_that_the_command_makes_otherwise_are_named(run, served):
     """Of the path that it knows, but with something else in the body of each create."""
     client = AgentryClient(served.agentry_token, base_url=served.url)
     scope = attrs.evolve(client.api_keys.scope, body='{"pod": 1}')
-    attempts.begin(scope, "ci~k7f3q2", "k7f3q2").release()
-    attempts.begin(client.api_keys.scope, "ci~abcdef", "abcdef").release()
+    attempt_files.begin(scope, "ci~k7f3q2", "k7f3q2").release()
+    attempt_files.begin(client.api_keys.scope, "ci~abcdef", "abcdef").release()
     ended = run("sweep")
     assert (ended.code, ended.out) == (1, "")
     assert f"{scope.path} was not looked at" in ended.err
@@ -78,7 +78,7 @@ def test_what_is_unreadable_is_named_once_and_stops_nothing(run, served, home):
     ):
         name = f"ci{len(made)}~k7f3q2"
         made.append(json.loads(run("agentry", "create", *words, name, "--json").out))
-        attempts.begin(keys.scope, name, "k7f3q2").release()
+        attempt_files.begin(keys.scope, name, "k7f3q2").release()
     (home / "attempts" / "bad.attempt").write_text("{}\n")
     ended = run("sweep", "--json")
     shown = json.loads(ended.out)

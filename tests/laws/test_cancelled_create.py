@@ -9,10 +9,9 @@ import pytest
 from samples import NEW_INBOX_KEY, NEW_KEY, agentity, agentry
 from wire import Wire, answer, close, hang
 
-from agentkeys import PasswordLogin, sync
+from agentkeys import PasswordLogin, cancellation, sync
 from agentkeys.server import LocalService
 from agentkeys.server.faults import CREATES, Delay
-from agentkeys.transport import shelter
 
 CREATED, DELETED = answer(201, NEW_KEY), answer(200, {"message": "gone"})
 ENDPOINTS = {
@@ -69,7 +68,7 @@ async def test_a_create_that_is_not_on_its_way_ends_at_once():
             await wire.arrived.wait()
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(call, shelter.GRACE / 2)
+                await asyncio.wait_for(call, cancellation.GRACE / 2)
     assert [seen.target for seen in wire.requests] == ["/auth/token"]
 
 
@@ -123,7 +122,7 @@ async def test_the_wait_ends_with_the_deadline():
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert loop.time() - begun < shelter.GRACE
+        assert loop.time() - begun < cancellation.GRACE
 
 
 @pytest.mark.asyncio

@@ -4,6 +4,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import attempt_files
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -11,7 +12,6 @@ from lifecycle import Place
 from samples import agentity, agentry
 
 from agentkeys import PasswordLogin, Secret
-from agentkeys.lifecycle import attempts
 from agentkeys.server import LocalService
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test's attempts are remembered."""
     monkeypatch.setenv("AGENTKEYS_HOME", str(tmp_path / "home"))
-    return attempts.folder()
+    return attempt_files.folder()
 
 
 def spying(made: dict[Any, Secret]):

@@ -13,13 +13,13 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import attempt_files
 import pytest
 from chaos import BASE, SERVICES, Fickle, Place, client_of, keys_of
 from lifecycle import died_before_storing
 from stepping import SteppingLoop, cancelled_everywhere
 
 from agentkeys import AgentKeysError, issue, sweep
-from agentkeys.lifecycle import attempts
 from agentkeys.server.faults import CREATES, DELETES, Answer, MalformedJson, Reset
 from agentkeys.stores import DotenvStore, MemoryStore
 from agentkeys.sync import LocalService
@@ -78,9 +78,9 @@ def descriptors() -> list[str]:
 
 def named_by_files() -> set[str]:
     """Return the names in the attempts' files; none of them is locked any more."""
-    files = list(attempts.folder().glob("*.attempt"))
-    found = attempts.survey()
-    assert len(found.held) == len(files), "a file is locked, and nobody is at work"
+    files = list(attempt_files.folder().glob("*.attempt"))
+    found = attempt_files.survey()
+    assert len(found.entries) == len(files), "a file is locked, and nobody is at work"
     return {json.loads(path.read_text().splitlines()[0])["name"] for path in files}
 
 
@@ -174,7 +174,7 @@ def test_a_sweep_can_be_cancelled_anywhere(service, which, is_stored):
                 store = MemoryStore()
                 nonce = "".join("abcdefghij"[int(digit)] for digit in f"{n:06}")
                 new = await place.keys.create(f"{BASE}~{nonce}")
-                held = attempts.begin(place.keys.scope, new.name, nonce)
+                held = attempt_files.begin(place.keys.scope, new.name, nonce)
                 await died_before_storing(held, new.id, store, new.secret)
                 if is_stored:
                     await store.write(new.secret)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import attempt_files
 import attrs
 import pytest
 from chaos import place_at
@@ -16,9 +17,11 @@ from lifecycle import left
 
 from agentkeys import Swept, sweep
 from agentkeys.keys import Scope
-from agentkeys.lifecycle import attempts, entries, moments
-from agentkeys.lifecycle.entries import Attempt, Begun
+from agentkeys.lifecycle import moments
+from agentkeys.lifecycle.machine import advance
 from agentkeys.lifecycle.moments import Moment, elapsed
+from agentkeys.lifecycle.states import Asking, Entry, Plan
+from agentkeys.lifecycle.steps import End, Ending, Listed
 
 SCOPE = Scope("Agentry", "https://agentry.test", "/keys", "me")
 NAME = "ci~aaaaaa"
@@ -55,43 +58,44 @@ def test_this_machine_names_its_boot():
 
 
 @pytest.mark.parametrize(
-    ("ago", "seconds", "may"),
-    [(599, 0.0, True), (600, 0.0, False), (1800, 3600.0, True), (90_000, YEAR, False)],
+    ("ago", "seconds", "ending"),
+    [
+        (599, 0.0, Ending.MAY_COME),
+        (600, 0.0, Ending.GONE),
+        (1800, 3600.0, Ending.MAY_COME),
+        (90_000, YEAR, Ending.GONE),
+    ],
 )
-def test_a_key_may_come_late_for_so_long(ago, seconds, may):
+def test_a_key_may_come_late_for_so_long(ago, seconds, ending):
     """Ten minutes after its request could last be sent; and no file makes that for ever."""
-    attempt = Attempt(SCOPE, NAME, "aaaaaa", 0.0, seconds).after(Begun.at(NOW))
-    later = attrs.evolve(NOW, uptime=NOW.uptime + ago)
-    assert entries.may_come_late(attempt, later) is may
+    entry = Entry(Plan(SCOPE, "ci"), NAME, Asking(NOW, seconds))
+    listed = Listed((), True, attrs.evolve(NOW, uptime=NOW.uptime + ago))
+    assert advance(entry, listed, NOW).command == End(ending)
 
 
 @pytest.mark.parametrize(
     "begun",
     [
-        {"begun_at": time.time() + YEAR, "boot": None},
-        {"begun_at": time.time() - YEAR, "boot": "another one"},
-        {"begun_at": 0.0, "boot": "another one"},
+        Moment(time.time() + YEAR),
+        Moment(time.time() - YEAR, "another one", 5000.0),
+        Moment(0.0, "another one", 5000.0),
     ],
     ids=["ahead", "before a boot", "behind, and before a boot"],
 )
 @pytest.mark.asyncio
 async def test_what_no_clock_can_tell_counts_from_the_first_sweep(state, begun):
     """Neither is it dropped at once, nor does it wait a year: the first sweep notes its time."""
-    if begun["boot"] and moments.now().boot is None:
+    if begun.boot and moments.now().boot is None:
         pytest.skip("this machine does not name its boots")
     async with place_at("agentry") as place:
-        attempts.begin(place.keys.scope, NAME, "aaaaaa").release()
+        attempt_files.begin(place.keys.scope, NAME, "aaaaaa", begun=begun).release()
         [path] = state.iterdir()
-        path.write_text(json.dumps(json.loads(path.read_text()) | begun) + "\n")
         assert await sweep(place.keys) == Swept(waiting=(NAME,))
         noted = path.read_text()
         assert await sweep(place.keys) == Swept(waiting=(NAME,))
         assert path.read_text() == noted
-        [found] = attempts.survey().held
-        now = moments.now()
-        assert elapsed(found.attempt.begun, now) < 60
-        later = attrs.evolve(now, uptime=now.uptime + 600, wall=now.wall + 600)
-        assert not entries.may_come_late(found.attempt, later)
+        [found] = attempt_files.survey().entries
+        assert elapsed(found.entry.state.begun, moments.now()) < 60
         late = await place.keys.create(NAME)
         assert (await sweep(place.keys)).deleted == (late.id,)
     assert left(state) == []
@@ -112,10 +116,8 @@ async def test_a_wrong_clock_does_not_matter_within_a_boot(state, monkeypatch, s
     async with place_at("agentry") as place:
         monkeypatch.setenv("AGENTRY_BASE_URL", place.service.url)
         monkeypatch.setenv("AGENTRY_API_KEY", place.service.agentry_token)
-        attempts.begin(place.keys.scope, NAME, "aaaaaa").release()
-        [path] = state.iterdir()
-        ahead = json.loads(path.read_text()) | {"begun_at": time.time() + YEAR}
-        path.write_text(json.dumps(ahead) + "\n")
+        ahead = attrs.evolve(moments.now(), wall=time.time() + YEAR)
+        attempt_files.begin(place.keys.scope, NAME, "aaaaaa", begun=ahead).release()
         command = [*LATER, seconds, sys.executable, "-m", "agentkeys", "sweep", "--json"]
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         out, _ = await process.communicate()

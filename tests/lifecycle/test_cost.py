@@ -51,8 +51,8 @@ def service(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("which", SERVICES)
-def test_one_request_and_five_fsyncs(which, service, tmp_path):
-    """The first time, the folders of the attempts are made and synced as well."""
+def test_one_request_and_six_fsyncs(which, service, tmp_path):
+    """The first time, the folders of the attempts and the ledger are made and synced as well."""
     program = Program(PROGRAM, which, str(tmp_path))
     try:
         for turn in range(2):
@@ -62,7 +62,7 @@ def test_one_request_and_five_fsyncs(which, service, tmp_path):
             count, *paths = program.read().split()
             routes = [seen.route for seen in service.requests if seen.route != "POST /auth/token"]
             assert len(routes) == 1
-            assert int(count) == [7, 5][turn], paths
+            assert int(count) == [9, 6][turn], paths
     finally:
         program.kill()
 
@@ -87,4 +87,4 @@ def test_strace_counts_the_same(service, tmp_path):
         pytest.skip("this machine lets nobody trace")
     assert done.returncode == 0, done.stderr
     lines = [line for line in trace.read_text().splitlines() if "sync(" in line]
-    assert len(lines) == 7 + 5
+    assert len(lines) == 9 + 6

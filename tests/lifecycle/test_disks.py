@@ -100,7 +100,7 @@ HALF_FULL = """
 
     with sync.AgentryClient() as client:
         for _ in range(2):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (450, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (900, resource.RLIM_INFINITY))
             try:
                 sync.issue(client.api_keys, "billing-bot", into=MemoryStore("here"))
             except (StoreError, OrphanKeyError) as error:

@@ -13,12 +13,12 @@ import sys
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import attempt_files
 import pytest
 from chaos import BASE, SERVICES, Place, client_of, keys_of, place_at
 from fault_grid import HOLDING, OTHERS
 
 from agentkeys import AgentKeysError, issue, sweep, sync
-from agentkeys.lifecycle import attempts
 from agentkeys.server.faults import (
     CREATES,
     DELETES,
@@ -128,16 +128,17 @@ Way = "Callable[[Place, Store, float], Awaitable[AgentKeysError | None]]"
 
 
 def remembered(place: Place) -> int:
-    claimed = attempts.claim(lambda scope: scope.base_url == place.service.url)
-    claimed.release()
-    return len(claimed.held)
+    found = attempt_files.claim(lambda scope: scope.base_url == place.service.url)
+    for held in found:
+        held.release()
+    return len(found)
 
 
 @contextlib.asynccontextmanager
 async def forgotten(place: Place) -> AsyncIterator[None]:
     """Remove what is left of the attempts at the end: another service may come to have the port."""
     yield
-    for held in attempts.claim(lambda scope: scope.base_url == place.service.url).held:
+    for held in attempt_files.claim(lambda scope: scope.base_url == place.service.url):
         held.finish()
 
 

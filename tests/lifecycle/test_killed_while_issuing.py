@@ -35,7 +35,6 @@ PROGRAM = """
     from pathlib import Path
     import agentkeys
     from agentkeys import agentity, agentry, issue, sweep
-    from agentkeys.lifecycle import attempts
     from agentkeys.stores import DotenvStore
     from agentkeys.transport import session
 

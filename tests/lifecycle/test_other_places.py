@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
 import textwrap
 
+import attempt_files
 import keyring
 import pytest
 from chaos import BASE, place_at
@@ -17,7 +17,6 @@ from keyrings.alt.file import PlaintextKeyring
 from lifecycle import died_after_storing, died_before_storing, left
 
 from agentkeys import Secret, Swept, sweep
-from agentkeys.lifecycle import attempts
 from agentkeys.stores import KeyringStore, MemoryStore, open_store
 
 pytestmark = pytest.mark.asyncio
@@ -28,7 +27,7 @@ async def died(place, address, death):
     """Issue a key, whose secret goes to an address, and die; return it and its store."""
     store = open_store(address)
     new = await place.keys.create(NAME)
-    await death(attempts.begin(place.keys.scope, NAME, "aaaaaa"), new.id, store, new.secret)
+    await death(attempt_files.begin(place.keys.scope, NAME, "aaaaaa"), new.id, store, new.secret)
     return new, store
 
 
@@ -104,7 +103,7 @@ async def test_another_file_proves_nothing(tmp_path, change, before):
         new, _ = await died(place, f"dotenv:{env}#KEY", died_after_storing)
         await asyncio.to_thread(change, env)
         await named_and_alive(place, new, str(env))
-        assert len(left(attempts.folder())) == 1
+        assert len(left(attempt_files.folder())) == 1
 
 
 async def test_a_file_that_is_renamed_back_holds_it(tmp_path):
@@ -116,7 +115,7 @@ async def test_a_file_that_is_renamed_back_holds_it(tmp_path):
         await named_and_alive(place, new)
         (tmp_path / "moved").rename(env)
         assert await sweep(place.keys) == Swept(stored=(new.id,))
-    assert left(attempts.folder()) == []
+    assert left(attempt_files.folder()) == []
 
 
 async def test_a_link_that_a_deployment_switches_leads_elsewhere(tmp_path):
@@ -170,7 +169,7 @@ async def test_the_memory_of_another_process_proves_nothing(tmp_path):
     """It may be running, and use the key."""
     async with place_at("agentry") as place:
         new, _ = await died(place, "memory:tests", died_after_storing)
-        [path] = attempts.folder().iterdir()
+        [path] = attempt_files.folder().iterdir()
         path.write_text(path.read_text().replace(str(os.getpid()), "1"))
         await MemoryStore("tests").remove()
         await named_and_alive(place, new, "the memory of process 1")
@@ -182,11 +181,8 @@ async def test_what_version_0_1_left_is_read(tmp_path, holds):
     env = tmp_path / ".env"
     async with place_at("agentry") as place:
         new, store = await died(place, f"dotenv:{env}#KEY", died_after_storing)
-        [path] = attempts.folder().iterdir()
-        first, second = map(json.loads, path.read_text().splitlines())
-        del first["boot"], first["uptime"], second["found"]
-        del first["scope"]["body"], first["scope"]["also"]
-        path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+        [path] = attempt_files.folder().iterdir()
+        attempt_files.as_of_0_1(path)
         if holds:
             assert await sweep(place.keys) == Swept(stored=(new.id,))
             return
@@ -205,19 +201,15 @@ KILLED = """
     env, when, inbox = sys.argv[1:]
     die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 
-    class Dying(DotenvStore):
-        reads = 0
-        async def read(self):
-            self.reads += 1
-            return await super().read() if self.reads == 1 else die()
-
     def heard(event, args):
-        if when == "before" and event == "os.rename" and str(args[1]) == env:
+        # The entry is renamed next, into the ledger.
+        wanted = env if when == "before" else ".key"
+        if event == "os.rename" and str(args[1]).endswith(wanted):
             die()
 
     sys.addaudithook(heard)
     with sync.AgentryClient() as client:
-        sync.issue(client.inbox(inbox).api_keys, "billing-bot", into=Dying(env, "KEY"))
+        sync.issue(client.inbox(inbox).api_keys, "billing-bot", into=DotenvStore(env, "KEY"))
 """
 
 

@@ -6,14 +6,18 @@ import json
 import os
 import stat
 
+import attempt_files
 import attrs
 import pytest
 from chaos import place_at
 
 from agentkeys import ConfigurationError, Secret, issue, sweep
-from agentkeys.lifecycle import attempts, entries
-from agentkeys.lifecycle.entries import Attempt, NotAnAttempt, Torn
+from agentkeys.keys import Scope
+from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn, dumped, loaded
+from agentkeys.lifecycle.moments import Moment
+from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, Plan, Writing
 from agentkeys.stores import MemoryStore
+from agentkeys.stores.contract import Found
 
 pytestmark = pytest.mark.asyncio
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -162,7 +166,7 @@ async def test_a_planted_attempt_reads_no_file_of_its_choice(state, tmp_path):
     more = {
         "key_id": 1,
         "store": f"dotenv:{env}#KEY",
-        "digest": entries.digest_of(Secret("secret")),
+        "digest": attempt_files.digest_of(Secret("secret")),
     }
     async with place_at("agentry") as place:
         text = step(place, name="production", nonce="q") + json.dumps(more) + "\n"
@@ -236,7 +240,7 @@ async def test_a_folder_that_is_not_ours_alone_is_not_looked_into(state, change)
     """A sweep says so, and issuing makes no key: what it remembered there would not be found."""
     async with place_at("agentry") as place:
         new = await place.keys.create(NAME)
-        attempts.begin(place.keys.scope, NAME, "aaaaaa").release()
+        attempt_files.begin(place.keys.scope, NAME, "aaaaaa").release()
         change(state)
         [sentence] = (await sweep(place.keys)).unresolved
         assert str(state) in sentence
@@ -249,26 +253,92 @@ async def test_a_home_that_a_link_of_ours_leads_to_is_used(state):
     """It is the user's way to have it on another disk."""
     async with place_at("agentry") as place:
         new = await place.keys.create(NAME)
-        attempts.begin(place.keys.scope, NAME, "aaaaaa").release()
+        attempt_files.begin(place.keys.scope, NAME, "aaaaaa").release()
         state.parent.rename(state.parent.with_name("real"))
         state.parent.symlink_to("real")
         assert (await sweep(place.keys)).deleted == (new.id,)
 
 
-async def test_lines_are_an_attempt_or_it_is_said_why_not():
+async def test_lines_are_an_entry_or_it_is_said_why_not():
     """Whatever they hold."""
-    assert entries.read(b"") == Torn()
-    assert entries.read(b'{"scope": {"service"') == Torn()
+    assert loaded(b"") == Torn()
+    assert loaded(b'{"format": 2, "plan"') == Torn()
     for text in (b"[]\n", b"\n", b"null\n", b"\xff\n", b"[" * 100_000 + b"\n", b"9" * 5000 + b"\n"):
-        assert isinstance(entries.read(text), NotAnAttempt)
+        assert isinstance(loaded(text), NotAnEntry)
 
 
-async def test_a_step_is_read_as_it_was_written(state):
-    """Each kind of it, one after the other."""
+SCOPE = Scope("Agentry", "https://agentry.test", "/keys", "me", also=("you",))
+STATES = [
+    Asking(Moment(1.0, "a boot", 2.0), 5.0),
+    Denied(),
+    Writing("an id", "ab12", True, Moment(1.0), 0.0, Found("a file", "1:2:3")),
+    Writing(7, "ab12", False, Moment(1.0), 60.0),
+    Dropping(None),
+    Kept(7, "ab12"),
+]
+
+
+@pytest.mark.parametrize("state", STATES, ids=repr)
+async def test_an_entry_is_read_as_it_was_written(state):
+    """Each kind of state; of several lines the last one counts that is whole."""
+    plan = Plan(SCOPE, "production", False, "memory:x", 1.5)
+    entry = Entry(plan, NAME, state)
+    first = dumped(attrs.evolve(entry, state=Asking(Moment(0.0), 1.0)))
+    assert loaded(dumped(entry)) == entry
+    assert loaded(first + dumped(entry)) == entry
+    assert loaded(first + dumped(entry) + b'{"format": 2, "pl') == entry
+
+
+async def test_an_entry_of_a_later_version_is_named():
+    """Nobody guesses what it may mean."""
+    later = dumped(Entry(Plan(SCOPE, "production"), NAME, Denied())).replace(b": 2,", b": 3,", 1)
+    found = loaded(later)
+    assert isinstance(found, NotAnEntry)
+    assert "format 3" in found.why
+
+
+FIRST = {
+    "asking": ([], Asking(Moment(5.0, "b", 6.0), 7.0)),
+    "asking, counted anew": (
+        [{"begun_at": 9.0, "boot": "c", "uptime": 1.0}],
+        Asking(Moment(9.0, "c", 1.0), 7.0),
+    ),
+    "writing": (
+        [{"key_id": 1, "store": "memory:x", "digest": "ab", "found": {"place": "p", "state": "s"}}],
+        Writing(1, "ab", False, Moment(5.0, "b", 6.0), 0.0, Found("p", "s")),
+    ),
+    "writing, of 0.1": (
+        [{"key_id": None, "store": "memory:x", "digest": "ab"}],
+        Writing(None, "ab", False, Moment(5.0, "b", 6.0), 0.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("which", FIRST)
+async def test_files_of_the_first_format_are_read(which):
+    """They had no number, and a line for each step."""
+    steps, state = FIRST[which]
+    first = {
+        "scope": attrs.asdict(SCOPE) | {"also": []},
+        "name": NAME,
+        "nonce": "aaaaaa",
+        "begun_at": 5.0,
+        "seconds": 7.0,
+        "received": None,
+        "boot": "b",
+        "uptime": 6.0,
+    }
+    text = "".join(f"{json.dumps(step)}\n" for step in [first, *steps]).encode()
+    store = steps[0].get("store", "") if steps else ""
+    assert loaded(text) == Entry(Plan(SCOPE, "production", False, store), NAME, state)
+
+
+async def test_a_step_behind_a_torn_one_is_read(state):
+    """A disk that was full, or a process that died, has left a part of a line."""
     async with place_at("agentry") as place:
-        held = attempts.begin(place.keys.scope, NAME, "aaaaaa", seconds=5)
-        held.count_from_now()
+        held = attempt_files.begin(place.keys.scope, NAME, "aaaaaa")
+        with held.path.open("ab") as file:
+            file.write(b'{"format": 2, "plan": {"sc')
         held.receive("an id", "memory:x", Secret("s"))
-        assert entries.read(held.path.read_bytes()) == held.attempt
-        assert isinstance(held.attempt, Attempt)
+        assert loaded(held.path.read_bytes()) == held.entry
         held.release()

@@ -11,12 +11,12 @@ import sys
 import time
 from unittest.mock import ANY as ANYTHING
 
+import attempt_files
 import attrs
 import pytest
 from lifecycle import died_before_storing, left
 
 from agentkeys import AuthenticationError, Secret, Swept, issue, sweep
-from agentkeys.lifecycle import attempts, entries
 from agentkeys.server.faults import DELETES, LISTS, Answer
 from agentkeys.stores import MemoryStore, open_store
 
@@ -26,13 +26,13 @@ NOTHING = Swept()
 
 def begun(place, name="ci~k7f3q2", nonce="k7f3q2", **scope):
     """Leave the file of an attempt whose owner is gone, and return what it held."""
-    held = attempts.begin(attrs.evolve(place.keys.scope, **scope), name, nonce)
+    held = attempt_files.begin(attrs.evolve(place.keys.scope, **scope), name, nonce)
     held.release()
     return held
 
 
 async def received(place, key_id, store, secret):
-    held = attempts.begin(place.keys.scope, "ci~k7f3q2", "k7f3q2")
+    held = attempt_files.begin(place.keys.scope, "ci~k7f3q2", "k7f3q2")
     await died_before_storing(held, key_id, store, secret)
 
 
@@ -42,7 +42,7 @@ def aged(state, seconds):
         first, *more = path.read_text().splitlines()
         step = json.loads(first)
         # Of a machine without a name for its boots, for this one may not have been up so long.
-        step |= {"begun_at": time.time() - seconds, "boot": None}
+        step["begun"] = {"wall": time.time() - seconds, "boot": None, "uptime": 0.0}
         path.write_text("\n".join([json.dumps(step), *more, ""]))
 
 
@@ -122,7 +122,7 @@ async def test_a_key_that_is_gone_already_is_no_trouble(place, state):
 async def test_a_store_that_does_not_tell_leaves_the_decision_to_you(place, state, address):
     """The key stays, and a sentence says what is to be done; once it is deleted, the file goes."""
     new = await place.keys.create("ci~k7f3q2")
-    held = attempts.begin(place.keys.scope, new.name, "k7f3q2")
+    held = attempt_files.begin(place.keys.scope, new.name, "k7f3q2")
     held.receive(new.id, address, new.secret)
     held.release()
     swept = await sweep(place.keys)
@@ -137,9 +137,11 @@ async def test_a_store_that_does_not_tell_leaves_the_decision_to_you(place, stat
 async def test_an_attempt_of_a_living_owner_is_left_alone(place, state):
     """Its file is locked, in this process and in others."""
     key = await place.keys.create("ci~k7f3q2")
-    held = attempts.begin(place.keys.scope, key.name, "k7f3q2")
+    held = attempt_files.begin(place.keys.scope, key.name, "k7f3q2")
     assert await sweep(place.keys) == NOTHING
-    program = "from agentkeys.lifecycle import attempts; print(attempts.survey().scopes)"
+    program = (
+        "from agentkeys.lifecycle.journal import FileJournal; print(FileJournal().survey().scopes)"
+    )
     other = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdout=subprocess.PIPE
     )
@@ -155,12 +157,12 @@ async def test_a_forked_child_does_not_hold_the_lock(place, state):
 
 
 def check_fork(place):
-    held = attempts.begin(place.keys.scope, "ci~k7f3q2", "k7f3q2")
+    held = attempt_files.begin(place.keys.scope, "ci~k7f3q2", "k7f3q2")
     child, channel = forked_child()
     try:
         assert channel.recv(1) == b"r"
         held.release()
-        assert len(attempts.claim(lambda _: True).held) == 1
+        assert len(attempt_files.claim(lambda _: True)) == 1
     finally:
         channel.close()
         os.waitpid(child, 0)
@@ -277,14 +279,27 @@ async def test_an_attempt_says_what_it_must_and_no_secret(place, state):
     [path] = state.iterdir()
     text = path.read_text()
     assert new.secret.reveal() not in text
-    assert [*json.loads(text.splitlines()[0])] == [
-        *("scope", "name", "nonce", "begun_at", "seconds", "received", "boot", "uptime")
-    ]
-    assert json.loads(text.splitlines()[1]) == {
-        "key_id": new.id,
-        "store": store.address,
-        "digest": entries.digest_of(new.secret),
-        "found": {"place": f"the memory of process {os.getpid()}", "state": ANYTHING},
+    plan = {
+        "scope": ANYTHING,
+        "name": "ci",
+        "exact": False,
+        "store": ANYTHING,
+        "late_write": 0.0,
     }
+    begun = {"wall": ANYTHING, "boot": ANYTHING, "uptime": ANYTHING}
+    head = {"format": 2, "plan": plan, "name": "ci~k7f3q2"}
+    assert [json.loads(line) for line in text.splitlines()] == [
+        head | {"state": "Asking", "begun": begun, "seconds": 0.0},
+        head
+        | {
+            "state": "Writing",
+            "key_id": new.id,
+            "digest": attempt_files.digest_of(new.secret),
+            "alone": True,
+            "begun": begun,
+            "late": 0.0,
+            "found": {"place": f"the memory of process {os.getpid()}", "state": ANYTHING},
+        },
+    ]
     assert (path.stat().st_mode & 0o777, state.stat().st_mode & 0o777) == (0o600, 0o700)
     assert open_store(store.address).describe() == store.describe()

@@ -14,7 +14,8 @@ from agentkeys.server import LocalService
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentkeys.lifecycle.attempts import HeldAttempt
+    from attempt_files import Held
+
     from agentkeys.stores.contract import Found
 
 
@@ -37,7 +38,7 @@ class Place:
         return [getattr(record, field.name) for field in attrs.fields(type(record))]
 
 
-async def died_before_storing(held: HeldAttempt, key_id: Any, store: Any, secret: Secret) -> None:
+async def died_before_storing(held: Held, key_id: Any, store: Any, secret: Secret) -> None:
     """Leave what a process leaves that dies when all is noted, and the store is as it was."""
 
     def note(found: Found) -> None:
@@ -49,7 +50,7 @@ async def died_before_storing(held: HeldAttempt, key_id: Any, store: Any, secret
     held.release()
 
 
-async def died_after_storing(held: HeldAttempt, key_id: Any, store: Any, secret: Secret) -> None:
+async def died_after_storing(held: Held, key_id: Any, store: Any, secret: Secret) -> None:
     """Leave what a process leaves that dies when the store is written, and nothing else done."""
 
     def note(found: Found) -> None:

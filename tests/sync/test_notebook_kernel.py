@@ -12,7 +12,7 @@ import pytest
 from samples import KEY, NEW_KEY
 from wire import Seen, answer, hang
 
-from agentkeys.transport.shelter import GRACE
+from agentkeys.cancellation import GRACE
 
 jupyter_client = pytest.importorskip("jupyter_client")
 pytest.importorskip("ipykernel")

@@ -6,13 +6,13 @@ import time
 from functools import partial
 from importlib.metadata import entry_points
 
+import attempt_files
 import pytest
 from plugin_suites import INI, run
 from programs import loaded_by, printed_by
 
 import agentkeys.testing
 from agentkeys import AgentityClient, AgentryClient, ClientClosedError, OrphanKeyError, sync
-from agentkeys.lifecycle import attempts
 from agentkeys.server.faults import CREATES, LISTS, Answer, Reset
 from agentkeys.testing import clients
 from agentkeys.testing.made import Made
@@ -71,20 +71,20 @@ def test_the_environment_is_put_back(monkeypatch):
 
 def test_attempts_are_remembered_apart():
     """What a test leaves for `sweep` is in no folder of the user's, whose sweeps would find it."""
-    before = attempts.folder()
+    before = attempt_files.folder()
     with running(Made()) as service, sync.AgentityClient() as agentity:
-        assert attempts.folder() != before
+        assert attempt_files.folder() != before
         service.faults.add(CREATES, Reset(), when="after")
         service.faults.add(LISTS, Answer(403))
         with pytest.raises(OrphanKeyError):
             sync.issue(agentity.api_keys, "bot", into="memory:apart")
-        [left] = attempts.folder().iterdir()
+        [left] = attempt_files.folder().iterdir()
         assert len(sync.sweep(agentity.api_keys).deleted) == 1
         assert not left.exists()
-        attempts.begin(agentity.api_keys.scope, "bot~k7f3q2", "k7f3q2").release()
-        home = attempts.folder().parent
+        attempt_files.begin(agentity.api_keys.scope, "bot~k7f3q2", "k7f3q2").release()
+        home = attempt_files.folder().parent
     assert not home.exists()
-    assert attempts.folder() == before
+    assert attempt_files.folder() == before
 
 
 def test_the_clients_are_what_they_say(agentity, agentry, agentity_sync, agentry_sync):

@@ -101,6 +101,11 @@ def read(descriptor: int) -> bytes:
 
 def append(descriptor: int, line: bytes) -> None:
     """Add a line, which is durable when this returns."""
+    # Of a process that died, or on a disk that was full, the last line may be a part of one.
+    text = read(descriptor)
+    whole = text.rfind(b"\n") + 1
+    if whole < len(text):
+        os.ftruncate(descriptor, whole)
     rest = memoryview(line)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,86 @@
+"""Drives an entry: the machine decides, the journal notes, and only then the hands act."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from agentkeys.cancellation import GRACE
+from agentkeys.errors import StoreError
+from agentkeys.lifecycle import disk
+from agentkeys.lifecycle.machine import advance
+from agentkeys.lifecycle.moments import now
+from agentkeys.lifecycle.states import Entry
+from agentkeys.lifecycle.steps import End, Ending, Event, NotNoted
+
+if TYPE_CHECKING:
+    from agentkeys.cancellation import Waiting
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.steps import Command
+
+__all__ = ["Hands", "Outcome", "drive", "not_noted"]
+
+
+class Hands(Protocol):
+    """Runs commands. What goes wrong, a time that is up included, comes back as an event."""
+
+    async def do(self, owned: Owned, command: Command) -> Event:
+        """Run a command that does not end the drive, and return what came of it."""
+
+
+@attrs.frozen
+class Outcome:
+    """Where the drive of an entry has ended, for now.
+
+    Attributes:
+        entry: what the journal remembered directly before.
+        ending: how it ended.
+        events: what was heard on the way, in its order.
+        where: where the entry lies, in words.
+    """
+
+    entry: Entry
+    ending: Ending
+    events: tuple[Event, ...]
+    where: str
+
+
+async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> Outcome:
+    """Drive an entry from *event* on to where it ends for now, and let go of it."""
+    events: list[Event] = []
+    is_held = False
+    try:
+        while True:
+            events.append(event)
+            entry = owned.entry
+            move = advance(entry, event, now())
+            failed = None if move.entry == entry else await _note(owned, move.entry, waiting)
+            if failed is not None:
+                event = failed
+            elif isinstance(move.command, End):
+                is_held = move.command.ending is Ending.HELD
+                return Outcome(entry, move.command.ending, tuple(events), owned.describe())
+            else:
+                event = await hands.do(owned, move.command)
+    finally:
+        if not is_held:
+            owned.release()
+
+
+async def _note(owned: Owned, entry: Entry, waiting: Waiting) -> NotNoted | None:
+    """Note an entry; return what the machine must hear if it could not be noted."""
+    try:
+        await waiting.result(disk.in_thread(partial(owned.note, entry)), least=GRACE)
+    except OSError as error:  # a TimeoutError is one
+        return not_noted(owned, entry, error)
+    owned.entry = entry
+    return None
+
+
+def not_noted(owned: Owned, wanted: Entry, error: OSError) -> NotNoted:
+    """Return the event of an entry that could not be noted."""
+    reason = error.strerror or ("its time was up" if isinstance(error, TimeoutError) else "")
+    said = f"the attempt cannot be noted in {owned.describe()}: {reason or type(error).__name__}"
+    return NotNoted(StoreError(said, store=wanted.plan.store), wanted=wanted.state)

@@ -1,0 +1,261 @@
+"""The journal as files, so that what a dead process left is found.
+
+A file has a line for each step, which is on the disk before the step is taken. Its owner keeps it
+locked for as long as he lives. When nothing is left to be done he removes it; when the secret is
+stored, it moves into the ledger, a folder of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+from typing import TYPE_CHECKING, Final
+
+from agentkeys import forks, home
+from agentkeys.errors import ConfigurationError
+from agentkeys.lifecycle.journal import lines, own_files
+from agentkeys.lifecycle.journal.contract import Claimed
+from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
+from agentkeys.lifecycle.journal.own_files import RefusedError
+from agentkeys.lifecycle.states import Closed, Entry, Kept
+from agentkeys.lifecycle.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from agentkeys.keys import Scope
+
+__all__ = ["FileJournal", "OwnedFile"]
+
+_UNDER_WAY: Final = ".attempt"
+_KEPT: Final = ".key"
+
+
+class FileJournal:
+    """Remembers entries as files: in ``attempts`` what is under way, in ``keys`` what is kept.
+
+    Both lie below AGENTKEYS_HOME, or in the user's state directory.
+    """
+
+    def begin(self, entry: Entry) -> OwnedFile:
+        """Remember a new entry; see `Journal.begin`."""
+        parent = self.folder()
+        try:
+            owned = _created(parent, entry)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+        except RefusedError as error:
+            reason = str(error)
+        else:
+            return owned
+        raise ConfigurationError(
+            f"cannot write to {shown(parent)}, which is to remember the key if this process is"
+            f" killed: {reason}: set AGENTKEYS_HOME to a folder of your own, or to one that is not"
+            " there yet"
+        )
+
+    def claim(self, is_wanted: Callable[[Scope], bool]) -> Claimed:
+        """Lock the entries in wanted scopes whose owners are gone; see `Journal.claim`."""
+        parent = self.folder()
+        try:
+            paths = own_files.names(parent, _UNDER_WAY)
+        except RefusedError as error:
+            sentence = (
+                f"{shown(parent)} may name keys that are left, but was not looked into: {error}:"
+                " sweep as its owner, or make it yours alone (chown, chmod)"
+            )
+            return Claimed(unreadable=(sentence,))
+        owned: list[OwnedFile] = []
+        unreadable: list[str] = []
+        for path in paths:
+            try:
+                found = _claimed(path, is_wanted)
+            except RefusedError as error:
+                unreadable.append(
+                    f"{shown(path)} may name a key that is left, but was not used: {error}:"
+                    " see what it is, then delete the file"
+                )
+            else:
+                owned += [] if found is None else [found]
+        return Claimed(tuple(owned), tuple(unreadable))
+
+    def survey(self) -> Claimed:
+        """Return what is left by owners that are gone, without taking it over."""
+        found = self.claim(lambda _: True)
+        found.release()
+        return found
+
+    def describe(self) -> str:
+        """Return where the entries lie that are under way."""
+        return shown(self.folder())
+
+    @staticmethod
+    def folder() -> Path:
+        """Return where the entries lie that are under way.
+
+        Raises:
+            ConfigurationError: there is none, or the extra that knows that directory is missing.
+
+        """
+        try:
+            return home.state_folder() / "attempts"
+        except ModuleNotFoundError:
+            pass
+        raise ConfigurationError(
+            "issuing a key needs platformdirs: pip install 'agentkeys-sdk[issue]', or set"
+            " AGENTKEYS_HOME to a folder"
+        )
+
+
+class OwnedFile:
+    """An entry whose file is open and locked by this process, until it is released."""
+
+    def __init__(self, path: Path, descriptor: int, entry: Entry) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._is_released = False
+        self.entry = entry
+        # A thread may still write when the event loop lets go, and the number of a descriptor that
+        # is closed is soon somebody else's.
+        self._lock = threading.Lock()
+        forks.watch(self)
+
+    def note(self, entry: Entry) -> None:
+        """Note how far it has come; see `Owned.note`."""
+        try:
+            with self._lock:
+                self._note(entry)
+        finally:
+            if self._is_released:
+                self.release()
+        if self._is_released:
+            raise OSError(errno.ECANCELED, "its time was up")
+
+    def release(self) -> None:
+        """Leave the file to whoever sweeps. A thread that writes to it does so when it has."""
+        self._is_released = True
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._descriptor >= 0:
+                    own_files.unlock(self._descriptor)
+                self._close()
+            finally:
+                self._lock.release()
+
+    def forget(self) -> None:
+        """Remove the file, for nothing was begun, and let go of it."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        self.release()
+
+    def begin_afresh(self) -> object:
+        """Let go of it in a forked child, or the lock would outlive the parent."""
+        self._lock = threading.Lock()  # a thread that is not here may have held the one before
+        self._close()
+        return self
+
+    def describe(self) -> str:
+        """Return where the file lies."""
+        return shown(self._path)
+
+    def _note(self, entry: Entry) -> None:
+        if self._descriptor < 0:
+            raise OSError(errno.EBADF, "it was let go of")
+        if isinstance(entry.state, Closed):
+            # Neither synced nor insisted on: if it stays, a sweep finds that all is done.
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        elif isinstance(entry.state, Kept):
+            self._keep()
+        else:
+            own_files.append(self._descriptor, lines.dumped(entry))
+
+    def _keep(self) -> None:
+        """Move the file into the ledger: where it lies is what says that the secret is stored."""
+        ledger = self._path.parent.with_name("keys")
+        own_files.make_folder(ledger)
+        own_files.check_folder(ledger)
+        kept = ledger / self._path.with_suffix(_KEPT).name
+        os.rename(self._path, kept)  # noqa: PTH104  # Path.rename says the same at greater length
+        self._path = kept
+        own_files.sync_folder(ledger)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _created(parent: Path, entry: Entry) -> OwnedFile:
+    own_files.make_folder(parent)
+    own_files.check_folder(parent)
+    path, descriptor = _locked_file(parent)
+    owned = OwnedFile(path, descriptor, entry)
+    try:
+        own_files.append(descriptor, lines.dumped(entry))
+        own_files.sync_folder(parent)
+    except BaseException:
+        owned.forget()
+        raise
+    return owned
+
+
+def _locked_file(parent: Path) -> tuple[Path, int]:
+    """Make an empty file and lock it. A sweep may come in between, and take it for a dead one."""
+    while True:
+        path = parent / f"{secrets.token_hex(8)}{_UNDER_WAY}"
+        descriptor = own_files.create(path)
+        try:
+            if own_files.lock(descriptor) and own_files.is_still(path, descriptor):
+                return path, descriptor
+        except OSError:  # e.g. a file system that knows no locks
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise
+        os.close(descriptor)
+
+
+def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None:
+    """Lock an entry in a wanted scope; None if it is not wanted, its owner lives, or it is gone.
+
+    Raises:
+        RefusedError: it cannot be told whether it is one.
+
+    """
+    try:
+        descriptor = own_files.open_own(path)
+    except FileNotFoundError:
+        return None
+    owned = None
+    try:
+        owned = _abandoned(path, descriptor, is_wanted)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        return owned
+    finally:
+        if owned is None:
+            os.close(descriptor)
+    raise RefusedError(f"it cannot be read or locked: {reason}")
+
+
+def _abandoned(path: Path, descriptor: int, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None:
+    begun = lines.loaded(own_files.read(descriptor))
+    # Before it is locked, or whoever sweeps its scope now would take it for one that lives.
+    if isinstance(begun, Entry) and not is_wanted(begun.plan.scope):
+        return None
+    if not (own_files.lock(descriptor) and own_files.is_still(path, descriptor)):
+        return None
+    match lines.loaded(own_files.read(descriptor)):
+        case Torn():
+            path.unlink(missing_ok=True)
+        case NotAnEntry(why):
+            raise RefusedError(why)
+        case Entry() as entry if is_wanted(entry.plan.scope):
+            return OwnedFile(path, descriptor, entry)
+    return None

@@ -1,0 +1,84 @@
+"""The first format of an entry, which had no number: it is read, and not written any more."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from agentkeys.keys import Scope
+from agentkeys.lifecycle.moments import Moment
+from agentkeys.lifecycle.naming import base_of
+from agentkeys.lifecycle.states import Asking, Entry, Plan, Writing
+from agentkeys.stores.contract import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentkeys.lifecycle.states import State
+
+__all__ = ["entry"]
+
+
+@attrs.frozen
+class _Begun:
+    """From when on it is counted how late the key may come."""
+
+    begun_at: float
+    boot: str | None = None
+    uptime: float = 0.0
+
+    def moment(self) -> Moment:
+        return Moment(self.begun_at, self.boot, self.uptime)
+
+
+@attrs.frozen
+class _Attempt(_Begun):
+    """The first line: a create may be on its way."""
+
+    scope: Scope = attrs.field(kw_only=True)
+    name: str = attrs.field(kw_only=True)
+    nonce: str | None = attrs.field(kw_only=True)
+    seconds: float = 0.0
+    received: str | None = None
+
+
+@attrs.frozen
+class _Received:
+    """The secret has come, and the store is about to be written."""
+
+    key_id: str | int | None
+    store: str
+    digest: str
+    found: Found | None = None
+
+
+def entry(lines: Sequence[bytes], structure: Any) -> Entry:
+    """Return the entry of a file of that format.
+
+    Args:
+        lines: those of the file that are whole.
+        structure: makes a record of a document.
+
+    Raises:
+        Exception: they are of no such file.
+
+    """
+    first, *steps = map(json.loads, lines)
+    attempt = structure(first, _Attempt)
+    begun = attempt.moment()
+    state: State = Asking(begun, attempt.seconds)
+    store = ""
+    for step in steps:
+        if "begun_at" in step:
+            begun = structure(step, _Begun).moment()
+            state = attrs.evolve(state, begun=begun)
+        else:
+            received = structure(step, _Received)
+            store = received.store
+            # Whether other tries had been made was not noted.
+            state = Writing(received.key_id, received.digest, False, begun, 0.0, received.found)
+    exact = attempt.nonce is None
+    name = attempt.name if exact else base_of(attempt.name, attempt.nonce)
+    return Entry(Plan(attempt.scope, name, exact, store), attempt.name, state)

@@ -1,0 +1,142 @@
+"""An entry as a line of text, and back. Nothing here touches a disk.
+
+What is read may be anybody's, of an earlier version or of a later one: it is an entry, or it is
+said why not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from functools import partial
+from typing import Any, Final
+
+import attrs
+from cattrs.preconf.json import make_converter
+
+from agentkeys.lifecycle.journal import first_format
+from agentkeys.lifecycle.naming import is_made_of
+from agentkeys.lifecycle.states import (
+    FORMAT,
+    Asking,
+    Denied,
+    Dropping,
+    Entry,
+    Kept,
+    Plan,
+    State,
+    Writing,
+)
+
+__all__ = ["NotAnEntry", "Torn", "dumped", "loaded"]
+
+_STATES: Final[dict[str, type[State]]] = {
+    kind.__name__: kind for kind in (Asking, Denied, Writing, Dropping, Kept)
+}
+
+
+@attrs.frozen
+class Torn:
+    """The first line is not whole: its owner died before it was durable, so nothing was sent."""
+
+
+@attrs.frozen
+class NotAnEntry:
+    """It is no entry that this version can read, or trust.
+
+    Attributes:
+        why: the rest of a sentence about the file.
+    """
+
+    why: str
+
+
+def dumped(entry: Entry) -> bytes:
+    """Return an entry as a line that `loaded` reads."""
+    document = {
+        "format": FORMAT,
+        "plan": _converter.unstructure(entry.plan),
+        "name": entry.name,
+        "state": type(entry.state).__name__,
+        **_converter.unstructure(entry.state),
+    }
+    return f"{json.dumps(document)}\n".encode()
+
+
+def loaded(text: bytes) -> Entry | NotAnEntry | Torn:
+    """Return the entry of which a file has a line for each step; the last one that is whole counts.
+
+    A line that is torn was not yet acted on.
+    """
+    lines = text.split(b"\n")[:-1]
+    if not lines:
+        return Torn()
+    try:
+        first = json.loads(lines[0])
+        number = first.get("format", 1)
+        if number not in {FORMAT, 1}:
+            return NotAnEntry(f"it is of format {number}, which a newer agentkeys reads")
+        entry = _first(lines) if number == 1 else _entry(json.loads(lines[-1]))
+    except Exception:  # noqa: BLE001  # whatever is wrong with it
+        return NotAnEntry("it is no entry that this version can read")
+    if entry.plan.exact or is_made_of(entry.name, entry.plan.name):
+        return entry
+    return NotAnEntry("the name of its key does not end in a nonce, so it proves nothing")
+
+
+def _first(lines: list[bytes]) -> Entry:
+    return first_format.entry(lines, _converter.structure)
+
+
+def _entry(document: dict[str, Any]) -> Entry:
+    if document.pop("format") != FORMAT:
+        raise ValueError
+    plan = _converter.structure(document.pop("plan"), Plan)
+    name = _converter.structure(document.pop("name"), str)
+    kind: type[State] = _STATES[document.pop("state")]
+    return Entry(plan, name, _converter.structure(document, kind))
+
+
+# Strictly: of anything cattrs would make a str, and JSON has numbers that no clock shows.
+
+
+def _text(value: object, _: object) -> str:
+    if type(value) is not str:
+        raise TypeError
+    return value
+
+
+def _flag(value: object, _: object) -> bool:
+    if type(value) is not bool:
+        raise TypeError
+    return value
+
+
+def _seconds(value: object, _: object) -> float:
+    if type(value) not in {int, float}:
+        raise TypeError
+    seconds = float(value)  # type: ignore[arg-type]  # just looked at
+    if not 0 <= seconds < math.inf:
+        raise ValueError
+    return seconds
+
+
+def _texts(value: object, _: object) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise TypeError
+    return tuple(_text(each, str) for each in value)
+
+
+def _key_id(value: object, _: object) -> str | int | None:
+    if value is not None and type(value) not in {int, str}:
+        raise TypeError
+    return value  # type: ignore[return-value]  # just looked at
+
+
+_converter: Final = make_converter(detailed_validation=False, forbid_extra_keys=True)
+_converter.register_structure_hook(str, _text)
+_converter.register_structure_hook(bool, _flag)
+_converter.register_structure_hook(float, _seconds)
+_converter.register_structure_hook_func(partial(operator.eq, tuple[str, ...]), _texts)
+_converter.register_structure_hook_func(partial(operator.eq, str | int | None), _key_id)

@@ -1,0 +1,262 @@
+"""What is done next for a key: one row for each pair of state and event, and nothing else decides.
+
+`advance` is pure. The driver notes the entry that it returns, runs the command, and comes back with
+the event that the command ended in. A key is deleted on proof alone: its name has our nonce and
+no store was touched, or the store was seen not to hold its secret. "Could not look" is an event of
+its own, and proves nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from agentkeys.lifecycle.moments import Moment, elapsed
+from agentkeys.lifecycle.states import Asking, Closed, Denied, Dropping, Entry, Kept, Writing
+from agentkeys.lifecycle.steps import (
+    Begin,
+    CannotList,
+    CannotLook,
+    Command,
+    Create,
+    Delete,
+    Deleted,
+    End,
+    Ending,
+    Event,
+    Find,
+    Holds,
+    Lacks,
+    Listed,
+    Look,
+    Lost,
+    Made,
+    NotDeleted,
+    NotNoted,
+    NotWeeded,
+    NotWritten,
+    Refused,
+    Resumed,
+    Unsent,
+    Weed,
+    Weeded,
+    Write,
+    WriteUnknown,
+    Written,
+)
+
+__all__ = ["LONGEST", "PATIENCE", "TABLE", "WRITE_PATIENCE", "Move", "Row", "Table", "advance"]
+
+PATIENCE: Final = 600.0
+"""Seconds for which a key that is not there is looked for again: a service may make it late."""
+
+LONGEST: Final = 86400.0
+"""Seconds: a request that takes longer is given up by somebody on the way."""
+WRITE_PATIENCE: Final = 60.0
+"""Seconds for which a write that was given up may still come, from a thread that hangs."""
+
+
+@attrs.frozen
+class Move:
+    """What comes next: an entry to note, if it is another one, and then a command to run."""
+
+    entry: Entry
+    command: Command
+
+
+Row: TypeAlias = Callable[[Entry, Any, Any, Moment], Move]
+Table: TypeAlias = Mapping[tuple[type[Any], type[Any]], Row]
+
+
+def advance(entry: Entry, event: Event, now: Moment, table: Table | None = None) -> Move:
+    """Return what is done next.
+
+    Args:
+        entry: what the journal remembers.
+        event: what came of the last command.
+        now: when the next entry is noted.
+        table: the rows; a test breaks some of them.
+
+    """
+    row = (TABLE if table is None else table)[type(entry.state), type(event)]
+    return row(entry, entry.state, event, now)
+
+
+def _then(command: Command) -> Row:
+    return lambda entry, _state, _event, _now: Move(entry, command)
+
+
+def _end(ending: Ending) -> Row:
+    return _then(End(ending))
+
+
+def _over(ending: Ending) -> Row:
+    """Forget the entry."""
+    return lambda entry, _state, _event, _now: _closed(entry, ending)
+
+
+def _closed(entry: Entry, ending: Ending) -> Move:
+    return Move(attrs.evolve(entry, state=Closed()), End(ending))
+
+
+def _write(entry: Entry, _: Asking, made: Made, now: Moment) -> Move:
+    state = Writing(made.key_id, made.digest, made.alone, now, late=entry.plan.late_write)
+    return Move(entry, Write(state))
+
+
+def _ask_why_it_was_refused(entry: Entry, _: Asking, __: Refused, ___: Moment) -> Move:
+    # Without a nonce a key of that name may be anybody's, and the refusal is all there is to know.
+    if entry.plan.exact:
+        return _closed(entry, Ending.REFUSED)
+    return Move(attrs.evolve(entry, state=Denied()), Find())
+
+
+def _delete_by_nonce_or_wait(entry: Entry, state: Asking, listed: Listed, _: Moment) -> Move:
+    if listed.ids and entry.plan.exact:
+        return Move(entry, End(Ending.UNPROVEN))
+    if listed.ids:
+        return Move(entry, Delete(listed.ids))
+    if not listed.whole:
+        return Move(entry, End(Ending.FOREIGN))
+    seconds = elapsed(state.begun, listed.asked)
+    if seconds is None:  # no clock can tell, so it counts from now
+        state = attrs.evolve(state, begun=listed.asked)
+        return Move(attrs.evolve(entry, state=state), End(Ending.MAY_COME))
+    if seconds < min(state.seconds, LONGEST) + PATIENCE:
+        return Move(entry, End(Ending.MAY_COME))
+    return _closed(entry, Ending.GONE)
+
+
+def _delete_unnoted(entry: Entry, _: Asking, failed: NotNoted, __: Moment) -> Move:
+    """Go on without the note: by this entry no store was touched either."""
+    if isinstance(failed.wanted, Writing):
+        return Move(entry, _removal(entry, failed.wanted))
+    return Move(entry, Find())
+
+
+def _removal(entry: Entry, writing: Writing) -> Delete | Find:
+    """Return what gets rid of a key whose answer this very process has heard.
+
+    If other tries were made, their keys have the same name, and a listing finds them all.
+    """
+    if writing.key_id is not None and (writing.alone or entry.plan.exact):
+        return Delete((writing.key_id,))
+    return Find()
+
+
+def _delete_what_was_denied(entry: Entry, _: Denied, listed: Listed, __: Moment) -> Move:
+    if listed.ids:
+        return Move(entry, Delete(listed.ids))
+    if not listed.whole:
+        return Move(entry, End(Ending.FOREIGN))
+    return _closed(entry, Ending.REFUSED)
+
+
+def _believe_the_refusal(entry: Entry, _: Denied, failed: CannotList, __: Moment) -> Move:
+    # Who may not see these keys may not make them either.
+    if failed.refused:
+        return _closed(entry, Ending.REFUSED)
+    return Move(entry, End(Ending.REFUSED))
+
+
+def _note_that_it_may_come(entry: Entry, state: Writing, _: WriteUnknown, now: Moment) -> Move:
+    late = max(state.late, WRITE_PATIENCE)
+    return Move(
+        attrs.evolve(entry, state=attrs.evolve(state, begun=now, late=late)), Look(late=True)
+    )
+
+
+def _weed_or_keep(entry: Entry, state: Writing, _: Written | Holds, __: Moment) -> Move:
+    # A try that was refused may have made a key all the same. It has our nonce.
+    if state.alone or entry.plan.exact or state.key_id is None:
+        return _kept(entry, state)
+    return Move(entry, Weed(but=state.key_id))
+
+
+def _keep(entry: Entry, state: Writing, _: Weeded, __: Moment) -> Move:
+    return _kept(entry, state)
+
+
+def _kept(entry: Entry, state: Writing) -> Move:
+    kept = Kept(state.key_id, state.digest)
+    return Move(attrs.evolve(entry, state=kept), End(Ending.STORED))
+
+
+def _drop_or_wait(entry: Entry, state: Writing, lacks: Lacks, _: Moment) -> Move:
+    seconds = elapsed(state.begun, lacks.asked) if lacks.late and state.late else math.inf
+    if seconds is None:
+        state = attrs.evolve(state, begun=lacks.asked)
+        return Move(attrs.evolve(entry, state=state), End(Ending.MAY_COME))
+    if seconds < state.late:
+        return Move(entry, End(Ending.MAY_COME))
+    dropping = attrs.evolve(entry, state=Dropping(state.key_id))
+    # An id that was read from the journal may have been given to another key meanwhile.
+    return Move(dropping, Find() if lacks.late else _removal(entry, state))
+
+
+def _go_on_without_the_note(entry: Entry, state: Writing, failed: NotNoted, _: Moment) -> Move:
+    # A later sweep sees for itself that the store holds the secret, or what has become of the key.
+    if isinstance(failed.wanted, Kept):
+        return Move(entry, End(Ending.STORED))
+    if isinstance(failed.wanted, Writing):
+        return Move(entry, End(Ending.HELD))
+    removal = _removal(entry, state)
+    return Move(entry, End(Ending.LEFT) if isinstance(removal, Find) else removal)
+
+
+def _see_whether_it_is_gone(entry: Entry, _: Writing, listed: Listed, __: Moment) -> Move:
+    if listed.whole and not listed.ids:
+        return _closed(entry, Ending.GONE)
+    return Move(entry, End(Ending.UNKNOWN))
+
+
+def _drop(entry: Entry, _: Dropping, listed: Listed, __: Moment) -> Move:
+    if not listed.ids:
+        return _closed(entry, Ending.GONE) if listed.whole else Move(entry, End(Ending.FOREIGN))
+    # Of an exact name there may be several, and an id alone may have been given to another key.
+    if entry.plan.exact:
+        return Move(entry, End(Ending.UNPROVEN))
+    return Move(entry, Delete(listed.ids))
+
+
+TABLE: Final[Table] = {
+    (Asking, Begin): _then(Create()),
+    (Asking, Made): _write,
+    (Asking, Unsent): _over(Ending.REFUSED),
+    (Asking, Refused): _ask_why_it_was_refused,
+    (Asking, Lost): _then(Find()),
+    (Asking, Resumed): _then(Find()),
+    (Asking, Listed): _delete_by_nonce_or_wait,
+    (Asking, CannotList): _end(Ending.LEFT),
+    (Asking, Deleted): _over(Ending.DROPPED),
+    (Asking, NotDeleted): _end(Ending.LEFT),
+    (Asking, NotNoted): _delete_unnoted,
+    (Denied, Resumed): _then(Find()),
+    (Denied, Listed): _delete_what_was_denied,
+    (Denied, CannotList): _believe_the_refusal,
+    (Denied, Deleted): _over(Ending.DROPPED),
+    (Denied, NotDeleted): _end(Ending.LEFT),
+    (Writing, Resumed): _then(Look(late=True)),
+    (Writing, Written): _weed_or_keep,
+    (Writing, NotWritten): _then(Look(late=False)),
+    (Writing, WriteUnknown): _note_that_it_may_come,
+    (Writing, Holds): _weed_or_keep,
+    (Writing, Weeded): _keep,
+    (Writing, NotWeeded): _end(Ending.STORED),
+    (Writing, Lacks): _drop_or_wait,
+    (Writing, CannotLook): _then(Find()),
+    (Writing, Listed): _see_whether_it_is_gone,
+    (Writing, CannotList): _end(Ending.UNKNOWN),
+    (Writing, Deleted): _over(Ending.DROPPED),
+    (Writing, NotDeleted): _end(Ending.LEFT),
+    (Writing, NotNoted): _go_on_without_the_note,
+    (Dropping, Resumed): _then(Find()),
+    (Dropping, Listed): _drop,
+    (Dropping, CannotList): _end(Ending.LEFT),
+    (Dropping, Deleted): _over(Ending.DROPPED),
+    (Dropping, NotDeleted): _end(Ending.LEFT),
+}
+"""One row for each pair of state and event that can meet."""

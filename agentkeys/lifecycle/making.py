@@ -1,0 +1,216 @@
+"""Makes a key and stores its secret, which is here and in no entry."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+
+from agentkeys.errors import (
+    AgentKeysError,
+    APIError,
+    DeadlineExceededError,
+    StoreError,
+    UncertainStoreError,
+)
+from agentkeys.lifecycle import disk, steps
+from agentkeys.lifecycle.driver import not_noted
+from agentkeys.lifecycle.hands import Listing, ServiceHands, digest_of
+from agentkeys.lifecycle.moments import elapsed, now
+from agentkeys.lifecycle.states import Writing
+from agentkeys.stores.contract import RecognizableStore
+
+if TYPE_CHECKING:
+    from agentkeys.cancellation import Waiting
+    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.states import Asking, Entry, KeyId
+    from agentkeys.lifecycle.steps import Command, Event
+    from agentkeys.secret import Secret
+    from agentkeys.stores import Store
+    from agentkeys.stores.contract import Expected, Found
+    from agentkeys.transport.shelter import Shelter
+
+__all__ = ["IssuingHands", "store_failure"]
+
+KeyT = TypeVar("KeyT", bound="Key[Any]")
+T = TypeVar("T")
+
+_TOO_LATE: Final = "the time was up before the service had answered"
+
+
+class IssuingHands(ServiceHands[KeyT]):
+    """Makes one key after the other, and puts a secret into the store of the caller.
+
+    Args:
+        keys: where keys are made; their creates run in *shelter*.
+        scope: whose keys they are.
+        waiting: the time of the call.
+        store: where the secret is to be kept.
+        expected: what the store must hold until then.
+        shelter: tells how far the create at hand has come.
+        options: what `create` takes beside the name.
+        known: the ids of keys of the exact name that were there before.
+
+    Attributes:
+        made: the key at hand as it is listed, if its answer could be read.
+    """
+
+    def __init__(
+        self,
+        keys: KeyCollection[Any, KeyT, NewKey[Any]],
+        scope: Scope,
+        waiting: Waiting,
+        *,
+        store: Store,
+        expected: Expected,
+        shelter: Shelter,
+        options: dict[str, Any],
+    ) -> None:
+        super().__init__(keys, scope, waiting)
+        self._store = store
+        self._expected: Expected = expected
+        self._shelter = shelter
+        self._options = options
+        self._secret: Secret | None = None
+        self.known: frozenset[KeyId] = frozenset()
+        self.made: Any = None
+
+    async def do(self, owned: Owned, command: Command) -> Event:
+        """Run a command; see `driver.Hands`."""
+        match command:
+            case steps.Create():
+                return await self._create(owned.entry, owned.entry.state)  # type: ignore[arg-type]  # no other state asks
+            case steps.Write(wanted):
+                return await self._write(owned, wanted)
+        return await super().do(owned, command)
+
+    async def listed(self) -> Listing[KeyT]:
+        """List the keys, but for those of the exact name that were there before."""
+        listing = await super().listed()
+        fresh = tuple(key for key in listing.keys if key.id not in self.known)
+        return Listing(fresh, listing.asked)
+
+    async def _create(self, entry: Entry, asking: Asking) -> Event:
+        self._secret = self.made = self._shelter.progress = None
+        # Who goes on when a sweep may have given it up would make a key that nobody knows.
+        waited = elapsed(asking.begun, now())
+        if waited is None or waited > asking.seconds or self.waiting.cancellation is not None:
+            return steps.Unsent(DeadlineExceededError(_TOO_LATE, applied="no"))
+        seconds = min(asking.seconds, self.waiting.half())
+        making = self.keys.create(entry.name, timeout=seconds, **self._options)
+        try:
+            made = await self.waiting.result(making, runs_on=self._shelter.may_have_been_sent)
+        except AgentKeysError as error:
+            return self._not_made(error)
+        except TimeoutError:
+            late = DeadlineExceededError(_TOO_LATE)
+            return steps.Lost(late) if self._shelter.may_have_been_sent() else steps.Unsent(late)
+        self._secret, self.made = made.secret, made.listed()
+        return steps.Made(made.id, digest_of(made.secret), self._was_alone())
+
+    def _not_made(self, error: AgentKeysError) -> Event:
+        salvaged: Secret | None = getattr(error, "salvaged", None)
+        if salvaged is not None:
+            self._secret = salvaged
+            return steps.Made(None, digest_of(salvaged), self._was_alone(), error)
+        if getattr(error, "applied", "no") != "no":
+            return steps.Lost(error)
+        return steps.Refused(error) if isinstance(error, APIError) else steps.Unsent(error)
+
+    def _was_alone(self) -> bool:
+        return self._shelter.progress is None or self._shelter.progress.attempts == 1
+
+    async def _write(self, owned: Owned, wanted: Writing) -> Event:
+        note = _Note(owned, wanted)
+        seconds = self.waiting.half()
+        failure: StoreError | None = None
+        try:
+            await self.waiting.result(self._written(note), most=seconds)
+        except TimeoutError:
+            failure = self._late(seconds)
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+            failure = store_failure(self._store, error)
+        if not note.closed():
+            return steps.NotNoted(failure, wanted=wanted)
+        if failure is None:
+            return steps.Written()
+        if isinstance(failure, UncertainStoreError):
+            return steps.WriteUnknown(failure)
+        return steps.NotWritten(failure)
+
+    async def _written(self, note: _Note) -> None:
+        assert self._secret is not None  # noqa: S101  # nothing else is written than what was made
+        if isinstance(self._store, RecognizableStore):
+            await self._store.write_noted(self._secret, expected=self._expected, note=note)
+        else:
+            await disk.in_thread(lambda: note(None))
+            await self._store.write(self._secret, expected=self._expected)
+
+    def _late(self, seconds: float) -> StoreError:
+        # What was cut off has ended, and the store can be looked into; or it may go on.
+        is_known = self._store.readable and not getattr(self._store, "is_at_work", False)
+        kind = StoreError if is_known else UncertainStoreError
+        place = self._store.describe()
+        return kind(
+            f"{place} cannot keep the secret: it took more than {round(seconds, 2):g} s: give it a"
+            " longer timeout",
+            store=place,
+        )
+
+    async def _look(self, _: Entry, *, late: bool) -> Event:
+        asked = now()
+        if not self._store.readable:
+            # If it says that it failed, that is all there is to know.
+            return steps.CannotLook() if late else steps.Lacks(late, asked)
+        try:
+            stored = await self.waiting.result(self._store.read(), most=self.waiting.half())
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's
+            return steps.CannotLook(store_failure(self._store, error))
+        return steps.Holds() if stored.secret == self._secret else steps.Lacks(late, asked)
+
+
+class _Note:
+    """Notes, once, what a store was directly before it is written; or nothing more."""
+
+    def __init__(self, owned: Owned, wanted: Writing) -> None:
+        self._owned = owned
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._noted: Entry | None = None
+        self._is_closed = False
+
+    def __call__(self, found: Found | None) -> None:
+        """Note it, in a thread; if that fails or comes too late, the store must not be written."""
+        state = attrs.evolve(self._wanted, found=found)
+        entry = attrs.evolve(self._owned.entry, state=state)
+        try:
+            self._owned.note(entry)
+        except OSError as error:
+            failure = not_noted(self._owned, entry, error).error
+        else:
+            with self._lock:
+                if not self._is_closed:
+                    self._noted = entry
+                    return
+            failure = StoreError(_TOO_LATE)
+        raise failure  # type: ignore[misc]  # it has one
+
+    def closed(self) -> bool:
+        """Let nothing be noted any more; return whether something was."""
+        with self._lock:
+            self._is_closed = True
+            noted = self._noted
+        if noted is not None:
+            self._owned.entry = noted
+        return noted is not None
+
+
+def store_failure(store: Store, error: Exception) -> StoreError:
+    """Return what a store raised as an error of ours: what others raise may hold the secret."""
+    if isinstance(error, StoreError):
+        return error
+    place = store.describe()
+    reason = str(error) if isinstance(error, AgentKeysError) else type(error).__name__
+    return StoreError(f"{place} cannot keep the secret: {reason}", store=place)

@@ -1,0 +1,468 @@
+"""Every order of what can happen to keys that are issued, with the real machine in a model world.
+
+A world is a service with commits that come late, a store whose place may be gone for a while, a
+journal, and drivers that may crash between any two steps, while a sweep may begin at any time. What
+each step leads to is a new world. `explore` goes through all of them, breadth first, and stops at
+the first that harms somebody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import attrs
+
+from agentkeys.keys import Scope
+from agentkeys.lifecycle import machine as m
+from agentkeys.lifecycle.moments import Moment
+from agentkeys.lifecycle.states import Asking, Closed, Denied, Entry, Kept, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentkeys.lifecycle.states import State
+
+THEIRS = 0
+"""The id of a key that is not ours, and that has the very name that we give ours."""
+TWIN = 10
+"""What the id of a key is more that a try made which was refused."""
+LONG: Final = 10 * m.PATIENCE
+AGAIN = {m.Ending.DROPPED, m.Ending.MAY_COME}
+"""After these `issue` begins anew."""
+SILENT = {m.Ending.UNPROVEN, m.Ending.FOREIGN, m.Ending.UNKNOWN}
+"""What only a person can decide."""
+
+
+@attrs.frozen
+class Rules:
+    """What kind of world it is.
+
+    Attributes:
+        exact: whether the key gets its exact name.
+        foreign: whether who sweeps has other credentials, that see no key of ours.
+        late_writes: whether a write that nobody waits for any more may come late.
+        creates: how many keys are asked for.
+        crashes: how many drivers may die.
+        boots: how often the machine may start anew, with a wall clock that is wrong.
+        act_first: whether the driver runs a command before its entry is durable. It must not.
+        is_blind: whether a store whose place is gone counts as one that was looked into. It must
+            not.
+        is_sleepy: whether the driver asks though it has slept since it noted that. It must not.
+        table: the machine's rows.
+    """
+
+    exact: bool = False
+    foreign: bool = False
+    late_writes: bool = False
+    creates: int = 2
+    crashes: int = 1
+    boots: int = 0
+    act_first: bool = False
+    is_blind: bool = False
+    is_sleepy: bool = False
+    table: m.Table = m.TABLE
+
+    def plan(self) -> Plan:
+        scope = Scope("Agentity", "https://api.test", "/keys", "me")
+        late = m.PATIENCE if self.late_writes else 0.0
+        return Plan(scope, "bot", self.exact, "dotenv:.env#KEY", late)
+
+
+class Driver(NamedTuple):
+    who: str
+    entry: int
+    step: Any
+    """The event that it has heard, or the command that it is about to run."""
+    unnoted: State | None = None
+    """The state that a driver which acts first has yet to note."""
+
+
+class World(NamedTuple):
+    live: frozenset[int]
+    late: frozenset[int]
+    stored: int | None
+    writes: frozenset[int]
+    is_there: bool
+    entries: tuple[tuple[int, State], ...]
+    drivers: tuple[Driver, ...]
+    creates: int
+    crashes: int
+    moves: int
+    boots: int
+    is_over: bool
+
+    def now(self) -> Moment:
+        """Return the time: soon after the last note, or long after it."""
+        seconds = LONG if self.is_over else 0.0
+        return Moment(seconds, f"boot {self.boots}", seconds)
+
+
+class Story(NamedTuple):
+    """What was seen, and what led to harm."""
+
+    worlds: int
+    moves: int
+    endings: frozenset[tuple[str, m.Ending]]
+    rows: frozenset[tuple[type, type]]
+    harm: str | None
+    steps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        numbered = [f"  {n}. {step}" for n, step in enumerate(self.steps, 1)]
+        seen = f"{self.worlds} worlds, {self.moves} moves"
+        return "\n".join([seen, *([f"HARM: {self.harm}", *numbered] if self.harm else [])])
+
+
+class Model:
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.plan = rules.plan()
+        self.rows: set[tuple[type, type]] = set()
+        self.endings: set[tuple[str, m.Ending]] = set()
+
+    def start(self) -> World:
+        nothing: frozenset[int] = frozenset()
+        world = World(
+            frozenset({THEIRS}), nothing, None, nothing, True, (), (), 0, 0, 0, 0, is_over=False
+        )
+        return self._begun(world)
+
+    def _begun(self, world: World) -> World:
+        """Begin an entry, which is durable before anything is asked."""
+        number = world.creates + 1
+        world = world._replace(is_over=False)
+        return world._replace(
+            entries=(*world.entries, (number, Asking(world.now(), 0.0))),
+            drivers=(*world.drivers, Driver("issue", number, m.Begin())),
+            creates=number,
+        )
+
+    def _entry(self, world: World, number: int) -> Entry:
+        name = self.plan.name if self.rules.exact else f"{self.plan.name}~{number}"
+        return Entry(self.plan, name, dict(world.entries)[number])
+
+    # What may happen next.
+
+    def steps(self, world: World) -> Iterator[tuple[str, World]]:
+        for driver in world.drivers:
+            if isinstance(driver.step, m.End):
+                pass  # it keeps the entry to itself for as long as it lives
+            elif isinstance(driver.step, m.Command):
+                yield from self._acts(world, driver)
+            else:
+                yield from self._hears(world, driver)
+            if world.crashes < self.rules.crashes:
+                yield f"{driver.who} is killed", self._killed(world, driver)
+        yield from self._meanwhile(world)
+        yield from self._sweeps(world)
+
+    def _killed(self, world: World, driver: Driver) -> World:
+        # A thread that hangs in a local store dies with its process.
+        writes = world.writes if self.rules.late_writes else world.writes - {driver.entry}
+        return _without(world, driver)._replace(crashes=world.crashes + 1, writes=writes)
+
+    def _meanwhile(self, world: World) -> Iterator[tuple[str, World]]:
+        for key_id in world.late:
+            late = world.late - {key_id}
+            made = world._replace(live=world.live | {key_id}, late=late)
+            yield f"the service makes key {key_id}, late", made
+            yield f"the service never makes key {key_id}", world._replace(late=late)
+        for key_id in world.writes:
+            writes = world.writes - {key_id}
+            yield (
+                f"the store keeps key {key_id}, late",
+                world._replace(stored=key_id, writes=writes),
+            )
+            yield f"the store never keeps key {key_id}", world._replace(writes=writes)
+        if world.moves < 2:
+            where = "gone" if world.is_there else "back"
+            moved = world._replace(is_there=not world.is_there, moves=world.moves + 1)
+            yield f"the store's place is {where}", moved
+        if world.boots < self.rules.boots:
+            writes = world.writes if self.rules.late_writes else frozenset()
+            anew = world._replace(boots=world.boots + 1, drivers=(), writes=writes)
+            yield "the machine starts anew", anew
+        at_work = any(isinstance(each.step, m.Create | m.Write) for each in world.drivers)
+        if not (world.is_over or world.late or world.writes or at_work):
+            yield "ten minutes go by", world._replace(is_over=True)
+
+    def _sweeps(self, world: World) -> Iterator[tuple[str, World]]:
+        if any(each.who == "sweep" for each in world.drivers):
+            return
+        owned = {each.entry for each in world.drivers}
+        for number, state in world.entries:
+            if number not in owned and not isinstance(state, Kept):
+                sweep = Driver("sweep", number, m.Resumed())
+                yield (
+                    f"sweep takes over entry {number}",
+                    world._replace(drivers=(*world.drivers, sweep)),
+                )
+
+    # A driver hears of an event: the machine decides, and the journal notes.
+
+    def _hears(self, world: World, driver: Driver) -> Iterator[tuple[str, World]]:
+        if driver.unnoted is not None:
+            after = _noted(world, driver.entry, driver.unnoted)
+            yield f"{driver.who} notes it only now", _with(after, driver, driver.step)
+            return
+        entry = self._entry(world, driver.entry)
+        event = driver.step
+        self.rows.add((type(entry.state), type(event)))
+        move = m.advance(entry, event, world._replace(is_over=False).now(), self.rules.table)
+        said = f"{driver.who} hears: {_said(event)}"
+        if move.entry == entry:
+            yield said, self._told(world, driver, entry, move.command)
+            return
+        noted = f"{said}; notes {type(move.entry.state).__name__}"
+        if self.rules.act_first and not isinstance(move.command, m.End):
+            yield said, _with(world, driver, move.command, unnoted=move.entry.state)
+            return
+        after = _noted(world, driver.entry, move.entry.state)
+        yield noted, self._told(after, driver, entry, move.command)
+        if not isinstance(move.entry.state, Closed):
+            yield (
+                f"{said}; cannot note it",
+                _with(world, driver, m.NotNoted(wanted=move.entry.state)),
+            )
+
+    def _told(self, world: World, driver: Driver, entry: Entry, command: Any) -> World:
+        if not isinstance(command, m.End):
+            return _with(world, driver, command)
+        self.endings.add((driver.who, command.ending))
+        if command.ending is m.Ending.HELD:
+            return _with(world, driver, command)
+        left = _without(world, driver)
+        # Once the store was touched, `issue` does not begin anew.
+        is_again = command.ending in AGAIN and isinstance(entry.state, Asking | Denied)
+        may_ask = not self.rules.exact and world.creates < self.rules.creates
+        return self._begun(left) if is_again and may_ask and driver.who == "issue" else left
+
+    # A driver runs a command: the world changes, or not, and an event comes of it.
+
+    def _acts(self, world: World, driver: Driver) -> Iterator[tuple[str, World]]:
+        entry = self._entry(world, driver.entry)
+        act = getattr(self, f"_{type(driver.step).__name__.lower()}")
+        unnoted = driver.unnoted
+        if isinstance(driver.step, m.Write) and self.rules.act_first:
+            unnoted = driver.step.wanted
+        for then, changed, event in act(world, driver, entry):
+            yield f"{driver.who}: {then}", _with(changed, driver, event, unnoted)
+
+    def _create(self, world: World, driver: Driver, _: Entry) -> Iterator[tuple[str, World, Any]]:
+        n = driver.entry
+        if (
+            world.is_over and not self.rules.is_sleepy
+        ):  # e.g. the machine slept since the entry was noted
+            yield "it is too late to ask", world, m.Unsent()
+            return
+        made = world._replace(live=world.live | {n})
+        yield f"key {n} is made", made, m.Made(n, f"digest {n}")
+        if not self.rules.exact:
+            twins = world._replace(live=made.live | {n + TWIN})
+            said = f"key {n + TWIN} is made and denied, then key {n} is made"
+            yield said, twins, m.Made(n, f"digest {n}", alone=False)
+            yield f"key {n} is made and denied", made, m.Refused()
+        yield f"key {n} is made, and its id cannot be read", made, m.Made(None, f"digest {n}")
+        yield f"key {n} is made, and the answer lost", made, m.Lost()
+        yield "the request is lost", world, m.Lost()
+        late = world._replace(late=world.late | {n})
+        yield f"no answer comes; key {n} may come late", late, m.Lost()
+        yield "the key is refused", world, m.Refused()
+        yield "the service cannot be reached", world, m.Unsent()
+
+    def _find(self, world: World, driver: Driver, entry: Entry) -> Iterator[tuple[str, World, Any]]:
+        is_foreign = self._is_foreign(driver)
+        yield (
+            "lists",
+            world,
+            m.Listed(self._ids(world, driver, entry), not is_foreign, _asked(world, entry)),
+        )
+        yield "cannot list", world, m.CannotList()
+        # Who may not list the keys cannot have made one: what else a service says is a lie.
+        if not is_foreign and driver.entry not in world.live:
+            yield "may not list", world, m.CannotList(refused=True)
+
+    def _is_foreign(self, driver: Driver) -> bool:
+        return self.rules.foreign and driver.who == "sweep"
+
+    def _ids(self, world: World, driver: Driver, entry: Entry) -> tuple[int, ...]:
+        """Return the keys of the entry's name that the driver sees."""
+        if self._is_foreign(driver):
+            return ()
+        if not self.rules.exact:
+            return tuple(sorted(world.live & {driver.entry, driver.entry + TWIN}))
+        # Who issues has seen beforehand which keys of that name there were.
+        mine = world.live - {THEIRS} if driver.who == "issue" else world.live
+        return tuple(sorted(mine))
+
+    def _delete(self, world: World, driver: Driver, _: Entry) -> Iterator[tuple[str, World, Any]]:
+        ids = driver.step.ids
+        gone = world._replace(live=world.live - set(ids))
+        yield f"deletes {_keys(ids)}", gone, m.Deleted(ids)
+        yield f"deletes {_keys(ids)}, and does not hear of it", gone, m.NotDeleted(ids=ids)
+        yield f"cannot delete {_keys(ids)}", world, m.NotDeleted(ids=ids)
+
+    def _weed(self, world: World, driver: Driver, entry: Entry) -> Iterator[tuple[str, World, Any]]:
+        if not self._is_foreign(driver):
+            ids = tuple(n for n in self._ids(world, driver, entry) if n != driver.step.but)
+            yield f"weeds {_keys(ids)}", world._replace(live=world.live - set(ids)), m.Weeded(ids)
+        yield "cannot weed", world, m.NotWeeded()
+
+    def _write(
+        self, world: World, driver: Driver, entry: Entry
+    ) -> Iterator[tuple[str, World, Any]]:
+        n = driver.entry
+        if isinstance(entry.state, Asking) and not self.rules.act_first:
+            wanted = driver.step.wanted
+            noted = _noted(world, n, wanted)
+            yield "notes Writing", noted, driver.step
+            yield "the store fails before it is noted", world, m.NotNoted(wanted=wanted)
+            return
+        yield "the store fails", world, m.NotWritten()
+        if not world.is_there or world.stored is not None:
+            return
+        kept = world._replace(stored=n)
+        yield f"the store keeps key {n}", kept, m.Written()
+        yield f"the store keeps key {n}, and says that it failed", kept, m.NotWritten()
+        yield f"the store keeps key {n}, and does not answer", kept, m.WriteUnknown()
+        yield "the store does not answer", world, m.WriteUnknown()
+        late = world._replace(writes=world.writes | {n}, is_over=False)
+        yield f"the store does not answer; it may keep key {n} late", late, m.WriteUnknown()
+
+    def _look(self, world: World, driver: Driver, entry: Entry) -> Iterator[tuple[str, World, Any]]:
+        yield "cannot look into the store", world, m.CannotLook()
+        if world.is_there or self.rules.is_blind:
+            holds = world.is_there and world.stored == driver.entry
+            event = m.Holds() if holds else m.Lacks(driver.step.late, _asked(world, entry))
+            yield f"looks into the store: {'there' if holds else 'not there'}", world, event
+
+    # What must never be.
+
+    def harm(self, world: World) -> str | None:
+        if THEIRS not in world.live:
+            return "a key of somebody else's was deleted"
+        if world.stored is not None and world.stored not in world.live:
+            return _dead(world)
+        for key_id in world.live - {THEIRS}:
+            if not self._is_known(world, key_id):
+                return f"key {key_id} is alive, and nobody knows of it"
+        return self._at_rest(world)
+
+    def _is_known(self, world: World, key_id: int) -> bool:
+        number = key_id % TWIN
+        if any(each.entry == number for each in world.drivers):
+            return True
+        state = dict(world.entries).get(number)
+        if isinstance(state, Kept) and state.key_id is not None:
+            return state.key_id == key_id
+        return state is not None
+
+    def _at_rest(self, world: World) -> str | None:
+        """Sweep once more when everything works again: each key is stored, or gone."""
+        if world.drivers or world.late or world.writes or self.rules.exact or self.rules.foreign:
+            return None
+        world = world._replace(is_there=True)
+        for _ in range(1 + self.rules.boots):  # over a boot, a first one begins to count
+            for number, state in world.entries:
+                if not isinstance(state, Kept):
+                    world = world._replace(is_over=True)
+                    world = self._finished(world, Driver("sweep", number, m.Resumed()))
+        left = world.live - {THEIRS}
+        if world.stored not in {None, *left}:
+            return f"after a last sweep, {_dead(world)}"
+        if left != ({world.stored} if world.stored is not None else set()):
+            return f"after a last sweep, keys {sorted(left)} are alive; stored: {world.stored}"
+        if len(world.entries) != len(left):
+            return "after a last sweep, an entry is left"
+        return None
+
+    def _finished(self, world: World, driver: Driver) -> World:
+        """Let one driver do all that it is told, in a world in which everything works."""
+        world = world._replace(drivers=(driver,))
+        for _ in range(20):
+            if not world.drivers:
+                return world
+            [driver] = world.drivers
+            if isinstance(driver.step, m.Command):
+                works = m.Written | m.Holds | m.Lacks | m.Listed | m.Deleted | m.Weeded
+                world = next(
+                    after
+                    for _, after in self._acts(world, driver)
+                    if isinstance(after.drivers[0].step, works)
+                )
+            else:
+                [_, world], *_ = self._hears(world, driver)
+        raise AssertionError("it never ends")
+
+
+def explore(rules: Rules, most: int = 1_000_000) -> Story:
+    """Go through every world, or to the first that harms somebody."""
+    model = Model(rules)
+    start = model.start()
+    came: dict[World, tuple[World, str] | None] = {start: None}
+    waiting = deque([start])
+    moves, harm, world = 0, None, start
+    while waiting and harm is None:
+        world = waiting.popleft()
+        harm = model.harm(world)
+        if harm is not None:
+            break
+        for said, after in model.steps(world):
+            moves += 1
+            if after not in came:
+                came[after] = (world, said)
+                waiting.append(after)
+        assert len(came) <= most, "there are more worlds than were expected"
+    steps = _path(came, world) if harm else ()
+    ended, rows = frozenset(model.endings), frozenset(model.rows)
+    return Story(len(came), moves, ended, rows, harm, steps)
+
+
+def _path(came: dict[World, tuple[World, str] | None], world: World) -> tuple[str, ...]:
+    steps = []
+    while (before := came[world]) is not None:
+        world, said = before
+        steps.append(said)
+    return tuple(reversed(steps))
+
+
+def _asked(world: World, entry: Entry) -> Moment:
+    """Return the time; if no clock can tell how long ago the entry's note was, a first one."""
+    begun = getattr(entry.state, "begun", None)
+    can_tell = begun is None or begun.boot == world.now().boot
+    return world.now() if can_tell else world._replace(is_over=False).now()
+
+
+def _with(world: World, driver: Driver, step: Any, unnoted: State | None = None) -> World:
+    after = driver._replace(step=step, unnoted=unnoted)
+    return world._replace(
+        drivers=tuple(after if each is driver else each for each in world.drivers)
+    )
+
+
+def _without(world: World, driver: Driver) -> World:
+    return world._replace(drivers=tuple(each for each in world.drivers if each is not driver))
+
+
+def _noted(world: World, number: int, state: State) -> World:
+    """Let the journal remember it; an entry that is closed is forgotten."""
+    others = [each for each in world.entries if each[0] != number]
+    if not isinstance(state, Closed):
+        others.append((number, state))
+    begun = getattr(state, "begun", None)
+    if begun is not None and begun != getattr(dict(world.entries)[number], "begun", None):
+        world = world._replace(is_over=False)  # its time begins with the note
+    return world._replace(entries=tuple(sorted(others, key=lambda each: each[0])))
+
+
+def _said(event: Any) -> str:
+    return type(event).__name__
+
+
+def _dead(world: World) -> str:
+    return f"the store holds the secret of key {world.stored}, which was deleted"
+
+
+def _keys(ids: tuple[int, ...]) -> str:
+    return ", ".join(f"key {key_id}" for key_id in ids) or "nothing"
