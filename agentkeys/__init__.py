@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     )
     from agentkeys.lifecycle import Issued, Swept, issue, sweep
     from agentkeys.paging import Page, Pager
+    from agentkeys.retry import RetryPolicy
     from agentkeys.secret import Secret
-    from agentkeys.transport.retry import RetryPolicy
 
 __version__ = "0.1.0"
 
@@ -97,7 +97,7 @@ _ELSEWHERE = {
     "Page": "agentkeys.paging",
     "Pager": "agentkeys.paging",
     "PasswordLogin": "agentkeys.agentity",
-    "RetryPolicy": "agentkeys.transport.retry",
+    "RetryPolicy": "agentkeys.retry",
     "Secret": "agentkeys.secret",
     "Swept": "agentkeys.lifecycle",
     "TokenPair": "agentkeys.agentity",

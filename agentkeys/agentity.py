@@ -32,8 +32,8 @@ from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
 from agentkeys.transport.client import Client, ClientSettings, seal
-from agentkeys.transport.convert import Reader, camel_case
 from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.reading.convert import Reader, camel_case
 from agentkeys.transport.settings import Service, variable
 
 __all__ = [

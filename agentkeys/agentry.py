@@ -22,8 +22,8 @@ from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
 from agentkeys.transport.client import Client
-from agentkeys.transport.convert import Reader, as_spelt
 from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.reading.convert import Reader, as_spelt
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, variable
 

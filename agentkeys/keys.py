@@ -11,9 +11,9 @@ import attrs
 
 from agentkeys.forks import Unpicklable
 from agentkeys.paging import Pager
+from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport.endpoint import Endpoint
-from agentkeys.transport.retry import RetryPolicy
 from agentkeys.transport.session import Session
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from agentkeys.cli import agentry as cli_agentry
 from agentkeys.cli import output
 from agentkeys.masking import MASK, mask
 from agentkeys.secret import Secret
-from agentkeys.server.key_format import AGENTITY_PREFIX, AGENTRY_PREFIX, new_key
+from agentkeys.server.storage.key_format import AGENTITY_PREFIX, AGENTRY_PREFIX, new_key
 from agentkeys.transport.client import Client
-from agentkeys.transport.convert import Reader, as_spelt
 from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.reading.convert import Reader, as_spelt
 from agentkeys.transport.settings import Service
 
 KEY = "gate:OTHERSKEY234567"

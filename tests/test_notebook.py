@@ -13,7 +13,7 @@ import pytest
 from agentkeys import AgentryClient, Page, Pager, Secret, agentity, agentry, notebook
 from agentkeys.keys import Record
 from agentkeys.sync import BlockingPager
-from agentkeys.transport.portal import Portal
+from agentkeys.sync.portal import Portal
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 THEN = NOW - timedelta(days=3)

@@ -18,8 +18,8 @@ from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
 from agentkeys.transport import check
 from agentkeys.transport.client import Client
-from agentkeys.transport.convert import Milliseconds, Reader, camel_case
 from agentkeys.transport.endpoint import Endpoint
+from agentkeys.transport.reading.convert import Milliseconds, Reader, camel_case
 from agentkeys.transport.settings import Service, variable
 
 if TYPE_CHECKING:

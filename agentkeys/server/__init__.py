@@ -14,10 +14,10 @@ _EXTRA: Final = frozenset({"argon2", "jwt", "sqlalchemy"})
 
 try:
     from agentkeys.server.clock import Clock
-    from agentkeys.server.key_format import has_valid_checksum
-    from agentkeys.server.record import RecordedRequest, Requests
-    from agentkeys.server.running import serve
+    from agentkeys.server.http.record import RecordedRequest, Requests
     from agentkeys.server.service import LocalService
+    from agentkeys.server.serving import serve
+    from agentkeys.server.storage.key_format import has_valid_checksum
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] not in _EXTRA:
         raise

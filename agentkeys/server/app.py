@@ -8,17 +8,17 @@ from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
 from agentkeys.errors import ConfigurationError
-from agentkeys.server.inputs import read_body
-from agentkeys.server.log import logger
-from agentkeys.server.protocol import from_http_exception, request_id
-from agentkeys.server.refusals import Refusal, refusal_response
+from agentkeys.server.http.fields import read_body
+from agentkeys.server.http.log import logger
+from agentkeys.server.http.protocol import from_http_exception, request_id
+from agentkeys.server.http.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from agentkeys.server.entrance import Entrance
+    from agentkeys.server.faults.entrance import Entrance
 
 BODY_LIMIT: Final = 64 * 1024
 BODY_SECONDS: Final = 30.0

@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any, Self, TypeAlias
 
-from agentkeys.server.fault_kinds import Kind, Times, When
-from agentkeys.server.fault_queue import Fault, Faults
-from agentkeys.server.record import RecordedRequest, Requests
-from agentkeys.server.tally import PATIENCE
+from agentkeys.server.faults.kinds import Kind, Times, When
+from agentkeys.server.faults.queue import Fault, Faults
+from agentkeys.server.http.record import RecordedRequest, Requests
+from agentkeys.server.http.tally import PATIENCE
 
 __all__ = ["BlockingFault", "BlockingFaults", "BlockingRequests"]
 

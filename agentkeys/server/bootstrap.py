@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select
 
-from agentkeys.server import accounts, derived, schema, scopes
+from agentkeys.server.agentity import rows
+from agentkeys.server.agentry import scopes
 from agentkeys.server.clock import iso
-from agentkeys.server.database_file import judge, marks_of
-from agentkeys.server.passwords import hash_unguessable
-from agentkeys.server.sealed import opened, sealed
+from agentkeys.server.storage import derived, schema
+from agentkeys.server.storage.file import judge, marks_of
+from agentkeys.server.storage.passwords import hash_unguessable
+from agentkeys.server.storage.sealed import opened, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +63,7 @@ def _create(connection: Connection) -> None:
     schema.metadata.create_all(connection)
     connection.execute(insert(schema.settings), {"name": _MASTER, "value": opened(master)})
     password_hash = hash_unguessable(derived.bootstrap_password(master))
-    accounts.add_account(connection, EMAIL, EMAIL, password_hash, iso(time.time()))
+    rows.add_account(connection, EMAIL, EMAIL, password_hash, iso(time.time()))
     scopes.add_inbox(connection, INBOX_ID, None)
     scopes.add_pod(connection, POD_ID)
     connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")

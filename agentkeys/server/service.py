@@ -16,29 +16,31 @@ from aiohttp.typedefs import Middleware
 from agentkeys.arguments import as_secret
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import Secret
-from agentkeys.server import derived, live_keys, openapi, scopes
-from agentkeys.server.access_tokens import AccessTokens
-from agentkeys.server.agentity import Agentity
-from agentkeys.server.agentry import Agentry
+from agentkeys.server import openapi
+from agentkeys.server.agentity.access_tokens import AccessTokens
+from agentkeys.server.agentity.routes import Agentity
+from agentkeys.server.agentry import scopes
+from agentkeys.server.agentry.cursors import Cursors
+from agentkeys.server.agentry.routes import Agentry
 from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS, create_app
-from agentkeys.server.authorization import Credentials
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
-from agentkeys.server.checks import check_email, check_id, check_seconds
 from agentkeys.server.clock import Clock
-from agentkeys.server.connections import CONNECTION_LIMIT, Connections, check_connection_limit
-from agentkeys.server.cursors import Cursors
-from agentkeys.server.database import Database
-from agentkeys.server.database_file import file_of
-from agentkeys.server.entrance import Entrance
-from agentkeys.server.fault_queue import Faults
-from agentkeys.server.hosts import Hosts
-from agentkeys.server.key_format import digest_of
-from agentkeys.server.listening import listen, url_of
-from agentkeys.server.passwords import Passwords
-from agentkeys.server.protocol import Protocol
-from agentkeys.server.record import Requests
-from agentkeys.server.refusals import Refusal
-from agentkeys.server.used_times import UsedTimes
+from agentkeys.server.faults.entrance import Entrance
+from agentkeys.server.faults.queue import Faults
+from agentkeys.server.http.authorization import Credentials
+from agentkeys.server.http.connections import CONNECTION_LIMIT, Connections, check_connection_limit
+from agentkeys.server.http.hosts import Hosts
+from agentkeys.server.http.listening import listen, url_of
+from agentkeys.server.http.protocol import Protocol
+from agentkeys.server.http.record import Requests
+from agentkeys.server.http.refusals import Refusal
+from agentkeys.server.settings import check_email, check_id, check_seconds
+from agentkeys.server.storage import derived, live_keys
+from agentkeys.server.storage.database import Database
+from agentkeys.server.storage.file import file_of
+from agentkeys.server.storage.key_format import digest_of
+from agentkeys.server.storage.passwords import Passwords
+from agentkeys.server.storage.used_times import UsedTimes
 
 if TYPE_CHECKING:
     import socket

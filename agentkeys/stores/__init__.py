@@ -13,7 +13,7 @@ from agentkeys.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from agentkeys.stores.command import CommandStore
-    from agentkeys.stores.dotenv import DotenvStore
+    from agentkeys.stores.dotenv.store import DotenvStore
     from agentkeys.stores.keyring import KeyringStore
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "CommandStore": "agentkeys.stores.command",
-    "DotenvStore": "agentkeys.stores.dotenv",
+    "DotenvStore": "agentkeys.stores.dotenv.store",
     "KeyringStore": "agentkeys.stores.keyring",
 }
 

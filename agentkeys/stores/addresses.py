@@ -51,7 +51,7 @@ def _memory(place: str) -> Store:
 
 
 def _dotenv(place: str) -> Store:
-    from agentkeys.stores.dotenv import ALLOW_TRACKED, DotenvStore
+    from agentkeys.stores.dotenv.store import ALLOW_TRACKED, DotenvStore
 
     # From the right: a path may have a # in it, and a name may not.
     path, name = _divided(place, "dotenv:PATH#NAME")

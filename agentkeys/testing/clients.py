@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from agentkeys import AgentityClient, AgentryClient, PasswordLogin, sync
-from agentkeys.transport.portal import Portal
+from agentkeys.sync.portal import Portal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

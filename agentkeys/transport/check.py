@@ -89,7 +89,7 @@ def collection(keys: T, call: str, *, blocking: bool) -> T:
     Else a blocking create would make a key before it turned out that nobody can await it.
     """
     from agentkeys.keys import KeyCollection
-    from agentkeys.transport.blocking import Facade
+    from agentkeys.sync.descriptors import Facade
 
     if not isinstance(keys, KeyCollection):
         raise InvalidArgumentError(

@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 from agentkeys.arguments import as_secret
 from agentkeys.credentials import BearerToken, Credentials
 from agentkeys.forks import Unpicklable
+from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
-from agentkeys.transport.retry import RetryPolicy
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, settings
 

@@ -49,7 +49,7 @@ class Progress:
     def begin(self) -> None:
         """Count a try that is about to be made.
 
-        It may be under way, until `agentkeys.transport.exchange` says that nothing is written yet:
+        It may be under way, until `wire.exchange` says that nothing is written yet:
         a fake of aiohttp never lets it come to that.
         """
         self.attempts += 1

@@ -28,13 +28,13 @@ from agentkeys.errors import (
 )
 from agentkeys.secret import Secret, mask
 from agentkeys.transport import check
-from agentkeys.transport.answer import Answer, Loss, read, refused, request_id, unanswered
 from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.endpoint import Endpoint, Request, build
-from agentkeys.transport.http import Http
-from agentkeys.transport.json import as_text
 from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
+from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
+from agentkeys.transport.reading.json import as_text
 from agentkeys.transport.shelter import Shelter
+from agentkeys.transport.wire.http import Http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from agentkeys.credentials import Credentials
     from agentkeys.keys import NewKey, Place, Scope
-    from agentkeys.transport.retry import RetryPolicy
+    from agentkeys.retry import RetryPolicy
     from agentkeys.transport.settings import Settings
 
 __all__ = ["Session"]

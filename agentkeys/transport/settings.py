@@ -9,12 +9,12 @@ import attrs
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import declare_key_form
+from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport import check
-from agentkeys.transport.address import Address
-from agentkeys.transport.convert import Reader
-from agentkeys.transport.proxy import Proxy
-from agentkeys.transport.retry import RetryPolicy
+from agentkeys.transport.reading.convert import Reader
+from agentkeys.transport.wire.address import Address
+from agentkeys.transport.wire.proxy import Proxy
 
 __all__ = ["Service", "Settings", "settings", "variable"]
 

@@ -16,7 +16,7 @@ import pytest
 import agentkeys
 from agentkeys import errors, server, sync
 from agentkeys.cli import commands
-from agentkeys.sync_service import LocalServiceSettings
+from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
 
 ROOT = Path(__file__).parents[2]

@@ -250,7 +250,7 @@ def test_the_addresses_of_stores_are_values(of, tmp_path):
     assert open_store(of("keyring:a#b")).address == "keyring:a#b"
     assert open_store(of("command:true")).address.endswith("true")
     from agentkeys.stores.command import CommandStore
-    from agentkeys.stores.dotenv import DotenvStore
+    from agentkeys.stores.dotenv.store import DotenvStore
     from agentkeys.stores.keyring import KeyringStore
 
     assert DotenvStore(of(os.fspath(path)), of("X")).address == f"dotenv:{path}#X"

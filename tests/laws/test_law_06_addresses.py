@@ -8,8 +8,8 @@ from samples import agentity
 from wire import Wire, answer
 
 from agentkeys import AgentityClient, AgentKeysError, AgentryClient, ConfigurationError, Secret
-from agentkeys.transport.address import Address
-from agentkeys.transport.proxy import is_excepted
+from agentkeys.transport.wire.address import Address
+from agentkeys.transport.wire.proxy import is_excepted
 
 HOSTS = {
     "an empty label": "api..agentry.to",

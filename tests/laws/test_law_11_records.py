@@ -24,8 +24,8 @@ from agentkeys import (
 from agentkeys import (
     agentry as agentry_module,
 )
-from agentkeys.transport import json as our_json
-from agentkeys.transport.convert import BadValue, Reader, as_spelt, camel_case
+from agentkeys.transport.reading import json as our_json
+from agentkeys.transport.reading.convert import BadValue, Reader, as_spelt, camel_case
 
 CAMEL, SNAKE = Reader(camel_case), Reader(as_spelt)
 EXTRA = {"unknown": {"nested": [1, None]}, "": 0}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samples import INBOX_KEY, agentry
 from wire import Wire, answer
 
-from agentkeys.transport.convert import BadValue, Reader, as_spelt
+from agentkeys.transport.reading.convert import BadValue, Reader, as_spelt
 
 READER = Reader(as_spelt)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agentkeys import Secret
 from agentkeys.agentity import ApiKey, NewApiKey
 from agentkeys.agentry import _Listing
-from agentkeys.transport.convert import (
+from agentkeys.transport.reading.convert import (
     BadValue,
     Milliseconds,
     Reader,

@@ -12,7 +12,7 @@ from samples import NEW_KEY, SECRET, agentity, agentry
 from wire import Wire, answer, raw
 
 from agentkeys import APIError, DecodeError, Secret, ServerError, TransportError
-from agentkeys.transport.answer import MAX_ANSWER, MAX_ERROR
+from agentkeys.transport.reading.answer import MAX_ANSWER, MAX_ERROR
 
 if TYPE_CHECKING:
     import asyncio

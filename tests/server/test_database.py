@@ -8,10 +8,10 @@ import pytest
 import pytest_asyncio
 
 from agentkeys.errors import ConfigurationError
-from agentkeys.server import scopes
+from agentkeys.server.agentry import scopes
 from agentkeys.server.bootstrap import POD_ID, initialise
-from agentkeys.server.database import Database
-from agentkeys.server.used_times import UsedTimes
+from agentkeys.server.storage.database import Database
+from agentkeys.server.storage.used_times import UsedTimes
 
 pytestmark = pytest.mark.asyncio
 

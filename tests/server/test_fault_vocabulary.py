@@ -8,8 +8,8 @@ import pytest
 
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server import LocalService, faults
-from agentkeys.server.agentity import Agentity
-from agentkeys.server.agentry import Agentry
+from agentkeys.server.agentity.routes import Agentity
+from agentkeys.server.agentry.routes import Agentry
 from agentkeys.server.faults import (
     AGENTITY,
     AGENTRY,

@@ -13,9 +13,9 @@ from argon2 import PasswordHasher
 
 from agentkeys import Secret
 from agentkeys.server import LocalService
-from agentkeys.server.heads import HEAD_LIMIT
-from agentkeys.server.passwords import MOST_WAITING, Passwords
-from agentkeys.server.refusals import Refusal
+from agentkeys.server.http.heads import HEAD_LIMIT
+from agentkeys.server.http.refusals import Refusal
+from agentkeys.server.storage.passwords import MOST_WAITING, Passwords
 
 pytestmark = pytest.mark.asyncio
 

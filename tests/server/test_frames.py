@@ -16,8 +16,9 @@ import pytest
 
 from agentkeys import Secret, server, sync
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
-from agentkeys.server import LocalService, derived
-from agentkeys.server.sealed import opened, sealed
+from agentkeys.server import LocalService
+from agentkeys.server.storage import derived
+from agentkeys.server.storage.sealed import opened, sealed
 
 pytestmark = pytest.mark.asyncio
 

@@ -15,10 +15,10 @@ from document import OPERATIONS
 
 from agentkeys import server
 from agentkeys.server import LocalService
-from agentkeys.server.agentity import Agentity
-from agentkeys.server.agentry import Agentry
+from agentkeys.server.agentity.routes import Agentity
+from agentkeys.server.agentry.routes import Agentry
 from agentkeys.server.openapi import DOCUMENT
-from agentkeys.server.schema import metadata
+from agentkeys.server.storage.schema import metadata
 
 pytestmark = pytest.mark.asyncio
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server import LocalService
 from agentkeys.server.faults import ALL, NeverAnswer
-from agentkeys.server.protocol import client_gone
+from agentkeys.server.http.protocol import client_gone
 
 pytestmark = pytest.mark.asyncio
 

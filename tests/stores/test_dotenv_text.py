@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentkeys import Secret
-from agentkeys.stores.dotenv_text import values, with_entry, without_entry
+from agentkeys.stores.dotenv.editing import values, with_entry, without_entry
 
 NAME = "AGENTITY_API_KEY"
 INTERPOLATED = re.compile(r"\$\{[^}]*\}")

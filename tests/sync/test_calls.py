@@ -23,7 +23,7 @@ from agentkeys import (
     TokenPair,
     TransportError,
 )
-from agentkeys.transport.portal import Portal
+from agentkeys.sync.portal import Portal
 
 LISTING = answer(200, {"apiKeys": [KEY]})
 

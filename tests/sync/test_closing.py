@@ -16,7 +16,7 @@ from wire import answer, hang
 
 from agentkeys import ClientClosedError
 from agentkeys.sync import AgentityClient, AgentryClient
-from agentkeys.transport.portal import Portal, _Call
+from agentkeys.sync.portal import Portal, _Call
 
 LISTING = answer(200, {"apiKeys": [KEY]})
 PATIENCE = 20.0

@@ -10,7 +10,7 @@ from wire import answer, hang
 
 from agentkeys import Page, Pager, PaginationError, ServerError
 from agentkeys.sync import BlockingPager
-from agentkeys.transport.portal import Portal
+from agentkeys.sync.portal import Portal
 
 
 class Counting(Portal):

@@ -11,8 +11,8 @@ import pytest
 import agentkeys
 from agentkeys import agentity, agentry, server, sync
 from agentkeys.paging import Pager
-from agentkeys.sync_service import LocalServiceSettings
-from agentkeys.transport.blocking import Facade
+from agentkeys.sync.descriptors import Facade
+from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.transport.client import Client
 
 

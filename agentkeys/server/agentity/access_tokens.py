@@ -1,0 +1,92 @@
+"""Agentity's access tokens: short-lived JWTs, signed with HS256 (Agentity's documentation)."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import jwt
+
+from agentkeys.secret import Secret
+from agentkeys.server.agentity.sessions import Session
+from agentkeys.server.storage.sealed import opened
+
+if TYPE_CHECKING:
+    from agentkeys.server.clock import Clock
+
+_ALGORITHM: Final = "HS256"
+_ISSUER: Final = "agentkeys.server"
+_CLAIMS: Final = ("exp", "iat", "iss", "sid", "sub")
+# Below this a whole second is too coarse: a token of half a second would be born dead.
+_SHORT_LIFETIME: Final = 60.0
+_REMEMBERED: Final = 256
+
+
+class _Claims(NamedTuple):
+    """What counts of a token that was signed here."""
+
+    session: Session
+    expires: float
+
+
+class AccessTokens:
+    """Issues access tokens and tells whose they are.
+
+    Args:
+        key: signs them.
+        lifetime: seconds until a token expires. From a minute on `iat` and `exp` are whole
+            seconds, as most services give them; below it they have fractions.
+        clock: tells the time.
+    """
+
+    def __init__(self, key: Secret, lifetime: float, clock: Clock) -> None:
+        self._key = key
+        self._lifetime = lifetime
+        self._clock = clock
+        # Whether a token was signed here never changes, and is asked with each request.
+        self._claims = functools.lru_cache(_REMEMBERED)(functools.partial(_verified, key))
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds until a token expires."""
+        return self._lifetime
+
+    def issue(self, session: Session) -> Secret:
+        """Return a new access token of the session."""
+        issued, expires = _validity(self._clock(), self._lifetime)
+        claims = {
+            "iss": _ISSUER,
+            "sub": session.account_id,
+            "sid": session.id,
+            "iat": issued,
+            "exp": expires,
+            "jti": secrets.token_hex(8),
+        }
+        return Secret(jwt.encode(claims, opened(self._key), algorithm=_ALGORITHM))
+
+    def session(self, token: Secret) -> Session | None:
+        """Return the session, which may have ended, that *token* is of; None if it is no good."""
+        claims = self._claims(token)
+        return claims.session if claims and self._clock() < claims.expires else None
+
+
+def _verified(key: Secret, token: Secret) -> _Claims | None:
+    try:
+        claims = jwt.decode(
+            token.reveal(),
+            opened(key),
+            algorithms=[_ALGORITHM],
+            issuer=_ISSUER,
+            # PyJWT would cut exp to a whole second, and read the clock of the machine.
+            options={"require": list(_CLAIMS), "verify_exp": False, "verify_iat": False},
+        )
+    except jwt.PyJWTError:
+        return None
+    return _Claims(Session(str(claims["sid"]), str(claims["sub"])), float(claims["exp"]))
+
+
+def _validity(now: float, lifetime: float) -> tuple[float, float]:
+    if lifetime < _SHORT_LIFETIME:
+        return now, now + lifetime
+    return int(now), int(now) + int(lifetime)

@@ -1,0 +1,131 @@
+"""The outermost layer: it notes what comes, and has it go wrong where a fault says so."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
+
+from aiohttp import web
+
+from agentkeys.server.faults.holding import Holding
+from agentkeys.server.faults.kinds import Delay
+from agentkeys.server.faults.pages import with_own_cursor
+from agentkeys.server.faults.spoiling import Broken, spoiled
+from agentkeys.server.http.protocol import request_id
+from agentkeys.server.http.refusals import Refusal
+from agentkeys.server.http.routes import route_of
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler, Middleware
+
+    from agentkeys.server.faults.queue import Fault, Faults
+    from agentkeys.server.http.hosts import Hosts
+    from agentkeys.server.http.protocol import Protocol
+    from agentkeys.server.http.record import Requests
+
+
+Refuse: TypeAlias = Callable[[web.Request, Refusal], Awaitable[web.StreamResponse]]
+"""Reads a request to its end, and refuses it."""
+
+
+class Entrance:
+    """Stands before both services, for one run of them.
+
+    Args:
+        faults: what is to go wrong.
+        requests: the record of what comes.
+        hosts: which hosts the service answers for.
+    """
+
+    def __init__(self, faults: Faults, requests: Requests, hosts: Hosts) -> None:
+        self._faults = faults
+        self._hosts = hosts
+        self._requests = requests
+        self._holding = Holding()
+
+    def close(self) -> None:
+        """End what the faults hold back."""
+        self._holding.close()
+
+    def middleware(self, refuse: Refuse) -> Middleware:
+        """Return the entrance as a middleware; *refuse* is for what is not acted on."""
+        faults, requests, hosts = self._faults, self._requests, self._hosts
+
+        @web.middleware
+        async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not cast("Protocol", request.protocol).begin(request):
+                handler = _refusing(refuse, _too_many())
+            elif (refusal := hosts.refusal(request)) is not None:
+                handler = _refusing(refuse, refusal)
+            elif faults.were_added:
+                handler = functools.partial(self._enter, handler=handler, refuse=refuse)
+            if not requests.limit:
+                return await handler(request)
+            entry = requests.note(request, route_of(request), request_id(request))
+            try:
+                answer = await handler(request)
+            # Only a middleware of the user's can have raised it.
+            except Exception as error:
+                entry.status = error.status if isinstance(error, web.HTTPException) else 500
+                raise
+            if not (isinstance(answer, Broken) and answer.is_silent):
+                entry.status = answer.status
+            return answer
+
+        return enter
+
+    async def _enter(
+        self, request: web.Request, handler: Handler, refuse: Refuse
+    ) -> web.StreamResponse:
+        route = route_of(request)
+        fault = self._faults.due(route)
+        if fault is not None and fault.when == "before":
+            return await self._before(fault, request, handler, refuse)
+        answer = await handler(with_own_cursor(request))
+        # Looked for again: another request may have used it up in the meantime.
+        fault = self._faults.due(route)
+        if fault is None or fault.when == "before" or answer.status >= 400:
+            return answer
+        return await self._after(fault, request, answer) if _is_whole(answer) else answer
+
+    async def _before(
+        self, fault: Fault, request: web.Request, handler: Handler, refuse: Refuse
+    ) -> web.StreamResponse:
+        fault.hit()
+        request_inside = with_own_cursor(request)
+        # All of it is read now: later, the client may be gone.
+        answer = await refuse(request_inside, _unavailable())
+        if isinstance(fault.kind, Delay) and await self._holding.pause(
+            fault, request, fault.kind.seconds, patient=True
+        ):
+            return await handler(request_inside)
+        return spoiled(fault, request, answer, self._holding) if _is_whole(answer) else answer
+
+    async def _after(
+        self, fault: Fault, request: web.Request, answer: web.Response
+    ) -> web.StreamResponse:
+        fault.hit()
+        if isinstance(fault.kind, Delay) and await self._holding.pause(
+            fault, request, fault.kind.seconds
+        ):
+            return answer
+        return spoiled(fault, request, answer, self._holding)
+
+
+def _refusing(refuse: Refuse, refusal: Refusal) -> Handler:
+    return lambda request: refuse(request, refusal)
+
+
+def _too_many() -> Refusal:
+    message = "The service has too many open connections."
+    return Refusal(503, message, headers={"Retry-After": "1"}, closes=True)
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, "The service cannot be reached.")
+
+
+def _is_whole(answer: web.StreamResponse) -> TypeGuard[web.Response]:
+    # A middleware of the user's may have sent it already.
+    return isinstance(answer, web.Response) and not answer.prepared

@@ -1,0 +1,75 @@
+"""What a fault holds back. Whatever it is, it ends when the service closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.server.http.protocol import client_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+    from agentkeys.server.faults.queue import Fault
+
+# Closing then sends RST, and drops what was not sent (socket(7), SO_LINGER; Windows has shorts).
+_NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+
+
+class Holding:
+    """The answers that faults hold back, of one run of the service."""
+
+    def __init__(self) -> None:
+        self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sending: set[asyncio.Transport] = set()
+
+    def close(self) -> None:
+        """End them all."""
+        self._closing.set_result(None)
+        for transport in self._sending:
+            transport.abort()
+
+    async def pause(
+        self, fault: Fault, request: web.BaseRequest, seconds: float, *, patient: bool = False
+    ) -> bool:
+        """Wait; return False if the service closes, so that nothing more is to be done.
+
+        The wait is over when *fault* is removed, or the client has gone away, unless *patient*.
+        """
+        ends = {self._closing, fault.removal()}
+        if not patient:
+            ends.add(client_gone(request))
+        if seconds > 0:
+            await asyncio.wait(
+                ends,
+                timeout=None if math.isinf(seconds) else seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        return not self._closing.done()
+
+    @contextlib.contextmanager
+    def sending(self, request: web.BaseRequest) -> Iterator[None]:
+        """Have what is sent within abandoned when the service closes."""
+        transport = request.transport
+        if transport is None or self._closing.done():
+            raise ConnectionResetError
+        self._sending.add(transport)
+        try:
+            yield
+        finally:
+            self._sending.discard(transport)
+
+
+def reset(request: web.BaseRequest) -> None:
+    """Reset the connection of *request*."""
+    if request.transport is not None:
+        sock = request.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        request.transport.abort()

@@ -1,0 +1,77 @@
+"""Pages that go wrong, and page tokens of our own that lead back to the service's."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from multidict import MultiDict
+
+from agentkeys.server.faults.kinds import CycledCursors, EmptyPage, Kind
+from agentkeys.server.http.answers import json_response
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_PARAMETER: Final = "page_token"
+_FORM: Final = re.compile(r"fault-(\d{1,9})-(.*)", re.DOTALL)
+
+
+class Cursor(NamedTuple):
+    """A page token: the service's own, or one of ours around it.
+
+    Attributes:
+        own: the service's token, or "" for the first page.
+        number: which of ours it is; None if it is the service's.
+    """
+
+    own: str
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return self.own if self.number is None else f"fault-{self.number}-{self.own}"
+
+
+def cursor_of(request: web.Request) -> Cursor:
+    """Return the page token with which *request* asks."""
+    token = request.query.get(_PARAMETER, "")
+    found = _FORM.fullmatch(token)
+    return Cursor(token) if found is None else Cursor(found[2], int(found[1]))
+
+
+def with_own_cursor(request: web.Request) -> web.Request:
+    """Return *request* as the service understands it: with its own page token, or none."""
+    # Two of them are for the service to refuse.
+    if len(request.query.getall(_PARAMETER, [])) != 1:
+        return request
+    cursor = cursor_of(request)
+    if cursor.number is None:
+        return request
+    query = MultiDict(request.query)
+    query.popall(_PARAMETER)
+    if cursor.own:
+        query[_PARAMETER] = cursor.own
+    return request.clone(rel_url=request.rel_url.with_query(query))
+
+
+def spoiled_page(kind: Kind, request: web.Request, answer: web.Response) -> web.Response:
+    """Return *answer*, a page, as *kind* spoils it."""
+    cursor = cursor_of(request)
+    if isinstance(kind, EmptyPage):
+        return _page([], _next(cursor))
+    page = json.loads(answer.text or "")
+    if isinstance(kind, CycledCursors):
+        return _page(page["api_keys"], _next(cursor, kind.length))
+    asked = str(cursor) or page.get("next_page_token") or Cursor("", 0)
+    return _page(page["api_keys"], asked)
+
+
+def _next(cursor: Cursor, length: int = 10**9) -> Cursor:
+    number = 0 if cursor.number is None else cursor.number + 1
+    return Cursor(cursor.own, number % length)
+
+
+def _page(keys: list[Any], token: object) -> web.Response:
+    page = {"api_keys": keys, "count": len(keys), "next_page_token": str(token)}
+    return json_response(page)

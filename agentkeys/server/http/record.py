@@ -1,0 +1,126 @@
+"""What came to the service: a record of the last requests, without anything that is secret."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.secret import MASK, mask
+from agentkeys.server.http.tally import PATIENCE, Tally
+from agentkeys.server.settings import is_whole
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+# The parameters that are documented and hold no secret. What else stands in a query may be one.
+_SHOWN: Final = frozenset({"inbox_id", "limit", "page_token"})
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """A request as it came, without its headers, its body, or anything that is secret.
+
+    Attributes:
+        method: its method.
+        path: its path and query, percent-encoded as it came. What looks like a key is masked, and
+            so is the value of every parameter but `inbox_id`, `limit` and `page_token`.
+        route: its route, as faults name it (``DELETE /auth/api-keys/{id}``), or None if the path
+            and the method have none.
+        request_id: the ``X-Request-Id`` of its answer.
+        status: the status of its answer, or None as long as none is sent.
+    """
+
+    method: str
+    path: str
+    route: str | None
+    request_id: str
+    status: int | None
+
+
+class Entry:
+    """A request in the record, whose status may change."""
+
+    __slots__ = ("request", "status")
+
+    def __init__(self, request: tuple[str, str, str | None, str]) -> None:
+        self.request = request
+        self.status: int | None = None
+
+
+class Requests:
+    """The last requests that came, oldest first: iterate, index, or take the `len`.
+
+    A request that could not be read as HTTP is not among them.
+    """
+
+    def __init__(self, limit: int) -> None:
+        if not is_whole(limit) or limit < 0:
+            raise InvalidArgumentError("recorded_requests is a number of requests, 0 for none")
+        self.limit = limit
+        self._entries: deque[Entry] = deque(maxlen=limit)
+        self._tally = Tally("requests that came")
+
+    def __repr__(self) -> str:
+        return f"<Requests: {len(self)} of {self.count}>"
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[RecordedRequest]:
+        return iter([_shown(entry) for entry in self._entries.copy()])
+
+    def __getitem__(self, index: int) -> RecordedRequest:
+        return _shown(self._entries[index])
+
+    @property
+    def count(self) -> int:
+        """How many have come since the service was made, or since `clear`."""
+        return self._tally.count
+
+    async def wait(self, count: int = 1, *, timeout: float = PATIENCE) -> None:
+        """Return when so many requests have come, be they answered or not.
+
+        Raises:
+            TimeoutError: they have not, after *timeout* seconds.
+            ConfigurationError: the service records none.
+        """
+        if not self.limit:
+            raise ConfigurationError("this service was made with recorded_requests=0")
+        await self._tally.reach(count, timeout)
+
+    def clear(self) -> None:
+        """Forget them, and count from 0 again."""
+        self._entries.clear()
+        self._tally.count = 0
+
+    def note(self, request: web.Request, route: str | None, request_id: str) -> Entry:
+        """Note that *request* came, and return its entry, for its status."""
+        entry = Entry((request.method, _shown_path(request.rel_url), route, request_id))
+        self._entries.append(entry)
+        self._tally.add()
+        return entry
+
+
+def _shown(entry: Entry) -> RecordedRequest:
+    return RecordedRequest(*entry.request, entry.status)
+
+
+def _shown_path(url: URL) -> str:
+    path, query = url.raw_path, url.raw_query_string
+    if query:
+        path = f"{path}?{'&'.join(map(_shown_parameter, query.split('&')))}"
+    # What looks like a key has one of these, and to search for it takes longer than all the rest.
+    return mask(path) if "_" in path or "=" in path else path
+
+
+def _shown_parameter(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    if name in _SHOWN:
+        return parameter
+    # Without a name, all of it may be the value.
+    return f"{name}={MASK}" if equals else MASK

@@ -1,0 +1,148 @@
+"""Looking up host names, without a thread that anybody waits for.
+
+The system's `getaddrinfo` cannot be interrupted, and takes many seconds if no name server answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import functools
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, TypeAlias, cast
+
+from aiohttp.resolver import ThreadedResolver
+
+from agentkeys import forks
+from agentkeys.transport.wire.daemons import Daemons
+
+__all__ = ["Resolver"]
+
+# Seconds after which a lookup is begun anew, for the network may have changed since. Until then all
+# who want to know the same wait for the same lookup, so that one dead name does not use up threads.
+_FRESH: Final = 5.0
+
+Question: TypeAlias = Callable[[], Any]
+
+
+class Resolver(ThreadedResolver):
+    """aiohttp's resolver, on threads of ours: those of the loop's executor are joined at exit."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("asyncio.AbstractEventLoop", _Loop()))
+
+
+class _Loop:
+    """As much of an event loop as aiohttp's resolver needs of one."""
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002  # asyncio's name for it
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """Return what `socket.getaddrinfo` returns."""
+        key = (host, port, family, type, proto, flags)
+        infos: list[Any] = await _lookups().answer(key, functools.partial(socket.getaddrinfo, *key))
+        return infos
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """Return what `socket.getnameinfo` returns; that is no lookup if *flags* say numeric."""
+        return socket.getnameinfo(sockaddr, flags)
+
+
+class _Outcome(NamedTuple):
+    value: Any
+    error: BaseException | None
+
+
+class _Lookup:
+    """A lookup, and who waits for what comes of it."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._begun: float | None = None
+        self._outcome: _Outcome | None = None
+        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[_Outcome]]] = deque()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it begins only now, or began a short time ago."""
+        return self._begun is None or time.monotonic() - self._begun < _FRESH
+
+    def run(self) -> None:
+        self._begun = time.monotonic()
+        try:
+            outcome = _Outcome(self._question(), None)
+        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+            outcome = _Outcome(None, error)
+        self._outcome = outcome
+        self._deliver(outcome)
+
+    async def answer(self) -> Any:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Outcome] = loop.create_future()
+        self._waiting.append((loop, future))
+        if self._outcome is not None:  # it came in between
+            self._deliver(self._outcome)
+        value, error = await future
+        if error is not None:
+            raise copy.copy(error)  # others raise it, too, each with a traceback of its own
+        return value
+
+    def _deliver(self, outcome: _Outcome) -> None:
+        # Two threads may be at it, and each takes what the other has not.
+        with suppress(IndexError):
+            while True:
+                loop, future = self._waiting.popleft()
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(_settle, future, outcome)
+
+
+class _Lookups:
+    """The lookups of this process, without a lock for the same reason as `Daemons`."""
+
+    def __init__(self) -> None:
+        self._daemons = Daemons("agentkeys-lookup")
+        self._latest: dict[object, _Lookup] = {}
+        forks.watch(self)
+
+    def begin_afresh(self) -> object:
+        """Leave the lookups to the parent of a forked child."""
+        inherited, self._latest = self._latest, {}
+        return inherited
+
+    async def answer(self, key: object, question: Question) -> Any:
+        """Return what *question* returns, or raise what it raises; it is asked once for many."""
+        lookup = self._latest.get(key)
+        if lookup is None or not lookup.is_fresh:
+            lookup = self._latest[key] = _Lookup(question)
+            try:
+                self._daemons.do(functools.partial(self._run, key, lookup))
+            except OSError:
+                self._latest.pop(key, None)  # nobody must wait for it
+                raise
+        return await lookup.answer()
+
+    def _run(self, key: object, lookup: _Lookup) -> None:
+        lookup.run()
+        if self._latest.get(key) is lookup:
+            self._latest.pop(key, None)
+
+
+def _settle(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+@functools.cache
+def _lookups() -> _Lookups:
+    return _Lookups()  # not on import, for it hooks into forks

@@ -1,0 +1,124 @@
+"""Which proxy the requests go through, as arguments and environment say."""
+
+from __future__ import annotations
+
+import base64
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Final
+from urllib.parse import unquote_to_bytes
+from urllib.request import getproxies, proxy_bypass
+
+import attrs
+
+from agentkeys.errors import ConfigurationError
+from agentkeys.secret import Secret
+from agentkeys.transport.wire.address import Address
+
+__all__ = ["Proxy", "is_excepted", "proxy_from_environment"]
+
+# "name", "name:port", "[IPv6]:port"; what does not fit is a bare IPv6 address or network.
+_ENTRY: Final = re.compile(r"(\[[^]]*](?:/[0-9]+)?|[^:]*)(?::([0-9]+))?")
+
+
+@attrs.frozen
+class Proxy:
+    """An HTTP proxy, and how to sign in there.
+
+    Attributes:
+        address: without user name and password.
+        password: its password, or None.
+        basic: user name and password as a header holds them (RFC 7617), or None.
+    """
+
+    address: str
+    password: Secret | None = None
+    basic: Secret | None = None
+
+    @classmethod
+    def of(cls, given: Secret) -> Proxy | None:
+        """Take a proxy's address apart; None if it is none."""
+        address = Address.of(given)
+        if address is None:
+            return None
+        if address.user is None:
+            return cls(address.url)
+        name, _, password = address.user.reveal().partition(":")
+        return cls.signed_in(address.url, unquote_to_bytes(name), unquote_to_bytes(password))
+
+    @classmethod
+    def signed_in(cls, address: str, name: bytes, password: bytes) -> Proxy:
+        """Return a proxy that wants these bytes, in whatever encoding that is."""
+        return cls(
+            address,
+            Secret(password.decode(errors="replace")),
+            Secret(base64.b64encode(name + b":" + password).decode()),
+        )
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All that must show nowhere."""
+        return tuple(secret for secret in (self.password, self.basic) if secret)
+
+
+def proxy_from_environment(base_url: Address) -> Proxy | None:
+    """Return the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names, if NO_PROXY lets it.
+
+    A service on this machine is never reached through a proxy: another machine's loopback is none
+    of ours.
+    """
+    if base_url.is_loopback:
+        return None
+    found = getproxies()
+    variable = base_url.scheme if found.get(base_url.scheme) else "all"
+    given = found.get(variable)
+    # `proxy_bypass` knows what the settings of macOS and Windows except.
+    host, port = base_url.host, base_url.port
+    if not given or is_excepted(host, port, found.get("no", "")) or proxy_bypass(host):
+        return None
+    # Without a scheme it is http, as for other programs that read these variables.
+    proxy = Proxy.of(Secret(given if "://" in given else f"http://{given}"))
+    del found, given
+    if proxy is None:
+        raise ConfigurationError(
+            f"{variable.upper()}_PROXY is not an http or https address: set it to one, or pass"
+            " proxy"
+        )
+    return proxy
+
+
+def is_excepted(host: str, port: int, exceptions: str) -> bool:
+    """Whether NO_PROXY, as *exceptions*, says that a host is reached without the proxy.
+
+    Entries are separated by commas or white space, as curl and requests read them: a host with all
+    below it, an IP address, a network ("10.0.0.0/8"), each with or without a port, or "*" for all.
+    """
+    return any(_excepts(entry, host, port) for entry in re.split(r"[,\s]+", exceptions.lower()))
+
+
+def _excepts(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    parts = _ENTRY.fullmatch(entry)
+    name, of_port = (parts[1], parts[2]) if parts else (entry, None)
+    if of_port is not None and int(of_port) != port:
+        return False
+    address = _ip(host)
+    if address is not None:
+        return _holds(name.replace("[", "").replace("]", ""), address)
+    name, host = name.lstrip("*").strip("."), host.rstrip(".")
+    return bool(name) and (host == name or host.endswith(f".{name}"))
+
+
+def _ip(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _holds(network: str, address: IPv4Address | IPv6Address) -> bool:
+    try:
+        return address in ip_network(network, strict=False)
+    except ValueError:
+        return False
