@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, Unpack
 
 import attrs
 
+from agentkeys import arguments
 from agentkeys.arguments import as_secret
 from agentkeys.credentials import (
     BearerToken,
@@ -27,11 +28,11 @@ from agentkeys.credentials import (
     name_of,
 )
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
-from agentkeys.keys import Keys, Place, Record, listed
+from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
-from agentkeys.transport import check
 from agentkeys.transport.client import Client, ClientSettings, seal
+from agentkeys.transport.collection import Keys, Place
 from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Reader, camel_case
 from agentkeys.transport.settings import Service, variable
@@ -148,7 +149,7 @@ class ApiKeys(Keys[NewApiKey]):
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
-        nickname = check.text("nickname", nickname)
+        nickname = arguments.text("nickname", nickname)
         return await self._make(nickname, {"nickname": nickname}, timeout)
 
     def list(self, *, timeout: float | None = None) -> Pager[ApiKey]:
@@ -158,7 +159,7 @@ class ApiKeys(Keys[NewApiKey]):
             timeout: seconds for the page; the client's own if None.
 
         """
-        seconds = None if timeout is None else check.timeout(timeout)
+        seconds = None if timeout is None else arguments.timeout(timeout)
 
         async def fetch(_: str | None) -> Page[ApiKey]:
             listing = await self._session.call(_LIST, timeout=seconds)
@@ -178,7 +179,7 @@ class ApiKeys(Keys[NewApiKey]):
             AuthenticationError: the key belongs to another account, or the login does not work.
 
         """
-        path = {"id": check.whole_number("key_id", key_id)}
+        path = {"id": arguments.whole_number("key_id", key_id)}
         await self._session.call(_DELETE, path=path, timeout=timeout)
 
 
@@ -202,7 +203,7 @@ class PasswordLogin(Renewable):
         super().__init__()
         self._password = password
         self._basic = _basic(email, password)
-        self.account = check.text("email", email)
+        self.account = arguments.text("email", email)
         self._refresh_token: Secret | None = None
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:
@@ -347,7 +348,7 @@ async def register(
     password = as_secret(password, "password")
     seal(settings)
     basic = _basic(email, password)
-    json = {"name": check.text("name", name)}
+    json = {"name": arguments.text("name", name)}
     async with AgentityClient(PasswordLogin(email, password), **settings) as client:
         session = client._session  # noqa: SLF001  # one service, one module
         return await session.call(_REGISTER, json=json, authorization=basic)
@@ -378,7 +379,7 @@ async def login(email: str, password: str | Secret, **settings: Unpack[ClientSet
 
 def _basic(email: str, password: Secret) -> Secret:
     """Return the credentials of RFC 7617, in UTF-8."""
-    email = check.text("email", email)
+    email = arguments.text("email", email)
     if ":" in email:
         raise InvalidArgumentError("email holds a colon, with which nobody can log in (RFC 7617)")
     if not password:

@@ -14,14 +14,15 @@ from typing import Final
 
 import attrs
 
+from agentkeys import arguments
 from agentkeys.credentials import BearerToken, Credentials
 from agentkeys.errors import ConfigurationError
 from agentkeys.forks import Unpicklable
-from agentkeys.keys import Keys, Place, Record, listed
+from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
-from agentkeys.transport import check
 from agentkeys.transport.client import Client
+from agentkeys.transport.collection import Keys, Place
 from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Reader, as_spelt
 from agentkeys.transport.session import Session
@@ -166,13 +167,13 @@ class _Keys(Keys[NewApiKey]):
             NotFoundError: there is no such key in this scope.
 
         """
-        path = {**self._scope, "api_key_id": check.segment("api_key_id", api_key_id)}
+        path = {**self._scope, "api_key_id": arguments.segment("api_key_id", api_key_id)}
         await self._session.call(self._collection.delete, path=path, timeout=timeout)
 
     async def _create(
         self, name: str, timeout: float | None, permissions: dict[str, bool] | None = None
     ) -> NewApiKey:
-        name = check.text("name", name)
+        name = arguments.text("name", name)
         body: dict[str, object] = {"name": name}
         if permissions is not None:
             body["permissions"] = permissions
@@ -186,11 +187,11 @@ class _Keys(Keys[NewApiKey]):
         inbox_id: str | None = None,
     ) -> Pager[ApiKey]:
         query = {
-            "limit": None if limit is None else check.whole_number("limit", limit, at_least=1),
-            "inbox_id": None if inbox_id is None else check.segment("inbox_id", inbox_id),
+            "limit": None if limit is None else arguments.whole_number("limit", limit, at_least=1),
+            "inbox_id": None if inbox_id is None else arguments.segment("inbox_id", inbox_id),
         }
-        start = None if page_token is None else check.text("page_token", page_token)
-        seconds = None if timeout is None else check.timeout(timeout)
+        start = None if page_token is None else arguments.text("page_token", page_token)
+        seconds = None if timeout is None else arguments.timeout(timeout)
 
         async def fetch(token: str | None) -> Page[ApiKey]:
             listing = await self._session.call(
@@ -276,7 +277,7 @@ class AgentApiKeys(_Keys):
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
-        flags = None if permissions is None else check.flags("permissions", permissions)
+        flags = None if permissions is None else arguments.flags("permissions", permissions)
         return await self._create(name, timeout, flags)
 
 
@@ -309,12 +310,12 @@ class AgentSurface(Unpicklable):
 
     def inbox(self, inbox_id: str) -> AgentScope:
         """Return one inbox; nothing is sent."""
-        scope = {"inbox_id": check.segment("inbox_id", inbox_id)}
+        scope = {"inbox_id": arguments.segment("inbox_id", inbox_id)}
         return AgentScope(AgentApiKeys(self._session, _AGENT_INBOX, scope))
 
     def pod(self, pod_id: str) -> AgentScope:
         """Return one pod; nothing is sent."""
-        scope = {"pod_id": check.segment("pod_id", pod_id)}
+        scope = {"pod_id": arguments.segment("pod_id", pod_id)}
         return AgentScope(AgentApiKeys(self._session, _AGENT_POD, scope))
 
 
@@ -346,7 +347,7 @@ class AgentryClient(Client):
             InvalidArgumentError: the id would leave its segment of the path.
 
         """
-        scope = {"inbox_id": check.segment("inbox_id", inbox_id)}
+        scope = {"inbox_id": arguments.segment("inbox_id", inbox_id)}
         return Inbox(ApiKeys(self._session, _HUMAN_INBOX, scope))
 
     @classmethod

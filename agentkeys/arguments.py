@@ -1,14 +1,88 @@
-"""What is given as an argument, made what it must be on the first line that sees it."""
+"""Bad arguments are refused with a sentence, before anything is sent.
+
+Each function returns the argument that it checked, or raises `InvalidArgumentError`. What it
+returns is a plain str, int or float, also of a subclass: use that, and not the argument.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
+from agentkeys import plain
 from agentkeys.errors import AgentKeysError, InvalidArgumentError
 from agentkeys.secret import Secret
 
-__all__ = ["as_secret", "unfit"]
+T = TypeVar("T")
+
+
+def text(name: str, value: object) -> str:
+    """Check a str that goes into a request: not empty, and Unicode that can be sent."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"{name} must be a str, not {_kind(value)}")
+    value = sendable(name, value)
+    if not value:
+        raise InvalidArgumentError(f"{name} is empty: give it at least one character")
+    return value
+
+
+def sendable(name: str, value: str) -> str:
+    """Check that a str can be sent as UTF-8, which a lone surrogate cannot."""
+    value = plain.text(value)
+    if not _is_unicode(value):
+        raise InvalidArgumentError(
+            f"{name} holds a lone surrogate, which is no character and cannot be sent"
+        )
+    return value
+
+
+def segment(name: str, value: object) -> str:
+    """Check an id that becomes one segment of a path, and cannot leave it."""
+    value = text(name, value)
+    if value in {".", ".."}:
+        raise InvalidArgumentError(f"{name} is {value!r}, which would name another resource")
+    if "\0" in value:
+        raise InvalidArgumentError(f"{name} holds a NUL character, which no id has")
+    return value
+
+
+def whole_number(name: str, value: object, *, at_least: int | None = None) -> int:
+    """Check an int; a bool is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentError(f"{name} must be an int, not {_kind(value)}")
+    whole = plain.number(value)
+    if at_least is not None and whole < at_least:
+        raise InvalidArgumentError(f"{name} must be {at_least} or more")
+    return whole
+
+
+def number(name: str, value: object, *, unit: str) -> float:
+    """Check a finite number that is not negative."""
+    seconds = _float(name, value, unit)
+    if not 0 <= seconds < math.inf:
+        raise InvalidArgumentError(f"{name} must be 0 {unit} or more, not {seconds!r}")
+    return seconds
+
+
+def timeout(value: object) -> float:
+    """Check a number of seconds above 0; `math.inf` waits for ever."""
+    seconds = _float("timeout", value, "seconds")
+    if not seconds > 0:
+        raise InvalidArgumentError(
+            f"timeout must be more than 0 seconds, not {seconds!r}; math.inf waits for ever"
+        )
+    return seconds
+
+
+def flags(name: str, value: object) -> dict[str, bool]:
+    """Check a map of str to bool."""
+    if not isinstance(value, Mapping) or not all(isinstance(on, bool) for on in value.values()):
+        raise InvalidArgumentError(
+            f"{name} must be a dict of str to bool, like {{'read_inbox': True}}"
+        )
+    return {text(f"a flag of {name}", flag): on for flag, on in value.items()}
 
 
 def as_secret(value: object, name: str, wanted: str = "a str or a Secret") -> Secret:
@@ -33,3 +107,25 @@ def unfit(error: type[AgentKeysError], sentence: str) -> Secret:
 
 def _refuse(error: type[AgentKeysError], sentence: str) -> NoReturn:
     raise error(sentence)
+
+
+def _float(name: str, value: object, unit: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgumentError(f"{name} must be a number of {unit}, not {_kind(value)}")
+    try:
+        return float.__float__(value) if isinstance(value, float) else int.__float__(value)
+    except OverflowError:
+        return math.inf
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: object) -> str:
+    # The type and not the value: a secret may have been passed in the wrong place.
+    return "None" if value is None else type(value).__name__

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
-from agentkeys.forks import Unpicklable
+from agentkeys.errors import InvalidArgumentError
 from agentkeys.paging import Pager
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
-from agentkeys.transport.endpoint import Endpoint
-from agentkeys.transport.session import Session
 
-if TYPE_CHECKING:
-    from agentkeys.transport.shelter import Shelter
-
-__all__ = ["Key", "KeyCollection", "Keys", "NewKey", "Place", "Record", "Scope", "listed", "whose"]
+__all__ = ["Key", "KeyCollection", "NewKey", "Record", "Scope", "checked_collection", "listed"]
 
 IdT_contra = TypeVar("IdT_contra", contravariant=True)
 KeyT_co = TypeVar("KeyT_co", bound="Key[Any]", covariant=True)
 NewKeyT_co = TypeVar("NewKeyT_co", bound="NewKey[Any]", covariant=True)
 IdT_co = TypeVar("IdT_co", covariant=True)
-MadeT = TypeVar("MadeT", bound="NewKey[Any]")
 
 T = TypeVar("T")
 
@@ -68,21 +60,6 @@ class Scope:
         return frozenset({self.account, *self.also} - {""})
 
 
-@attrs.frozen
-class Place(Generic[MadeT]):
-    """Where the keys of a collection are made: all that its creates have in common.
-
-    Attributes:
-        create: the call that makes a key.
-        path: the ids in its path.
-        body: what each create has in its body, beside what is a key's own, like its name.
-    """
-
-    create: Endpoint[MadeT]
-    path: Mapping[str, str | int] = attrs.field(factory=dict)
-    body: Mapping[str, object] = attrs.field(factory=dict)
-
-
 class Record:
     """The base of a service's keys, which show as a table in a notebook."""
 
@@ -92,62 +69,6 @@ class Record:
         from agentkeys import notebook
 
         return notebook.table([self], notebook.now())
-
-
-class Keys(ABC, Unpicklable, Generic[MadeT]):
-    """The base of a service's collections of keys: what they all say of themselves.
-
-    A create goes through `_make`, which sends what the place adds. So `scope` tells the keys of two
-    collections apart, whatever it is that their creates differ in.
-    """
-
-    _instead = "take the collection from its client again"
-
-    def __init__(self, session: Session, place: Place[MadeT]) -> None:
-        self._session = session
-        self._place = place
-
-    @property
-    def scope(self) -> Scope:
-        """Whose keys these are."""
-        return self._session.scope(self._place)
-
-    @abstractmethod
-    async def delete(self, key_id: Any, /, *, timeout: float | None = None) -> None:
-        """Delete a key for good."""
-
-    async def _make(self, name: str, own: Mapping[str, object], timeout: float | None) -> MadeT:
-        """Make a key, of which *own* is what its body has beside that of the place."""
-        return await self._session.create(
-            self._place, name=name, json=own, delete=self.delete, timeout=timeout
-        )
-
-    async def _log_in(self, timeout: float) -> None:
-        """Get a token if there is none, so that `scope` has all names of the account."""
-        await self._session.log_in(timeout)
-
-    def _sheltered(self, shelter: Shelter) -> Self:
-        """Return these keys, but that their `create` runs in *shelter*, not in one of its own."""
-        keys = object.__new__(type(self))
-        vars(keys).update(vars(self), _session=self._session.sheltered(shelter))
-        return keys
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
-        return self._session.timeout
-
-    @property
-    def retry(self) -> RetryPolicy:
-        """When to try again."""
-        return self._session.retry
-
-
-async def whose(keys: KeyCollection[Any, Any, Any], scope: Scope, timeout: float) -> Scope:
-    """Return the *scope* of *keys* with all names of its account, once a token is there."""
-    if isinstance(keys, Keys):
-        await keys._log_in(timeout)  # noqa: SLF001  # it is no part of the surface
-    return scope.named_as(keys.scope)
 
 
 def listed(new: Any, kind: type[T]) -> T:
@@ -208,3 +129,21 @@ class KeyCollection(Protocol[IdT_contra, KeyT_co, NewKeyT_co]):
 
     async def delete(self, key_id: IdT_contra, /, *, timeout: float | None = None) -> None:
         """Delete a key for good."""
+
+
+def checked_collection(keys: T, call: str, *, blocking: bool) -> T:
+    """Check that keys are of the kind of client that *call*, `issue` or `sweep`, is for.
+
+    Else a blocking create would make a key before it turned out that nobody can await it.
+    """
+    if not isinstance(keys, KeyCollection):
+        raise InvalidArgumentError(
+            f"keys must be a collection of keys, like agentity.api_keys, not {type(keys).__name__}"
+        )
+    if getattr(keys, "is_blocking", False) == blocking:
+        return keys
+    raise InvalidArgumentError(
+        f"these keys are of an async client: await agentkeys.{call}"
+        if blocking
+        else f"these keys are of a blocking client: call agentkeys.sync.{call}, without await"
+    )

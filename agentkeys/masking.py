@@ -11,15 +11,13 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
-if TYPE_CHECKING:
-    from agentkeys.secret import Secret
+from agentkeys.secret import MASK, Secret
 
 __all__ = [
     "LEFT_OUT",
-    "MASK",
     "PIECE",
     "declare_key_form",
     "forms_of",
@@ -28,9 +26,6 @@ __all__ = [
     "masker",
     "telling",
 ]
-
-MASK: Final = "**********"
-"""What stands where a secret would."""
 
 LEFT_OUT: Final = "(this text is left out: a part of a secret is in it)"
 """What stands where a text would that holds a piece of a secret."""

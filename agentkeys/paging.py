@@ -12,7 +12,7 @@ import attrs
 from agentkeys.cancellation import outlast
 from agentkeys.errors import PaginationError
 from agentkeys.forks import Unpicklable
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

@@ -6,8 +6,8 @@ from typing import Final
 
 import attrs
 
+from agentkeys.arguments import number, whole_number
 from agentkeys.errors import APIError, RequestError, TransportError
-from agentkeys.transport.check import number, whole_number
 
 __all__ = ["RetryPolicy"]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn, final
+from typing import Final, NoReturn, final
 
 from agentkeys import plain
-from agentkeys.masking import MASK, mask
 
-__all__ = ["MASK", "Secret", "mask"]
+__all__ = ["MASK", "Secret"]
+
+MASK: Final = "**********"
+"""What stands where a secret would."""
 
 
 @final

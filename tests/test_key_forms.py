@@ -14,8 +14,8 @@ from agentkeys import AgentityClient, AgentryClient, BadRequestError, DecodeErro
 from agentkeys.cli import agentity as cli_agentity
 from agentkeys.cli import agentry as cli_agentry
 from agentkeys.cli import output
-from agentkeys.masking import MASK, mask
-from agentkeys.secret import Secret
+from agentkeys.masking import mask
+from agentkeys.secret import MASK, Secret
 from agentkeys.server.storage.key_format import AGENTITY_PREFIX, AGENTRY_PREFIX, new_key
 from agentkeys.transport.client import Client
 from agentkeys.transport.endpoint import Endpoint

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from agentkeys import AgentityClient, AgentryClient, Secret
-from agentkeys.masking import LEFT_OUT, MASK, declare_key_form, mask, telling
+from agentkeys.masking import LEFT_OUT, declare_key_form, mask, telling
+from agentkeys.secret import MASK
 
 DECLARED = AgentityClient, AgentryClient  # which say what their keys look like
 KEY = "agk_live_0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q"

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from agentkeys import Secret
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 
 VALUE = "agk_live_Tr0ub4dor"
 

@@ -11,13 +11,13 @@ import pytest
 from samples import AT_ONCE, jwt
 from wire import Seen, Wire, answer
 
-from agentkeys import DecodeError, NotFoundError, Swept, sweep
+from agentkeys import DecodeError, NotFoundError, Swept, arguments, sweep
 from agentkeys.credentials import BearerToken, Caller, Renewable, Token
-from agentkeys.keys import Keys, Place, Record, listed
+from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
-from agentkeys.transport import check
 from agentkeys.transport.client import Client
+from agentkeys.transport.collection import Keys, Place
 from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Milliseconds, Reader, camel_case
 from agentkeys.transport.settings import Service, variable
@@ -89,7 +89,7 @@ class Passes(Keys[NewPass]):
         self._house = house
 
     async def create(self, label: str, *, timeout: float | None = None) -> NewPass:
-        label = check.text("label", label)
+        label = arguments.text("label", label)
         return await self._make(label, {"label": label}, timeout)
 
     def list(self, *, timeout: float | None = None) -> Pager[Pass]:
@@ -112,7 +112,7 @@ class Gate(Client):
         return Pin((variable("GATE_PIN") or Secret("0000")).reveal())
 
     def passes(self, house: str) -> Passes:
-        return Passes(self._session, check.text("house", house))
+        return Passes(self._session, arguments.text("house", house))
 
 
 PASS = {"id": 1, "label": "door", "madeAt": 1704067200000, "isMaster": True}

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 
 import click
 
+from agentkeys import arguments
 from agentkeys.cli import verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.saving import with_saving
 from agentkeys.cli.services import Service, Target
-from agentkeys.transport import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -235,5 +235,5 @@ def delete(options: Options, words: tuple[str, ...], yes: bool, **scope_options:
         raise click.UsageError("Missing argument 'ID...'")
     # All of them before the first is sent.
     for key_id in ids:
-        check.segment("ID", key_id)
+        arguments.segment("ID", key_id)
     verbs.delete(options, scope.target(), ids, ask=not yes)

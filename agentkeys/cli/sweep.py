@@ -10,7 +10,7 @@ from agentkeys.cli import agentity, agentry, output, verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.services import Target, run
 from agentkeys.errors import AgentKeysError, NotFoundError
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,7 +11,8 @@ import click
 from agentkeys.cli import output
 from agentkeys.cli.services import run
 from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError, TransportError
-from agentkeys.secret import Secret, mask
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

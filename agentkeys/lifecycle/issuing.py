@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
+from agentkeys import arguments
 from agentkeys.cancellation import GRACE, Waiting
 from agentkeys.errors import AgentKeysError, InvalidArgumentError, StoreConflictError
-from agentkeys.keys import Keys, whose
+from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle import disk, outcomes, steps
 from agentkeys.lifecycle.driver import drive
 from agentkeys.lifecycle.journal import FileJournal, Owned
@@ -25,15 +26,14 @@ from agentkeys.lifecycle.outcomes import Issued
 from agentkeys.lifecycle.states import Asking, Entry, Plan
 from agentkeys.lifecycle.steps import Ending
 from agentkeys.lifecycle.sweeping import sweep_own
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
-from agentkeys.transport import check
-from agentkeys.transport.shelter import Shelter
+from agentkeys.transport.collection import Keys, whose
+from agentkeys.transport.progress import Shelter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentkeys.keys import Key, KeyCollection, NewKey, Scope
     from agentkeys.lifecycle.driver import Outcome
     from agentkeys.lifecycle.journal import Journal
     from agentkeys.lifecycle.states import KeyId
@@ -87,8 +87,8 @@ async def issue(
         ConfigurationError, InvalidArgumentError: nothing was sent.
 
     """
-    check.collection(keys, "issue", blocking=False)
-    name = check.text("name", name)
+    checked_collection(keys, "issue", blocking=False)
+    name = arguments.text("name", name)
     store = open_store(into) if isinstance(into, str) else into
     if not isinstance(store, Store):
         raise InvalidArgumentError(
@@ -101,7 +101,7 @@ async def issue(
         store,
         expected=ANY if replace or not store.readable else ABSENT,
         options=options,
-        seconds=keys.timeout if timeout is None else check.timeout(timeout),
+        seconds=keys.timeout if timeout is None else arguments.timeout(timeout),
     )
     return await issuing.issued()
 

@@ -19,7 +19,7 @@ from agentkeys.lifecycle import steps
 from agentkeys.lifecycle.states import Asking, Denied, KeyId
 from agentkeys.lifecycle.steps import Ending
 from agentkeys.lifecycle.wording import shown
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from agentkeys import arguments
 from agentkeys.cancellation import Waiting
 from agentkeys.errors import AgentKeysError
+from agentkeys.keys import KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle import disk, outcomes, steps
 from agentkeys.lifecycle.driver import drive
 from agentkeys.lifecycle.journal import Claimed, FileJournal
 from agentkeys.lifecycle.looking import SweepingHands
 from agentkeys.lifecycle.outcomes import Swept
 from agentkeys.lifecycle.steps import Ending
-from agentkeys.transport import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle.driver import Outcome
 
     AnyKeys = KeyCollection[Any, Any, Any]
@@ -55,8 +55,8 @@ async def sweep(
         InvalidArgumentError: nothing was sent.
 
     """
-    check.collection(keys, "sweep", blocking=False)
-    seconds = keys.timeout if timeout is None else check.timeout(timeout)
+    checked_collection(keys, "sweep", blocking=False)
+    seconds = keys.timeout if timeout is None else arguments.timeout(timeout)
     own = scope or keys.scope
     return await _swept(keys, own, partial(_is_at_the_place, own), seconds)
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentkeys.stores.addresses import open_store
-from agentkeys.stores.contract import ABSENT, ANY, Expected, Store, Stored, Version
+from agentkeys.stores.contract import (
+    ABSENT,
+    ANY,
+    Expected,
+    Found,
+    RecognizableStore,
+    Store,
+    Stored,
+    Version,
+)
 from agentkeys.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -22,8 +31,10 @@ __all__ = [
     "CommandStore",
     "DotenvStore",
     "Expected",
+    "Found",
     "KeyringStore",
     "MemoryStore",
+    "RecognizableStore",
     "Store",
     "Stored",
     "Version",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final, runtime_checkable
+from collections.abc import Callable  # a program that asks for the hints of a store needs it
+from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
 
 from agentkeys import plain
 from agentkeys.errors import InvalidArgumentError, StoreConflictError
 from agentkeys.secret import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["ABSENT", "ANY", "Expected", "Found", "RecognizableStore", "Store", "Stored", "Version"]
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from agentkeys import filesystem
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
-from agentkeys.secret import Secret, mask
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
 from agentkeys.stores.contract import (
     ANY,
     Expected,

@@ -26,6 +26,8 @@ Item_co = TypeVar("Item_co", covariant=True)
 class Facade(Unpicklable, Generic[T_co]):
     """The blocking twin of an async object: the same methods, run on a portal."""
 
+    is_blocking = True
+
     def __init__(self, twin: T_co, portal: Portal) -> None:
         self._twin = twin
         self._portal = portal

@@ -6,11 +6,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from agentkeys import lifecycle
-from agentkeys.keys import Key, KeyCollection, NewKey, Scope
+from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle import Issued, Swept
 from agentkeys.stores import Store, open_store
-from agentkeys.sync import Keys
-from agentkeys.transport import check
+from agentkeys.sync.clients import Keys
 
 __all__ = ["issue", "sweep"]
 
@@ -33,7 +32,7 @@ def issue(
     The arguments, the result and the errors are those of `agentkeys.issue`, but for the keys, which
     are those of a blocking client.
     """
-    check.collection(keys, "issue", blocking=True)
+    checked_collection(keys, "issue", blocking=True)
     # Not in the loop, where others would wait for what a store imports.
     store = open_store(into) if isinstance(into, str) else into
     return keys._portal.run(  # noqa: SLF001  # a function of the collection
@@ -62,6 +61,6 @@ def sweep(
     The arguments, the result and the errors are those of `agentkeys.sweep`, but for the keys, which
     are those of a blocking client.
     """
-    check.collection(keys, "sweep", blocking=True)
+    checked_collection(keys, "sweep", blocking=True)
     start = partial(lifecycle.sweep, keys._twin, timeout=timeout, scope=scope)  # noqa: SLF001
     return keys._portal.run(start)  # noqa: SLF001  # a function of the collection

@@ -6,8 +6,8 @@ import re
 from typing import Final, NamedTuple
 
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.masking import MASK, forms_of
-from agentkeys.secret import Secret
+from agentkeys.masking import forms_of
+from agentkeys.secret import MASK, Secret
 
 # A shorter one would be found where it is not, as a part of something else.
 _SHORTEST: Final = 8

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 from agentkeys.testing import sightings
 from agentkeys.testing.forms import Found, Watched
 from agentkeys.testing.sightings import Sighting

@@ -10,13 +10,12 @@ from urllib.parse import quote
 
 import attrs
 
-from agentkeys import plain
+from agentkeys import arguments, plain
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.masking import LEFT_OUT, mask
 from agentkeys.secret import Secret
-from agentkeys.transport import check
 
-__all__ = ["Endpoint", "Request", "build"]
+__all__ = ["Endpoint", "Place", "Request", "build"]
 
 T = TypeVar("T")
 # No service has ids beyond 64 bits, no JSON reader agrees on more, and Python refuses to write an
@@ -65,6 +64,21 @@ class Request:
         return self.endpoint.path if shown in {"", LEFT_OUT} else shown
 
 
+@attrs.frozen
+class Place(Generic[T]):
+    """Where the keys of a collection are made: all that its creates have in common.
+
+    Attributes:
+        create: the call that makes a key.
+        path: the ids in its path.
+        body: what each create has in its body, beside what is a key's own, like its name.
+    """
+
+    create: Endpoint[T]
+    path: Mapping[str, str | int] = attrs.field(factory=dict)
+    body: Mapping[str, object] = attrs.field(factory=dict)
+
+
 def build(
     endpoint: Endpoint[Any],
     path: Mapping[str, str | int],
@@ -92,12 +106,12 @@ def _segment(name: str, value: str | int) -> str:
 
 def _value(name: str, value: str | int) -> str:
     if isinstance(value, str):
-        return quote(check.sendable(name, value), safe="")
+        return quote(arguments.sendable(name, value), safe="")
     return _digits(name, value)
 
 
 def _digits(name: str, value: object) -> str:
-    whole = check.whole_number(name, value)
+    whole = arguments.whole_number(name, value)
     if whole.bit_length() > _BITS:
         raise InvalidArgumentError(f"{name} is too large: integers have up to {_BITS} bits")
     return str(whole)
@@ -105,11 +119,11 @@ def _digits(name: str, value: object) -> str:
 
 @lru_cache(maxsize=256)  # the same few inboxes, over and over
 def _quoted_segment(name: str, value: str) -> str:
-    return quote(check.segment(name, value), safe="")
+    return quote(arguments.segment(name, value), safe="")
 
 
 def _document(value: Mapping[str, object]) -> dict[str, object]:
-    return {check.sendable("a name in the body", name): _json(it) for name, it in value.items()}
+    return {arguments.sendable("a name in the body", name): _json(it) for name, it in value.items()}
 
 
 def _json(value: object) -> object:
@@ -118,7 +132,7 @@ def _json(value: object) -> object:
         case None | bool() | Secret():
             return value
         case str():
-            return check.sendable("a str in the body", value)
+            return arguments.sendable("a str in the body", value)
         case int() if plain.number(value).bit_length() <= _BITS:
             return plain.number(value)
         case float() if math.isfinite(value):

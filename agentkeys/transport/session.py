@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
+from agentkeys import arguments
 from agentkeys.arguments import unfit
 from agentkeys.cancellation import Waiting
 from agentkeys.credentials import checked_token, names_of
@@ -26,14 +27,14 @@ from agentkeys.errors import (
     ConfigurationError,
     RequestError,
 )
-from agentkeys.secret import Secret, mask
-from agentkeys.transport import check
+from agentkeys.keys import Scope
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
 from agentkeys.transport.deadline import Deadline
-from agentkeys.transport.endpoint import Endpoint, Request, build
-from agentkeys.transport.progress import Progress, is_gone_as_wanted, late
+from agentkeys.transport.endpoint import Endpoint, Place, Request, build
+from agentkeys.transport.progress import Progress, Shelter, is_gone_as_wanted, late
 from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
 from agentkeys.transport.reading.json import as_text
-from agentkeys.transport.shelter import Shelter
 from agentkeys.transport.wire.http import Http
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import NewKey, Place, Scope
+    from agentkeys.keys import NewKey
     from agentkeys.retry import RetryPolicy
     from agentkeys.transport.settings import Settings
 
@@ -160,7 +161,7 @@ class Session:
         return made  # type: ignore[return-value]  # or an error was raised
 
     def _seconds(self, timeout: float | None) -> float:
-        return self._settings.timeout if timeout is None else check.timeout(timeout)
+        return self._settings.timeout if timeout is None else arguments.timeout(timeout)
 
     async def _within(
         self, seconds: float, request: Request, authorization: Secret | None, progress: Progress
@@ -186,8 +187,6 @@ class Session:
 
     def scope(self, place: Place[Any]) -> Scope:
         """Return whose keys are made at a place, by these credentials."""
-        from agentkeys.keys import Scope  # it imports this module
-
         account, *also = names_of(self._credentials) or ("",)
         request = build(place.create, place.path, _NONE, place.body or None)
         return Scope(

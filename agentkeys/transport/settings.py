@@ -7,11 +7,11 @@ from ssl import SSLContext
 
 import attrs
 
+from agentkeys import arguments
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import declare_key_form
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
-from agentkeys.transport import check
 from agentkeys.transport.reading.convert import Reader
 from agentkeys.transport.wire.address import Address
 from agentkeys.transport.wire.proxy import Proxy
@@ -93,7 +93,7 @@ def settings(
     return Settings(
         service=service,
         address=_checked_base_url(base_url, service, allow_http=allow_http),
-        timeout=check.timeout(timeout),
+        timeout=arguments.timeout(timeout),
         retry=retry,
         ssl=ssl,
         proxy=through,

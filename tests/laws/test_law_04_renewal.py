@@ -18,6 +18,7 @@ from agentkeys import (
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
+    DecodeError,
     PasswordLogin,
     Secret,
     TokenPair,
@@ -92,9 +93,14 @@ async def test_logging_in_by_hand_gives_a_pair_to_start_from():
 
 async def test_a_token_that_no_header_can_hold_is_refused():
     """A service that gives such a token as this is not obeyed: nothing is sent with it."""
-    given = answer(200, {"accessToken": "a\r\nX-Evil: 1", "refreshToken": "r"})
+    given = answer(200, {"accessToken": "a X-Evil: 1", "refreshToken": "r"})
     async with Wire(given) as wire, agentity(wire.url, login()) as client:
         with pytest.raises(ConfigurationError, match="access token"):
+            await client.api_keys.list().collect()
+    assert targets(wire) == [LOGIN]
+    given = answer(200, {"accessToken": "a\r\nX-Evil: 1", "refreshToken": "r"})
+    async with Wire(given) as wire, agentity(wire.url, login()) as client:
+        with pytest.raises(DecodeError, match=r"characters that print at \$\.accessToken"):
             await client.api_keys.list().collect()
     assert targets(wire) == [LOGIN]
 

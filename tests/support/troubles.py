@@ -311,7 +311,11 @@ def _of(service: Service) -> dict[str, Trouble]:
                 tells=True,
                 by_command=False,
             )
-            for error in (errors.StoreError("full"), errors.StoreConflictError("taken"))
+            for error in (
+                errors.StoreError("full"),
+                errors.StoreConflictError("taken"),
+                errors.UncertainStoreError("who knows"),
+            )
         },
         "no trouble": Trouble(
             service=service, error=None, reply=answer(201, NEW_KEY), tells=True, salvages=True

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server.settings import is_whole
 
-if TYPE_CHECKING:
-    from agentkeys.server.http.protocol import Protocol
-
 CONNECTION_LIMIT: Final = 500
+
+
+class Connection(Protocol):
+    """What must be known of a connection to count it."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for its client."""
+
+    def abandon(self) -> None:
+        """Close it, for another one needs its room."""
 
 
 class Connections:
@@ -24,9 +32,9 @@ class Connections:
         self._limit = limit
         # Those first that have waited longest; a dict keeps its order, and a loop's clock may be
         # too coarse for it.
-        self._open: dict[Protocol, None] = {}
+        self._open: dict[Connection, None] = {}
 
-    def add(self, new: Protocol) -> bool:
+    def add(self, new: Connection) -> bool:
         """Take a new connection in, and tell whether its requests may be acted on.
 
         At the limit the one that has waited longest for its client is closed. If none waits, the
@@ -38,13 +46,13 @@ class Connections:
         self._open[new] = None
         return has_room
 
-    def renew(self, active: Protocol) -> None:
+    def renew(self, active: Connection) -> None:
         """Count anew how long a connection waits: a request has begun on it, or has ended."""
         if active in self._open:
             del self._open[active]
             self._open[active] = None
 
-    def discard(self, lost: Protocol) -> None:
+    def discard(self, lost: Connection) -> None:
         """Forget a connection that was lost."""
         self._open.pop(lost, None)
 

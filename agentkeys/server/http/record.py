@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
-from agentkeys.secret import MASK, mask
+from agentkeys.masking import mask
+from agentkeys.secret import MASK
 from agentkeys.server.http.tally import PATIENCE, Tally
 from agentkeys.server.settings import is_whole
 

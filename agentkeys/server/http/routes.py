@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.secret import mask
+from agentkeys.masking import mask
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -1,0 +1,260 @@
+"""The blocking clients and their collections: one line for each endpoint."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+
+from agentkeys import agentity, agentry
+from agentkeys.arguments import as_secret
+from agentkeys.credentials import Credentials
+from agentkeys.errors import AgentKeysError, ConfigurationError
+from agentkeys.keys import Key, KeyCollection, Scope
+from agentkeys.retry import RetryPolicy
+from agentkeys.secret import Secret
+from agentkeys.sync.descriptors import BlockingPager, Facade, blocking, paging
+from agentkeys.sync.portal import Portal
+from agentkeys.transport.client import Client, ClientSettings, seal, sealed
+
+if TYPE_CHECKING:
+    from agentkeys.sync.portal import Start
+
+__all__ = [
+    "AgentityApiKeys",
+    "AgentityClient",
+    "AgentryAgentApiKeys",
+    "AgentryAgentScope",
+    "AgentryAgentSurface",
+    "AgentryApiKeys",
+    "AgentryClient",
+    "AgentryInbox",
+    "AgentryTenantApiKeys",
+    "BlockingPager",
+    "Keys",
+    "login",
+    "register",
+]
+
+ClientT = TypeVar("ClientT", bound=Client)
+KeyT = TypeVar("KeyT", bound="Key[Any]")
+KeysT_co = TypeVar("KeysT_co", bound="KeyCollection[Any, Any, Any]", covariant=True)
+T = TypeVar("T")
+
+
+class _Client(Facade[ClientT], Generic[ClientT]):
+    """What the blocking clients have in common. The arguments are those of the async client."""
+
+    _kind: type[ClientT]
+
+    def __init__(
+        self,
+        credentials: str | Secret | Credentials | None = None,
+        *,
+        base_url: str | Secret | None = None,
+        timeout: float = 30.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # it is frozen
+        ssl: SSLContext | None = None,
+        proxy: str | Secret | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        # First of all, so that no traceback from here shows them.
+        credentials = sealed(credentials)
+        base_url = None if base_url is None else as_secret(base_url, "base_url")
+        proxy = None if proxy is None else as_secret(proxy, "proxy")
+        twin = self._kind(
+            credentials,
+            base_url=base_url,
+            timeout=timeout,
+            retry=retry,
+            ssl=ssl,
+            proxy=proxy,
+            allow_http=allow_http,
+        )
+        # The connections belong to the portal's loop, and are closed with it.
+        super().__init__(twin, Portal(address=_address(twin)))
+
+    def close(self) -> None:
+        """End the calls under way, close the connections, end the thread. Twice is fine."""
+        self._portal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{getattr(self, '_twin', None)!r} (blocking)"
+
+
+class Keys(Facade[KeysT_co], Generic[KeysT_co]):
+    """What the blocking collections have in common."""
+
+    _instead = "take the collection from its client again"
+
+    @property
+    def scope(self) -> Scope:
+        """Whose keys these are."""
+        return self._twin.scope
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a call may take if nothing else is said."""
+        return self._twin.timeout
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When to try again."""
+        return self._twin.retry
+
+
+class AgentityApiKeys(Keys[agentity.ApiKeys]):
+    """The keys of the account that is logged in."""
+
+    create = blocking(agentity.ApiKeys.create)
+    list = paging(agentity.ApiKeys.list)
+    delete = blocking(agentity.ApiKeys.delete)
+
+
+class AgentityClient(_Client[agentity.AgentityClient]):
+    """A blocking client of Agentity, for the keys of one account."""
+
+    _kind = agentity.AgentityClient
+
+    @property
+    def api_keys(self) -> AgentityApiKeys:
+        """The account's keys."""
+        return AgentityApiKeys(self._twin.api_keys, self._portal)
+
+
+class AgentryApiKeys(Keys[agentry.ApiKeys]):
+    """The keys of one inbox, on the human surface."""
+
+    create = blocking(agentry.ApiKeys.create)
+    list = paging(agentry.ApiKeys.list)
+    delete = blocking(agentry.ApiKeys.delete)
+
+
+class AgentryTenantApiKeys(Keys[agentry.TenantApiKeys]):
+    """The keys of the tenant, on the human surface."""
+
+    create = blocking(agentry.TenantApiKeys.create)
+    list = paging(agentry.TenantApiKeys.list)
+    delete = blocking(agentry.TenantApiKeys.delete)
+
+
+class AgentryAgentApiKeys(Keys[agentry.AgentApiKeys]):
+    """The keys of a tenant, an inbox or a pod, on the agent surface."""
+
+    create = blocking(agentry.AgentApiKeys.create)
+    list = paging(agentry.AgentApiKeys.list)
+    delete = blocking(agentry.AgentApiKeys.delete)
+
+
+class AgentryInbox(Facade[agentry.Inbox]):
+    """An inbox on the human surface."""
+
+    _instead = "take it from its client again"
+
+    @property
+    def api_keys(self) -> AgentryApiKeys:
+        """The inbox's keys."""
+        return AgentryApiKeys(self._twin.api_keys, self._portal)
+
+
+class AgentryAgentScope(Facade[agentry.AgentScope]):
+    """An inbox or a pod on the agent surface."""
+
+    _instead = "take it from its client again"
+
+    @property
+    def api_keys(self) -> AgentryAgentApiKeys:
+        """Its keys."""
+        return AgentryAgentApiKeys(self._twin.api_keys, self._portal)
+
+
+class AgentryAgentSurface(Facade[agentry.AgentSurface]):
+    """What agents call: the keys of the tenant, of its inboxes and of its pods."""
+
+    _instead = "take it from its client again"
+
+    @property
+    def api_keys(self) -> AgentryAgentApiKeys:
+        """The tenant's keys."""
+        return AgentryAgentApiKeys(self._twin.api_keys, self._portal)
+
+    def inbox(self, inbox_id: str) -> AgentryAgentScope:
+        """Return one inbox; nothing is sent."""
+        return AgentryAgentScope(self._twin.inbox(inbox_id), self._portal)
+
+    def pod(self, pod_id: str) -> AgentryAgentScope:
+        """Return one pod; nothing is sent."""
+        return AgentryAgentScope(self._twin.pod(pod_id), self._portal)
+
+
+class AgentryClient(_Client[agentry.AgentryClient]):
+    """A blocking client of Agentry, for the keys of a tenant, its inboxes and its pods."""
+
+    _kind = agentry.AgentryClient
+
+    @property
+    def api_keys(self) -> AgentryTenantApiKeys:
+        """The tenant's keys, on the human surface."""
+        return AgentryTenantApiKeys(self._twin.api_keys, self._portal)
+
+    @property
+    def agent(self) -> AgentryAgentSurface:
+        """The agent surface."""
+        return AgentryAgentSurface(self._twin.agent, self._portal)
+
+    def inbox(self, inbox_id: str) -> AgentryInbox:
+        """Return one inbox on the human surface; nothing is sent.
+
+        Raises:
+            InvalidArgumentError: the id would leave its segment of the path.
+
+        """
+        return AgentryInbox(self._twin.inbox(inbox_id), self._portal)
+
+
+def login(
+    email: str, password: str | Secret, **settings: Unpack[ClientSettings]
+) -> agentity.Tokens:
+    """Log in once and return the tokens; see `agentkeys.agentity.login`."""
+    password = as_secret(password, "password")
+    _prepare(settings)
+    return _once(partial(agentity.login, email, password, **settings), settings)
+
+
+def register(
+    email: str, password: str | Secret, *, name: str, **settings: Unpack[ClientSettings]
+) -> agentity.Account:
+    """Open an account with Agentity; see `agentkeys.agentity.register`."""
+    password = as_secret(password, "password")
+    _prepare(settings)
+    return _once(partial(agentity.register, email, password, name=name, **settings), settings)
+
+
+def _address(client: Client) -> str | None:
+    """Return where *client* sends its requests; None if a proxy does."""
+    settings = client._settings  # noqa: SLF001  # one house
+    return settings.base_url if settings.proxy is None else None
+
+
+def _prepare(settings: ClientSettings) -> None:
+    seal(settings)
+    if settings.pop("session", None) is not None:
+        raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
+
+
+def _once(start: Start[T], settings: ClientSettings) -> T:
+    address = None
+    with suppress(AgentKeysError):  # the call refuses it in its own order
+        address = _address(agentity.AgentityClient("-", **settings))
+    portal = Portal(address=address)
+    try:
+        return portal.run(start)
+    finally:
+        portal.close()
