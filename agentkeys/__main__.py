@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 
 __all__ = ["main"]
@@ -19,6 +20,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     _prepare_streams()
+    _hear_of_children()
     commands.main()
 
 
@@ -33,6 +35,16 @@ def _prepare_streams() -> None:
         sys.stdout = open(  # noqa: SIM115  # a descriptor, for the life of the process
             descriptor, "w", encoding=encoding, errors="backslashreplace", closefd=False
         )
+
+
+def _hear_of_children() -> None:
+    """Learn how a program ends that was started, even if the parent process ignores SIGCHLD.
+
+    Else the system keeps no exit status, and whether a store's program failed is not known.
+    """
+    # Windows has no SIGCHLD.
+    if (number := getattr(signal, "SIGCHLD", None)) and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

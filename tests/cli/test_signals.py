@@ -51,6 +51,16 @@ def test_a_signal_that_the_parent_ignores_is_ignored(start, served, background, 
     assert out.startswith("agk_live_")
 
 
+def test_a_parent_that_ignores_its_children_hides_no_failure(start, served):
+    """With SIGCHLD ignored, the exit code of a store's program is known, and no key is left."""
+    create = ("agentity", "create", "bot", "--save", "command:sh -c 'cat >/dev/null; exit 3'")
+    process = start(*create, **ignoring(signal.SIGCHLD))
+    said = process.communicate(timeout=30)[1]
+    assert (process.returncode, "it ended with 3" in said) == (1, True), said
+    keys = json.loads(start("agentity", "list", "--json").communicate(timeout=30)[0])
+    assert keys == []
+
+
 @ignorable
 def test_serve_ignores_what_the_parent_ignores(start, run, monkeypatch, number):
     """`nohup agentkeys serve &` serves on."""

@@ -27,6 +27,7 @@ from agentkeys.server.faults.kinds import (
     WrongLength,
 )
 from agentkeys.server.faults.queue import Fault, Faults
+from agentkeys.server.faults.sending import Sent, Silence, Step
 from agentkeys.server.http.routes import (
     AGENTITY,
     AGENTRY,
@@ -65,6 +66,9 @@ __all__ = [
     "Redirect",
     "RepeatedCursor",
     "Reset",
+    "Sent",
+    "Silence",
+    "Step",
     "Times",
     "Trickle",
     "When",

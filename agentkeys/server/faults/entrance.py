@@ -11,7 +11,7 @@ from aiohttp import web
 from agentkeys.server.faults.holding import Holding
 from agentkeys.server.faults.kinds import Delay
 from agentkeys.server.faults.pages import with_own_cursor
-from agentkeys.server.faults.spoiling import Broken, spoiled
+from agentkeys.server.faults.sending import Broken
 from agentkeys.server.http.protocol import request_id
 from agentkeys.server.http.refusals import Refusal
 from agentkeys.server.http.routes import route_of
@@ -100,7 +100,7 @@ class Entrance:
             fault, request, fault.kind.seconds, patient=True
         ):
             return await handler(request_inside)
-        return spoiled(fault, request, answer, self._holding) if _is_whole(answer) else answer
+        return self._spoiled(fault, request, answer) if _is_whole(answer) else answer
 
     async def _after(
         self, fault: Fault, request: web.Request, answer: web.Response
@@ -110,7 +110,13 @@ class Entrance:
             fault, request, fault.kind.seconds
         ):
             return answer
-        return spoiled(fault, request, answer, self._holding)
+        return self._spoiled(fault, request, answer)
+
+    def _spoiled(self, fault: Fault, request: web.Request, answer: web.Response) -> web.Response:
+        sent = fault.kind.instead_of(answer, request)
+        return (
+            sent if isinstance(sent, web.Response) else Broken(answer, sent, fault, self._holding)
+        )
 
 
 def _refusing(refuse: Refuse, refusal: Refusal) -> Handler:

@@ -1,14 +1,30 @@
-"""What can go wrong, as data: each class is a way to misbehave."""
+"""What can go wrong: each class is a way to misbehave, and says what then goes over the wire."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, TypeAlias
 
+from aiohttp import web
+
 from agentkeys.errors import InvalidArgumentError
+from agentkeys.server.faults.pages import Cursor, cursor_of, next_cursor, page_of, page_with
+from agentkeys.server.faults.sending import (
+    Sent,
+    Silence,
+    Step,
+    body_of,
+    chunks,
+    head_of,
+    long_string,
+    replaced,
+    status_with_body,
+    trickle,
+)
 from agentkeys.server.http.answers import encoded
 from agentkeys.server.settings import is_whole
 
@@ -21,13 +37,14 @@ Times: TypeAlias = int | Literal["always"]
 _BODILESS: Final = frozenset({204, 304})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"})
+_HTML: Final = b"<!DOCTYPE html><html><body><h1>Bad Gateway</h1></body></html>\n"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Any text on one line; a lone surrogate is none.
 _FIELD_VALUE: Final = re.compile("[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
-class Kind:
-    """What every kind of fault is."""
+class Kind(ABC):
+    """What every kind of fault is. One of your own is a frozen dataclass with `instead_of`."""
 
     __slots__ = ()
 
@@ -37,20 +54,33 @@ class Kind:
     times: ClassVar[Times] = 1
     """How many requests meet it, unless something else is said."""
 
+    @abstractmethod
+    def instead_of(self, answer: web.Response, request: web.Request) -> Sent:
+        """Return what goes over the wire instead of *answer*."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reset(Kind):
     """Reset the connection, without a byte of an answer."""
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
+        return Silence(resets=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Close(Kind):
     """Close the connection in good order, without a byte of an answer."""
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
+        return Silence()
+
 
 @dataclass(frozen=True, slots=True)
 class NeverAnswer(Kind):
     """Never answer. The connection stays open until the client closes it, or the service ends."""
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
+        return Silence(math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +98,9 @@ class Delay(Kind):
 
     def __post_init__(self) -> None:
         _check_seconds("a Delay", self.seconds)
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
+        return Silence()  # the service closes, and there is no later
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +124,13 @@ class Answer(Kind):
         _check_body(self.body)
         _check_headers(self.headers)
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        body, content_type = payload(self.body)
+        response = web.Response(status=self.status, headers=self.headers, body=body)
+        if content_type and "Content-Type" not in response.headers:
+            response.headers["Content-Type"] = content_type
+        return response
+
 
 @dataclass(frozen=True, slots=True)
 class Redirect(Kind):
@@ -109,6 +149,9 @@ class Redirect(Kind):
             raise InvalidArgumentError(f"a redirect has one of the statuses {sorted(_REDIRECTS)}")
         _check_headers({"Location": self.to})
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        return web.Response(status=self.status, headers={"Location": self.to})
+
 
 @dataclass(frozen=True, slots=True)
 class Html(Kind):
@@ -122,6 +165,9 @@ class Html(Kind):
 
     def __post_init__(self) -> None:
         _check_status(self.status)
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        return replaced(answer, self.status, _HTML, "text/html; charset=utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +183,19 @@ class MalformedJson(Kind):
     def __post_init__(self) -> None:
         _check_status(self.status)
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        body = body_of(answer)[:-1] or b"{"
+        return replaced(answer, self.status, body, "application/json")
+
 
 @dataclass(frozen=True, slots=True)
 class HalfBody(Kind):
     """Send half of the answer's body and close; if it has no body, half of its status line."""
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> Iterator[Step]:
+        body = body_of(answer)
+        head = head_of(answer, str(len(body)))
+        yield head + body[: len(body) // 2] if body else head[: head.index(b"\r") // 2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +211,10 @@ class Trickle(Kind):
     def __post_init__(self) -> None:
         _check_seconds("a Trickle", self.pace)
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> Iterator[Step]:
+        body = body_of(answer)
+        return trickle(head_of(answer, str(len(body))), body, self.pace)
+
 
 @dataclass(frozen=True, slots=True)
 class WrongLength(Kind):
@@ -170,6 +229,11 @@ class WrongLength(Kind):
     def __post_init__(self) -> None:
         if not is_whole(self.by) or self.by == 0:
             raise InvalidArgumentError("a WrongLength is wrong by a number of bytes, and not by 0")
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> Iterator[Step]:
+        body = body_of(answer)
+        promised = str(max(0, len(body) + self.by))
+        yield head_of(answer, promised, status_with_body(answer)) + body
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +252,11 @@ class HugeBody(Kind):
         if not is_whole(self.size) or self.size < 2:
             raise InvalidArgumentError("a HugeBody has 2 bytes or more")
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> Iterator[Step]:
+        length = None if self.chunked else str(self.size)
+        yield head_of(answer, length, status_with_body(answer))
+        yield from chunks(self.size) if self.chunked else long_string(self.size)
+
 
 @dataclass(frozen=True, slots=True)
 class RepeatedCursor(Kind):
@@ -195,6 +264,11 @@ class RepeatedCursor(Kind):
 
     of_pages: ClassVar[bool] = True
     times: ClassVar[Times] = "always"
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        page = page_of(answer)
+        asked = str(cursor_of(request)) or page.get("next_page_token") or Cursor("", 0)
+        return page_with(page["api_keys"], asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +288,18 @@ class CycledCursors(Kind):
         if not is_whole(self.length) or self.length < 1:
             raise InvalidArgumentError("a cycle has 1 cursor or more")
 
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        return page_with(page_of(answer)["api_keys"], next_cursor(cursor_of(request), self.length))
+
 
 @dataclass(frozen=True, slots=True)
 class EmptyPage(Kind):
     """Give an empty page with a page token, which leads to the page that was asked for."""
 
     of_pages: ClassVar[bool] = True
+
+    def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
+        return page_with([], next_cursor(cursor_of(request)))
 
 
 def payload(body: object) -> tuple[bytes, str | None]:

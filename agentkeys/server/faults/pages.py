@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from multidict import MultiDict
 
-from agentkeys.server.faults.kinds import CycledCursors, EmptyPage, Kind
 from agentkeys.server.http.answers import json_response
 
 if TYPE_CHECKING:
@@ -55,23 +54,19 @@ def with_own_cursor(request: web.Request) -> web.Request:
     return request.clone(rel_url=request.rel_url.with_query(query))
 
 
-def spoiled_page(kind: Kind, request: web.Request, answer: web.Response) -> web.Response:
-    """Return *answer*, a page, as *kind* spoils it."""
-    cursor = cursor_of(request)
-    if isinstance(kind, EmptyPage):
-        return _page([], _next(cursor))
-    page = json.loads(answer.text or "")
-    if isinstance(kind, CycledCursors):
-        return _page(page["api_keys"], _next(cursor, kind.length))
-    asked = str(cursor) or page.get("next_page_token") or Cursor("", 0)
-    return _page(page["api_keys"], asked)
-
-
-def _next(cursor: Cursor, length: int = 10**9) -> Cursor:
+def next_cursor(cursor: Cursor, length: int = 10**9) -> Cursor:
+    """Return the one of ours that comes after *cursor*, of *length* that come in turn."""
     number = 0 if cursor.number is None else cursor.number + 1
     return Cursor(cursor.own, number % length)
 
 
-def _page(keys: list[Any], token: object) -> web.Response:
+def page_of(answer: web.Response) -> dict[str, Any]:
+    """Return the page that an answer holds."""
+    page: dict[str, Any] = json.loads(answer.text or "")
+    return page
+
+
+def page_with(keys: list[Any], token: object) -> web.Response:
+    """Return a page of *keys* that leads to another one."""
     page = {"api_keys": keys, "count": len(keys), "next_page_token": str(token)}
     return json_response(page)

@@ -1,0 +1,142 @@
+"""How an answer that goes wrong is sent: by hand, on a connection that ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from aiohttp import web
+
+from agentkeys.server.faults.holding import reset
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.web_request import BaseRequest
+
+    from agentkeys.server.faults.holding import Holding
+    from agentkeys.server.faults.queue import Fault
+
+_CHUNK: Final = 65536
+
+Step: TypeAlias = bytes | float
+"""What is sent next, or for how many seconds nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Not a byte is sent, and the connection ends.
+
+    Args:
+        seconds: how much later it ends.
+        resets: whether it ends by a reset.
+    """
+
+    seconds: float = 0.0
+    resets: bool = False
+
+
+Sent: TypeAlias = web.Response | Iterator[Step] | Silence
+"""What goes over the wire: a whole answer, or what is sent step by step, or nothing."""
+
+
+class Broken(web.Response):
+    """An answer that is not sent as it should be; its connection ends with it.
+
+    Args:
+        answer: the answer that should be sent.
+        sent: what is sent instead.
+        fault: ends the waits when it is removed.
+        holding: knows when to give up.
+    """
+
+    def __init__(
+        self,
+        answer: web.Response,
+        sent: Iterator[Step] | Silence,
+        fault: Fault,
+        holding: Holding,
+    ) -> None:
+        super().__init__(status=answer.status, headers=answer.headers, body=body_of(answer))
+        self._sent = sent
+        self._fault = fault
+        self._holding = holding
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether not even its status is sent."""
+        return isinstance(self._sent, Silence)
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        """Send what is to be sent, and end the connection."""
+        sent = self._sent
+        with self._holding.sending(request):
+            for step in (sent.seconds,) if isinstance(sent, Silence) else sent:
+                await self._do(step, request)
+        if isinstance(sent, Silence) and sent.resets:
+            reset(request)
+        # It is how a handler says that the client has gone, and nobody is to be answered.
+        raise ConnectionResetError
+
+    async def _do(self, step: Step, request: BaseRequest) -> None:
+        if isinstance(step, bytes):
+            await request.writer.write(step)
+        elif not await self._holding.pause(self._fault, request, step):
+            raise ConnectionResetError
+
+
+def head_of(answer: web.Response, length: str | None, status: int | None = None) -> bytes:
+    """Return the head of *answer* as it goes over the wire, with such a length or in chunks."""
+    shown = web.Response(status=status or answer.status)
+    lines = [f"HTTP/1.1 {shown.status} {shown.reason}"]
+    lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+    if length is None:
+        lines.append("Transfer-Encoding: chunked")
+    elif shown.status != 204:
+        lines.append(f"Content-Length: {length}")
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+
+def body_of(answer: web.Response) -> bytes:
+    """Return the whole body of *answer*."""
+    return answer.body if isinstance(answer.body, bytes) else b""
+
+
+def status_with_body(answer: web.Response) -> int:
+    """Return the status of *answer*, or one that may have a body if that may not."""
+    # Clients look for no body behind a 204, so nothing could go wrong with it.
+    return 200 if answer.status == 204 else answer.status
+
+
+def replaced(
+    answer: web.Response, status: int | None, body: bytes, content_type: str
+) -> web.Response:
+    """Return *answer* with another body, and another status if one is given."""
+    headers = {**answer.headers, "Content-Type": content_type}
+    return web.Response(status=status or status_with_body(answer), headers=headers, body=body)
+
+
+def trickle(head: bytes, body: bytes, pace: float) -> Iterator[Step]:
+    """Send a body byte by byte, or a head if there is no body."""
+    if body:
+        yield head
+    rest = body or head
+    for index in range(len(rest)):
+        yield pace
+        yield rest[index : index + 1]
+
+
+def long_string(size: int) -> Iterator[bytes]:
+    """Send a JSON string of *size* bytes."""
+    yield b'"'
+    letters = size - 2
+    for _ in range(letters // _CHUNK):
+        yield b"x" * _CHUNK
+    yield b"x" * (letters % _CHUNK) + b'"'
+
+
+def chunks(size: int) -> Iterator[bytes]:
+    """Send such a string in chunks (RFC 9112, 7.1)."""
+    for part in long_string(size):
+        yield b"%x\r\n%b\r\n" % (len(part), part)
+    yield b"0\r\n\r\n"
