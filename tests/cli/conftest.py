@@ -150,10 +150,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Let processes hear Ctrl-C, even if the tests run in the background, where nobody does."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let processes heed signals, whoever started the tests: in the background nobody does."""
+    heeded = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in heeded.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
