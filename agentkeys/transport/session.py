@@ -1,7 +1,7 @@
 """The session: what a call is, from its arguments to the record or the error that it ends in.
 
 `Session.call` is the whole way of a call: one deadline around the tries, the waits between them and
-the renewal of the token. Each try is sent by `agentkeys.transport.http.Http.send`.
+the renewal of the token. Each try is sent by `agentkeys.transport.wire.http.Http.send`.
 """
 
 from __future__ import annotations

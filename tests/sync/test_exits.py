@@ -221,7 +221,7 @@ for module, name in ((atexit, "register"), (os, "register_at_fork")):
                 hooked.append(name)
         return original(*args, **hooks)
     setattr(module, name, note)
-import agentkeys.sync, agentkeys.agentity, agentkeys.agentry, agentkeys.transport.portal
+import agentkeys.sync, agentkeys.agentity, agentkeys.agentry, agentkeys.sync.portal
 print(hooked)
 agentkeys.sync.AgentityClient("token")
 agentkeys.sync.AgentryClient("token")

@@ -17,7 +17,7 @@ client = AgentityClient("token", base_url=sys.argv[1])
 """
 PORTAL = """
 import asyncio, signal, sys
-from agentkeys.transport.portal import Portal
+from agentkeys.sync.portal import Portal
 portal = Portal()
 """
 

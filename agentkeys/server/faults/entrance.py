@@ -97,7 +97,7 @@ class Entrance:
         # All of it is read now: later, the client may be gone.
         answer = await refuse(request_inside, _unavailable())
         if isinstance(fault.kind, Delay) and await self._holding.pause(
-            fault, request, fault.kind.seconds, patient=True
+            fault.removal(), request, fault.kind.seconds, patient=True
         ):
             return await handler(request_inside)
         return self._spoiled(fault, request, answer) if _is_whole(answer) else answer
@@ -107,15 +107,18 @@ class Entrance:
     ) -> web.StreamResponse:
         fault.hit()
         if isinstance(fault.kind, Delay) and await self._holding.pause(
-            fault, request, fault.kind.seconds
+            fault.removal(), request, fault.kind.seconds
         ):
             return answer
         return self._spoiled(fault, request, answer)
 
     def _spoiled(self, fault: Fault, request: web.Request, answer: web.Response) -> web.Response:
+        answer.headers["X-Request-Id"] = request_id(request)  # its head may be written by hand
         sent = fault.kind.instead_of(answer, request)
         return (
-            sent if isinstance(sent, web.Response) else Broken(answer, sent, fault, self._holding)
+            sent
+            if isinstance(sent, web.Response)
+            else Broken(answer, sent, fault.removal(), self._holding)
         )
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from agentkeys.server.faults.queue import Fault
-
 # Closing then sends RST, and drops what was not sent (socket(7), SO_LINGER; Windows has shorts).
 _NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
@@ -37,13 +35,18 @@ class Holding:
             transport.abort()
 
     async def pause(
-        self, fault: Fault, request: web.BaseRequest, seconds: float, *, patient: bool = False
+        self,
+        removal: asyncio.Future[None],
+        request: web.BaseRequest,
+        seconds: float,
+        *,
+        patient: bool = False,
     ) -> bool:
         """Wait; return False if the service closes, so that nothing more is to be done.
 
-        The wait is over when *fault* is removed, or the client has gone away, unless *patient*.
+        The wait is over when the fault is removed, or the client has gone away, unless *patient*.
         """
-        ends = {self._closing, fault.removal()}
+        ends = {self._closing, removal}
         if not patient:
             ends.add(client_gone(request))
         if seconds > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
     from agentkeys.server.faults.holding import Holding
-    from agentkeys.server.faults.queue import Fault
 
 _CHUNK: Final = 65536
 
@@ -46,7 +46,7 @@ class Broken(web.Response):
     Args:
         answer: the answer that should be sent.
         sent: what is sent instead.
-        fault: ends the waits when it is removed.
+        removal: ends the waits when it is done.
         holding: knows when to give up.
     """
 
@@ -54,12 +54,12 @@ class Broken(web.Response):
         self,
         answer: web.Response,
         sent: Iterator[Step] | Silence,
-        fault: Fault,
+        removal: asyncio.Future[None],
         holding: Holding,
     ) -> None:
         super().__init__(status=answer.status, headers=answer.headers, body=body_of(answer))
         self._sent = sent
-        self._fault = fault
+        self._removal = removal
         self._holding = holding
 
     @property
@@ -81,7 +81,7 @@ class Broken(web.Response):
     async def _do(self, step: Step, request: BaseRequest) -> None:
         if isinstance(step, bytes):
             await request.writer.write(step)
-        elif not await self._holding.pause(self._fault, request, step):
+        elif not await self._holding.pause(self._removal, request, step):
             raise ConnectionResetError
 
 

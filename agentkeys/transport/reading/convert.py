@@ -161,7 +161,9 @@ class _Making:
                 return kinds.array(self.kind(item), list if origin is list else tuple)
             case (origin, (name, item)) if origin in {dict, Mapping} and name is str:
                 return kinds.table(self.kind(item))
-        raise TypeError(f"no JSON is read as {wanted!r}: see agentkeys.transport.convert.Reader")
+        raise TypeError(
+            f"no JSON is read as {wanted!r}: see agentkeys.transport.reading.convert.Reader"
+        )
 
     def _union(self, inner: tuple[Any, ...]) -> Kind:
         choices = tuple(self.kind(each) for each in inner if each is not NoneType)

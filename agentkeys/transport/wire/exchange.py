@@ -9,7 +9,7 @@ import asyncio
 import platform
 import select
 import ssl
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -117,6 +117,10 @@ class Exchange:
         self._proxy = proxy
         self._line: _Line | None = None
         self._entered = False
+
+    def __deepcopy__(self, _: object) -> Self:
+        # A fake of aiohttp notes a copy of all that a request was made with; there is one try.
+        return self
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
