@@ -22,6 +22,7 @@ from agentkeys.server.faults import (
     HalfBody,
     Html,
     HugeBody,
+    Kind,
     MalformedJson,
     NeverAnswer,
     Redirect,
@@ -383,6 +384,25 @@ async def test_a_spoiled_answer_has_its_request_id(api, kind):
     api.service.faults.add(LISTS, kind)
     assert parts(await over_the_wire(api, call))[1]["X-Request-Id"].startswith("req_")
     assert api.service.requests[-1].request_id.startswith("req_")
+
+
+@dataclass(frozen=True)
+class Stammer(Kind):
+    """Send the first byte of the body twice."""
+
+    def instead_of(self, answer, request):
+        del request
+        yield b"HTTP/1.1 200 OK\r\n\r\n" + answer.body[:1]
+        yield 0.0
+        yield answer.body
+
+
+async def test_a_fault_of_ones_own_is_one_method(api):
+    """What `instead_of` says goes over the wire, and nothing else."""
+    call = await tenant_list(api)
+    api.service.faults.add(LISTS, Stammer(), when="after")
+    sent = await over_the_wire(api, call)
+    assert sent == b'HTTP/1.1 200 OK\r\n\r\n{{"api_keys":[],"count":0}'
 
 
 async def test_a_connection_goes_on_after_an_answer_that_is_whole(api):
