@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -46,7 +46,7 @@ class Endpoint(Generic[T]):
 
 
 @attrs.frozen
-class Request:
+class Request(Generic[T]):
     """A request that can be sent, and sent again.
 
     Attributes:
@@ -54,7 +54,7 @@ class Request:
         json: the body, encoded for each try alone, for it may hold a secret.
     """
 
-    endpoint: Endpoint[Any]
+    endpoint: Endpoint[T]
     target: str
     json: Mapping[str, object] | None
 
@@ -80,11 +80,11 @@ class Place(Generic[T]):
 
 
 def build(
-    endpoint: Endpoint[Any],
+    endpoint: Endpoint[T],
     path: Mapping[str, str | int],
     query: Mapping[str, str | int | None],
     json: Mapping[str, object] | None,
-) -> Request:
+) -> Request[T]:
     """Return the request that *endpoint* makes of its arguments.
 
     Raises:

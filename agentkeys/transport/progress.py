@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agentkeys.errors import DeadlineExceededError, NotFoundError
+import attrs
+
+from agentkeys.errors import Applied, DeadlineExceededError, NotFoundError
 from agentkeys.transport.wording import fact, sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agentkeys.cancellation import Waiting
-    from agentkeys.errors import Applied, RequestError
+    from agentkeys.errors import RequestError
     from agentkeys.secret import Secret
     from agentkeys.transport.endpoint import Request
 
-__all__ = ["Progress", "Shelter", "is_gone_as_wanted", "late"]
+__all__ = [
+    "UNDER_WAY",
+    "UNSENT",
+    "Progress",
+    "Shelter",
+    "Try",
+    "applied_by",
+    "is_gone_as_wanted",
+    "late",
+]
 
 _SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
+
+
+@attrs.frozen
+class Try:
+    """One request of a call.
+
+    Attributes:
+        applied: whether the service can have acted on it.
+    """
+
+    applied: Applied
+
+
+UNSENT: Final = Try("no")
+"""Nothing of it is written yet."""
+
+UNDER_WAY: Final = Try("maybe")
+"""It may be written, and is not answered."""
+
+
+def applied_by(tries: Iterable[Try]) -> Applied:
+    """Return whether the service can have acted on a call, by what is known of its tries."""
+    return max((each.applied for each in tries), key=_SEVERITY.__getitem__, default="no")
 
 
 class Progress:
@@ -24,22 +60,35 @@ class Progress:
     Args:
         shelter: what the call runs in, if it must not be cut off.
 
+    Attributes:
+        tries: its tries, the one at hand last.
+        renewed: the token that its one renewal gave.
+        free: how many tries do not count for when to give up: the one before a renewal.
+
     """
 
-    __slots__ = ("applied", "attempts", "free", "renewed", "shelter", "under_way")
+    __slots__ = ("free", "renewed", "shelter", "tries")
 
     def __init__(self, shelter: Shelter | None = None) -> None:
         self.shelter = shelter
-        self.attempts = 0
-        self.applied: Applied = "no"
-        self.under_way = False  # whether something of the try at hand may have been written
-        self.renewed: Secret | None = None  # the token that this call's one renewal gave
-        self.free = 0  # attempts that are no tries: the one after a renewal
+        self.tries: tuple[Try, ...] = ()
+        self.renewed: Secret | None = None
+        self.free = 0
 
     @property
-    def may_have_been_sent(self) -> bool:
-        """Whether some try, or the one at hand, may have reached the service."""
-        return self.under_way or self.applied != "no"
+    def applied(self) -> Applied:
+        """Whether the service can have acted on the call."""
+        return applied_by(self.tries)
+
+    @property
+    def attempts(self) -> int:
+        """How many tries there were, with the one at hand."""
+        return len(self.tries)
+
+    @property
+    def may_be_written(self) -> bool:
+        """Whether something of the try at hand may have been written."""
+        return applied_by(self.tries[-1:]) != "no"
 
     @property
     def is_left(self) -> bool:
@@ -52,23 +101,17 @@ class Progress:
         It may be under way, until `wire.exchange` says that nothing is written yet:
         a fake of aiohttp never lets it come to that.
         """
-        self.attempts += 1
-        self.under_way = True
+        self.tries = (*self.tries, UNDER_WAY)
 
-    def interrupt(self) -> None:
-        """Take in that the try at hand was cut off from outside."""
-        if self.under_way:
-            self._applied("maybe")
+    def at_hand(self, known: Try) -> None:
+        """Take in what is known by now of the try at hand."""
+        self.tries = (*self.tries[:-1], known)
 
     def note(self, error: RequestError) -> None:
         """Take in what a try came to, and tell *error* what the whole call came to."""
-        self.under_way = False
-        self._applied(error.applied)
+        self.at_hand(Try(error.applied))
         error.applied = self.applied
         error.attempts = self.attempts
-
-    def _applied(self, applied: Applied) -> None:
-        self.applied = max(self.applied, applied, key=_SEVERITY.__getitem__)
 
 
 class Shelter:
@@ -96,20 +139,20 @@ class Shelter:
     def may_have_been_sent(self) -> bool:
         """Whether the service may have got the request, or may get it yet."""
         # A collection of somebody else's does not tell.
-        return self.progress is None or self.progress.may_have_been_sent
+        return self.progress is None or self.progress.applied != "no"
 
 
-def is_gone_as_wanted(request: Request, error: RequestError, progress: Progress) -> bool:
-    """Whether a 404 says that an earlier try of this DELETE did it (RFC 9110, 9.2.2)."""
+def is_gone_as_wanted(request: Request[Any], error: RequestError, progress: Progress) -> bool:
+    """Whether a 404 says that a try before this one of a DELETE did it (RFC 9110, 9.2.2)."""
     return (
         request.endpoint.method == "DELETE"
         and isinstance(error, NotFoundError)
-        and progress.applied == "maybe"
+        and applied_by(progress.tries[:-1]) == "maybe"
     )
 
 
 def late(
-    request: Request, progress: Progress, seconds: float, secrets: tuple[Secret, ...]
+    request: Request[Any], progress: Progress, seconds: float, secrets: tuple[Secret, ...]
 ) -> DeadlineExceededError:
     """Return the error of a call that was not done within *seconds*."""
     what = f"not done within {seconds:g} s, in which it was {_sent(progress.attempts)}"

@@ -112,7 +112,7 @@ class Session:
         """
         seconds = self._seconds(timeout)
         request = build(endpoint, path, query, json)
-        return await self._within(seconds, request, authorization, Progress())  # type: ignore[no-any-return]  # `read` makes what `endpoint.returns` says
+        return await self._within(seconds, request, authorization, Progress())
 
     async def create(
         self,
@@ -144,7 +144,7 @@ class Session:
         request = build(place.create, place.path, _NONE, {**place.body, **json})
         if self._shelter is not None:  # who opened it sees to the key
             self._shelter.progress = progress = Progress(self._shelter)
-            return await self._within(seconds, request, None, progress)  # type: ignore[no-any-return]  # as above
+            return await self._within(seconds, request, None, progress)
         waiting = Waiting(math.inf)  # the call ends by its own deadline
         shelter = Shelter(waiting)
         shelter.progress = progress = Progress(shelter)
@@ -164,8 +164,8 @@ class Session:
         return self._settings.timeout if timeout is None else arguments.timeout(timeout)
 
     async def _within(
-        self, seconds: float, request: Request, authorization: Secret | None, progress: Progress
-    ) -> Any:
+        self, seconds: float, request: Request[T], authorization: Secret | None, progress: Progress
+    ) -> T:
         end = asyncio.get_running_loop().time() + seconds
         with Deadline(end):
             return await self._tries(request, authorization, progress, end)
@@ -222,11 +222,11 @@ class Session:
 
     async def _tries(
         self,
-        request: Request,
+        request: Request[T],
         authorization: Secret | None,
         progress: Progress,
         end: float,
-    ) -> Any:
+    ) -> T:
         while True:
             if request.endpoint.authorization == "Bearer":
                 current = _only_secret(self._credentials.current(), or_none=True)
@@ -236,7 +236,7 @@ class Session:
             if not isinstance(result, RequestError):
                 return result
             if is_gone_as_wanted(request, result, progress):
-                return None
+                return None  # type: ignore[return-value]  # which is what a delete returns
             progress.note(result)
             if await self._is_cured(request, result, authorization, progress, end):
                 continue
@@ -253,7 +253,7 @@ class Session:
 
     async def _is_cured(
         self,
-        request: Request,
+        request: Request[Any],
         error: RequestError,
         token: Secret | None,
         progress: Progress,
@@ -284,7 +284,7 @@ class Session:
         return renewed
 
     async def _waited(
-        self, request: Request, error: RequestError, progress: Progress, end: float
+        self, request: Request[Any], error: RequestError, progress: Progress, end: float
     ) -> bool:
         """Wait for the next try; False if there is none, or none within the deadline."""
         seconds = self._settings.retry.wait(
@@ -300,7 +300,9 @@ class Session:
         await asyncio.sleep(seconds)
         return True
 
-    async def _try(self, request: Request, authorization: Secret | None, progress: Progress) -> Any:
+    async def _try(
+        self, request: Request[T], authorization: Secret | None, progress: Progress
+    ) -> T | RequestError:
         """Send *request* once; return the record that answers it, or the error.
 
         The error is not raised: a traceback from here would show the answer.
@@ -312,7 +314,9 @@ class Session:
             self._log(request, result, reply, begun, progress)
         return result
 
-    def _read(self, request: Request, reply: Answer | Loss, authorization: Secret | None) -> Any:
+    def _read(
+        self, request: Request[T], reply: Answer | Loss, authorization: Secret | None
+    ) -> T | RequestError:
         """Return the record that *reply* holds, or the error that it comes to."""
         if isinstance(reply, Loss):
             return unanswered(request, reply, self._secrets(authorization))
@@ -328,7 +332,7 @@ class Session:
 
     def _log(
         self,
-        request: Request,
+        request: Request[Any],
         result: object,
         reply: Answer | Loss,
         begun: float,
@@ -357,7 +361,7 @@ async def _discard(
         with suppress(AgentKeysError, TimeoutError):
             await waiting.result(deletion)
             return
-    elif not progress.may_have_been_sent:
+    elif progress.applied == "no":
         return
     logger.warning(
         "the creation of the key %r was cancelled, and the key may exist, with a secret that nobody"

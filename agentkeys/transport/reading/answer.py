@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
-from agentkeys.errors import APIError, Applied, DecodeError, TransportError
+from agentkeys.errors import APIError, Applied, DecodeError, RequestError, TransportError
 from agentkeys.masking import LEFT_OUT, mask, masker, telling
 from agentkeys.secret import Secret
 from agentkeys.transport.reading.convert import BadValue
@@ -42,6 +42,8 @@ __all__ = [
     "refused",
     "unanswered",
 ]
+
+T = TypeVar("T")
 
 End: TypeAlias = Literal["whole", "cut short", "too long", "garbled", "under a head too long"]
 Masked: TypeAlias = Callable[[str], str]
@@ -107,12 +109,12 @@ CUT_SHORT: Final = Loss("the answer was cut short", "maybe")
 
 
 def read(
-    request: Request, answer: Answer, reader: Reader, secrets: Callable[[], tuple[Secret, ...]]
-) -> Any:
+    request: Request[T], answer: Answer, reader: Reader, secrets: Callable[[], tuple[Secret, ...]]
+) -> T | RequestError:
     """Return the record that a 2xx answer holds, or the error that says why it does not."""
     wanted = request.endpoint.returns
     if wanted is None and answer.end in {"whole", "garbled"}:
-        return None
+        return None  # type: ignore[return-value]  # which is what such an endpoint returns
     found = _record(answer, wanted, reader)
     if not isinstance(found, BadValue):
         return found
@@ -122,7 +124,7 @@ def read(
     return _unreadable(request, found, secret, request.shown(secrets()))
 
 
-def _record(answer: Answer, wanted: type | None, reader: Reader) -> Any:
+def _record(answer: Answer, wanted: type[T] | None, reader: Reader) -> T | BadValue:
     if answer.end != "whole" or wanted is None:
         return BadValue("$", _EXPECTED.get(answer.end, "the rest of it"))
     try:
@@ -141,7 +143,7 @@ def _salvaged(endpoint: Endpoint[Any], answer: Answer, reader: Reader) -> Secret
 
 
 def unanswered(
-    request: Request, loss: Loss, secrets: tuple[Secret, ...], secret: Secret | None = None
+    request: Request[Any], loss: Loss, secrets: tuple[Secret, ...], secret: Secret | None = None
 ) -> TransportError:
     """Return the error of a request that got no whole answer."""
     return TransportError(
@@ -155,7 +157,7 @@ def unanswered(
     )
 
 
-def refused(request: Request, answer: Answer, secrets: tuple[Secret, ...]) -> APIError:
+def refused(request: Request[Any], answer: Answer, secrets: tuple[Secret, ...]) -> APIError:
     """Return the error that an answer other than 2xx stands for, without any of *secrets*."""
     code, message, errors = _details(_without_a_torn_end(answer, secrets), secrets)
     status = answer.status
@@ -190,7 +192,9 @@ def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
     return _plain(given, masker(secrets)) or None if given else None
 
 
-def _unreadable(request: Request, fault: BadValue, secret: Secret | None, path: str) -> DecodeError:
+def _unreadable(
+    request: Request[Any], fault: BadValue, secret: Secret | None, path: str
+) -> DecodeError:
     what = (
         "the service did it, but its answer cannot be read: expected"
         f" {fault.expected} at {fault.json_path}"

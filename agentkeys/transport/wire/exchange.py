@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from agentkeys import __version__
+from agentkeys.transport.progress import UNDER_WAY, UNSENT, Progress
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
     from agentkeys.secret import Secret
-    from agentkeys.transport.progress import Progress
 
 __all__ = [
     "USER_AGENT",
@@ -128,7 +128,7 @@ class Exchange:
         """Send *request*, which aiohttp and the middlewares before this one have made ready."""
         if not self._entered:
             self._enter()
-        elif self._progress.under_way and not self._idempotent:
+        elif self._progress.may_be_written and not self._idempotent:
             raise SentTwiceError
         cast("OutgoingRequest", request).exchange = self  # as our sessions make them
         self._sign(request)
@@ -152,7 +152,7 @@ class Exchange:
     def write_to(self, line: _Line) -> None:
         """Note that the request is about to be written."""
         self._line = line
-        self._progress.under_way = True
+        self._progress.at_hand(UNDER_WAY)
 
     async def first(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -163,7 +163,7 @@ class Exchange:
 
     def _enter(self) -> None:
         self._entered = True
-        self._progress.under_way = False
+        self._progress.at_hand(UNSENT)
 
     def _sign(self, request: aiohttp.ClientRequest) -> None:
         if self._authorization is not None and self._scheme is not None:

@@ -75,7 +75,7 @@ class Http:
         self._theirs = () if lent is None else tuple(lent._middlewares)  # noqa: SLF001  # it has no public name
 
     async def send(
-        self, request: Request, authorization: Secret | None, progress: Progress
+        self, request: Request[Any], authorization: Secret | None, progress: Progress
     ) -> Answer | Loss:
         """Send *request* once; return what came back, or why no whole answer did.
 
@@ -96,13 +96,11 @@ class Http:
         except Exception as error:  # noqa: BLE001  # nothing of others leaves this place
             if not http.closed:
                 # Words and no more: aiohttp's errors, and the frames below, hold the Authorization.
-                return lost(error, self._address, self._proxy, written=progress.under_way)
+                return lost(error, self._address, self._proxy, written=progress.may_be_written)
         except BaseException as interruption:  # noqa: BLE001  # it goes on, without its frames
-            progress.interrupt()
             interruption.__context__ = None
             raise interruption.with_traceback(None)  # noqa: B904  # it is the same one
         # The session was closed under the request, and aiohttp does not always say so.
-        progress.interrupt()
         raise ClientClosedError(
             sentence(
                 request.endpoint, "the client was closed during the call", applied=progress.applied
@@ -141,7 +139,7 @@ class Http:
     async def _exchange(
         self,
         http: aiohttp.ClientSession,
-        request: Request,
+        request: Request[Any],
         authorization: Secret | None,
         progress: Progress,
     ) -> Answer:
