@@ -6,7 +6,7 @@ import asyncio
 import math
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -66,7 +66,8 @@ class Waiting:
     """Waits for one piece of work after another, all of it within so many seconds.
 
     If who waits is cancelled, what is under way may take some seconds more, together with what must
-    be done about it. The cancellation is kept, and goes on in the end.
+    be done about it. The cancellation is kept, and goes on in the end: at the latest at the end of
+    the ``with``, whatever else came of it, for a call that is cancelled ends as cancelled.
 
     Args:
         seconds: for all of it.
@@ -81,6 +82,12 @@ class Waiting:
         self._end = math.inf if seconds == math.inf else self._now() + seconds
         self._grace = grace
         self.cancellation: asyncio.CancelledError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.raise_cancellation()
 
     def left(self) -> float:
         """Return the seconds that are left, as a timeout for what must fit into them."""

@@ -133,21 +133,22 @@ class _Issuing(Generic[KeyT]):
 
     async def issued(self) -> Issued[KeyT]:
         """Do all of it."""
-        hands = await self._prepared()
-        tried = 0
-        while True:
-            tried += 1
-            outcome = await drive(await self._begun(), steps.Begin(), hands, self._waiting)
-            self._recovered += outcomes.deleted(outcome)
-            self._go_on_with_a_cancellation(outcome)
-            if outcome.ending is Ending.STORED:
-                return await self._stored(outcome, hands)
-            if not await self._waited(outcome, tried):
-                error = outcomes.explain(outcome, self._late)
-                try:
-                    raise error
-                finally:
-                    del error  # or error, traceback and this frame would keep each other alive
+        with self._waiting:
+            hands = await self._prepared()
+            tried = 0
+            while True:
+                tried += 1
+                outcome = await drive(await self._begun(), steps.Begin(), hands, self._waiting)
+                self._recovered += outcomes.deleted(outcome)
+                self._go_on_with_a_cancellation(outcome)
+                if outcome.ending is Ending.STORED:
+                    return await self._stored(outcome, hands)
+                if not await self._waited(outcome, tried):
+                    error = outcomes.explain(outcome, self._late)
+                    try:
+                        raise error
+                    finally:
+                        del error  # or error, traceback and this frame would keep each other alive
 
     async def _prepared(self) -> IssuingHands[KeyT]:
         """See that the store can keep a secret, and finish what others have left here."""
@@ -179,6 +180,7 @@ class _Issuing(Generic[KeyT]):
         )
         if self._plan.exact:
             hands.known = frozenset((await hands.listed()).ids(self._plan.name))
+            self._waiting.raise_cancellation()
         return hands
 
     async def _begun(self) -> Owned:

@@ -10,6 +10,7 @@ import attrs
 from agentkeys.errors import (
     AgentKeysError,
     APIError,
+    Applied,
     DeadlineExceededError,
     StoreError,
     UncertainStoreError,
@@ -105,8 +106,8 @@ class IssuingHands(ServiceHands[KeyT]):
         except AgentKeysError as error:
             return self._not_made(error)
         except TimeoutError:
-            late = DeadlineExceededError(_TOO_LATE)
-            return steps.Lost(late) if self._shelter.may_have_been_sent() else steps.Unsent(late)
+            applied: Applied = "maybe" if self._shelter.may_have_been_sent() else "no"
+            return self._not_made(DeadlineExceededError(_TOO_LATE, applied=applied))
         self._secret, self.made = made.secret, made.listed()
         return steps.Made(made.id, digest_of(made.secret), self._was_alone())
 
@@ -117,7 +118,10 @@ class IssuingHands(ServiceHands[KeyT]):
             return steps.Made(None, digest_of(salvaged), self._was_alone(), error)
         if getattr(error, "applied", "no") != "no":
             return steps.Lost(error)
-        return steps.Refused(error) if isinstance(error, APIError) else steps.Unsent(error)
+        # What ended the call may be another request, of a login that a refused try has led to.
+        progress = self._shelter.progress
+        refused = isinstance(error, APIError) if progress is None else progress.was_answered
+        return steps.Refused(error) if refused else steps.Unsent(error)
 
     def _was_alone(self) -> bool:
         return self._shelter.progress is None or self._shelter.progress.attempts == 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from agentkeys.errors import Applied, DeadlineExceededError, NotFoundError
+from agentkeys.errors import APIError, Applied, DeadlineExceededError, NotFoundError
 from agentkeys.transport.wording import fact, sentence
 
 if TYPE_CHECKING:
@@ -37,9 +37,11 @@ class Try:
 
     Attributes:
         applied: whether the service can have acted on it.
+        answered: whether it was answered, with an error.
     """
 
     applied: Applied
+    answered: bool = False
 
 
 UNSENT: Final = Try("no")
@@ -91,6 +93,11 @@ class Progress:
         return applied_by(self.tries[-1:]) != "no"
 
     @property
+    def was_answered(self) -> bool:
+        """Whether the service has answered some try."""
+        return any(each.answered for each in self.tries)
+
+    @property
     def is_left(self) -> bool:
         """Whether nobody waits for the call any more."""
         return self.shelter is not None and self.shelter.is_left
@@ -109,7 +116,7 @@ class Progress:
 
     def note(self, error: RequestError) -> None:
         """Take in what a try came to, and tell *error* what the whole call came to."""
-        self.at_hand(Try(error.applied))
+        self.at_hand(Try(error.applied, answered=isinstance(error, APIError)))
         error.applied = self.applied
         error.attempts = self.attempts
 

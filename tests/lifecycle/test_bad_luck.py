@@ -18,6 +18,7 @@ from lifecycle import died_before_storing
 from agentkeys import (
     BadRequestError,
     ConflictError,
+    DeadlineExceededError,
     DecodeError,
     OrphanKeyError,
     Secret,
@@ -34,6 +35,8 @@ from agentkeys.server.faults import (
     CREATES,
     DELETES,
     LISTS,
+    LOGIN,
+    REFRESH,
     Answer,
     Close,
     Delay,
@@ -119,6 +122,18 @@ async def test_a_no_that_was_a_yes_is_found_out(which, status):
         issued = await issue(place.keys, BASE, into=store)
         assert await place.holds_one_key_that_works(store) == issued.key.id
         assert len(issued.recovered) == 1
+    assert left() == []
+
+
+async def test_a_refused_create_is_looked_into_though_a_login_ends_the_call():
+    """A 401 leads to a login, in which the time is up: the create may have been acted on."""
+    async with place_at("agentity") as place:
+        await place.ids()  # so that there is a token
+        place.service.faults.add(CREATES, Answer(401), when="after", times="always")
+        place.service.faults.add(LOGIN | REFRESH, NeverAnswer(), times="always")
+        with pytest.raises(DeadlineExceededError):
+            await issue(place.keys, BASE, into=MemoryStore(), timeout=1)
+        assert await place.ids() == []
     assert left() == []
 
 
