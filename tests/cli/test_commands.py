@@ -87,7 +87,7 @@ def test_a_key_that_was_printed_works(run, served, monkeypatch):
     assert key["used_at"] is not None
 
 
-def test_permissions(place):
+def test_permissions_are_allowed_and_denied(place):
     """--permission FLAG allows, FLAG=false denies, and both may be repeated."""
     flags = ["--permission", "read_inbox", "--permission", "b=false", "--permission", "c=true"]
     new = place("agentry", "create", "--agent", "--tenant", "ci", *flags, "--json")
@@ -96,7 +96,7 @@ def test_permissions(place):
     assert all(flag in plain for flag in ("read_inbox=true", "b=false", "c=true"))
 
 
-def test_all_pages_are_listed(place):
+def test_a_list_command_shows_all_pages(place):
     """--limit is the size of a page: whatever it is, every key is listed."""
     for name in ("a", "b", "c"):
         place("agentry", "create", "--tenant", name)

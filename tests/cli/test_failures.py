@@ -78,7 +78,7 @@ def test_a_service_that_is_killed(run, start, monkeypatch):
     assert service["agentry_token"] not in ended.err
 
 
-def test_a_deadline(run, wire):
+def test_the_timeout_is_for_the_whole_command(run, wire):
     """--timeout is the time for the whole call."""
     wire(hang)
     ended = run("agentity", "create", "ci", "--timeout", "0.1")
@@ -282,7 +282,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(start, wire, args):
     ],
     ids=["list", "create"],
 )
-def test_ctrl_c(start, background, wire, interrupt, *, args, says):
+def test_ctrl_c_ends_a_command_with_130(start, background, wire, interrupt, *, args, says):
     """Ctrl-C ends a call with exit code 130; a create says that the key may exist."""
     server = wire(hang)
     process = start(*args)

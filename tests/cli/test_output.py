@@ -87,7 +87,7 @@ def test_a_table_on_a_terminal(terminal, wire):
     assert plain[3].split() == ["k-1", "ci", "ag_1", "2026-01-01T00:00:00Z"]
 
 
-def test_no_color(terminal, wire, monkeypatch):
+def test_no_color_is_respected(terminal, wire, monkeypatch):
     """NO_COLOR is respected: there is no colour, here as anywhere."""
     monkeypatch.setenv("NO_COLOR", "1")
     wire(answer(200, {"apiKeys": [agentity_key("a")]}))

@@ -93,7 +93,7 @@ def test_an_exact_name(place):
     ],
     ids=" ".join,
 )
-def test_wrong_usage(run, words):
+def test_a_wrong_save_is_one_line_and_sends_nothing(run, words):
     """One line, exit code 2, and nothing is sent: there are no credentials here."""
     ended = run("agentity", "create", "ci", *words)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)

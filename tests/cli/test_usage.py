@@ -77,7 +77,7 @@ SCOPES = {
 
 
 @pytest.mark.parametrize("args", WRONG, ids=" ".join)
-def test_wrong_usage(run, wire, args):
+def test_wrong_usage_is_one_line_and_sends_nothing(run, wire, args):
     """Wrong usage is one line on stderr and exit code 2, and nothing is sent."""
     server = wire(answer(500))
     ended = run(*args)
@@ -122,7 +122,7 @@ def test_wrong_usage_says_where_the_help_is(run):
         ("agentry", "AGENTRY_API_KEY"),
     ],
 )
-def test_no_credentials(run, service, says):
+def test_without_credentials_it_says_what_to_set(run, service, says):
     """Without credentials it says which variables to set, and that --local needs none."""
     ended = run(service, "list", *(["--tenant"] if service == "agentry" else []))
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
@@ -215,6 +215,6 @@ def test_a_group_alone_shows_its_help(run, args):
     assert "Commands:" in ended.out + ended.err
 
 
-def test_version(run):
+def test_the_version_is_shown(run):
     """--version shows the version."""
     assert run("--version") == (0, f"agentkeys {__version__}\n", "")

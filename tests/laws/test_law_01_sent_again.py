@@ -186,7 +186,7 @@ async def test_a_broken_pooled_connection_does_not_resend_behind_our_back():
     assert caught.value.attempts == 1
 
 
-async def test_one_try_means_one():
+async def test_a_policy_of_one_try_sends_once():
     """`RetryPolicy(tries=1)` never tries again."""
     async with Wire(answer(503)) as wire, agentity(wire.url, retry=RetryPolicy(tries=1)) as client:
         with pytest.raises(ServerError):
@@ -194,7 +194,7 @@ async def test_one_try_means_one():
     assert len(wire.requests) == 1
 
 
-async def test_tries_end():
+async def test_trouble_that_stays_is_reported_after_four_tries():
     """Trouble that stays is reported after `tries` requests."""
     async with Wire(answer(503)) as wire, agentity(wire.url) as client:
         with pytest.raises(ServerError) as caught:

@@ -86,7 +86,7 @@ async def test_a_client_that_is_closed_under_a_create_says_so_too():
 
 
 @pytest.mark.asyncio
-async def test_so_does_a_blocking_one():
+async def test_a_blocking_create_that_is_closed_under_way_says_to_look():
     """It is closed from another thread."""
     async with Wire(hang) as wire:
         client = sync.AgentityClient("a-token", base_url=wire.url)

@@ -110,7 +110,7 @@ def test_jitter_is_full(tried, chance, base, cap):
     assert wait == pytest.approx(min(cap, base * 2.0 ** (tried - 1)) * chance)
 
 
-def test_the_defaults():
+def test_a_policy_waits_as_documented_by_default():
     """Four tries, at most 0.5, 1 and 2 seconds apart."""
     policy = RetryPolicy()
     waits = [

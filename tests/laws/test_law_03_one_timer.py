@@ -63,7 +63,7 @@ async def test_one_that_was_taken_back_does_no_harm():
     ("outer", "inner", "ends"),
     [(LATE, SOON, ["inner"]), (SOON, LATE, ["outer"]), (SOON, SOON, ["outer"])],
 )
-async def test_they_nest(outer, inner, ends):
+async def test_deadlines_nest(outer, inner, ends):
     """The one whose time has come ends; if both pass at once it is the outer one."""
     now = asyncio.get_running_loop().time()
     seen = []
@@ -76,7 +76,7 @@ async def test_they_nest(outer, inner, ends):
 
 
 @pytest.mark.asyncio
-async def test_it_nests_with_asyncios_own():
+async def test_a_deadline_nests_with_asyncios_own():
     """Each takes in its own cancellation alone."""
     with pytest.raises(TimeoutError):  # noqa: PT012  # the one statement is in both
         async with asyncio.timeout(SOON):
@@ -153,7 +153,7 @@ def test_a_loop_has_one_timer_however_many_the_calls():
         assert runner.run(calls()) < 10  # aiohttp sets some of its own, by the clock
 
 
-def test_nothing_of_a_loop_is_kept():
+def test_no_timer_keeps_a_closed_loop():
     """Neither the loop nor a task that it was closed under, once the loop has ended."""
     loop = asyncio.SelectorEventLoop()
     task = loop.create_task(ended_by(LATE))

@@ -31,7 +31,7 @@ CAMEL, SNAKE = Reader(camel_case), Reader(as_spelt)
 EXTRA = {"unknown": {"nested": [1, None]}, "": 0}
 
 
-def test_agentitys_records():
+def test_agentitys_records_are_read():
     """From camelCase to snake_case, times aware, ids integers."""
     key = CAMEL.read(agentity_module.ApiKey, {**KEY, **EXTRA})
     at = datetime(2024, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ def test_agentitys_records():
 
 
 @pytest.mark.parametrize("absent", [{}, {"inbox_id": None, "pod_id": None, "used_at": None}])
-def test_agentrys_records(absent):
+def test_agentrys_records_are_read(absent):
     """Optional fields may be absent or null."""
     key = SNAKE.read(agentry_module.ApiKey, {**INBOX_KEY, **absent, **EXTRA})
     assert (key.id, key.name, key.prefix) == ("key_1", "ci", "ag_abc")

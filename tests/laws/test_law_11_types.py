@@ -352,7 +352,7 @@ def test_the_quick_reader_and_the_exact_one_agree(spell, record, documents, data
 @EACH
 @given(data=st.data())
 @settings(max_examples=60)
-def test_they_agree_on_every_type(kind, good, bad, words, data):
+def test_both_readers_agree_on_every_type(kind, good, bad, words, data):
     """On what is good, what is bad, and whatever else there is in JSON; optional or not."""
     value = data.draw(st.sampled_from([*(value for value, _ in good), *bad]) | VALUES)
     assert_they_agree(as_spelt, record_of(kind), {"it": value})

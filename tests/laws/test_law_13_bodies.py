@@ -36,7 +36,7 @@ def endless(status: int):
     return reply
 
 
-def test_the_bounds():
+def test_bodies_are_bounded_as_documented():
     """10 MiB for an answer, 64 KiB of an error."""
     assert (MAX_ANSWER, MAX_ERROR) == (10 * MIB, 64 * 1024)
 

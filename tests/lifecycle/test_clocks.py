@@ -47,7 +47,7 @@ def test_seconds_are_counted_by_a_clock_that_nobody_sets(since, seconds):
     assert elapsed(since, NOW) == seconds
 
 
-def test_this_machine_names_its_boot():
+def test_the_boot_of_this_machine_has_a_name():
     """Else the clock on the wall is all there is."""
     if sys.platform != "linux":
         pytest.skip("only Linux has a name for each boot")

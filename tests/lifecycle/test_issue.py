@@ -302,7 +302,7 @@ class TestBadInput:
         ],
         ids=str,
     )
-    async def test_wrong_arguments(self, place, state, arguments):
+    async def test_wrong_arguments_of_issue_send_nothing(self, place, state, arguments):
         """InvalidArgumentError, no request, no file."""
         place.service.requests.clear()
         with pytest.raises(InvalidArgumentError):

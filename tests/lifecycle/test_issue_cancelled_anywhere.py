@@ -80,7 +80,7 @@ def test_the_key_is_held_or_there_is_none(service, state, fault):
     assert points >= 10
 
 
-def test_so_it_is_with_a_store_on_the_disk(service, state, tmp_path):
+def test_the_key_is_held_by_a_store_on_the_disk_or_there_is_none(service, state, tmp_path):
     """Its work is done in threads, which cannot be cancelled."""
     points = at_every_callback(service, state, lambda n: f"dotenv:{tmp_path}/{n}.env#K", NONE)
     assert points >= 10

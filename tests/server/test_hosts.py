@@ -58,7 +58,7 @@ def request_of(route, *lines):
 
 
 @pytest.mark.parametrize("host", OURS)
-async def test_this_machine_is_answered(api, host):
+async def test_hosts_of_this_machine_are_answered(api, host):
     """By any of its own names, with any port or none, and pages of it likewise."""
     for lines in ([f"Host: {host}"], [f"Host: {host}", f"Origin: http://{host}"]):
         assert (await api.raw(request_of("GET /openapi.json", *lines))).status == 200

@@ -142,7 +142,7 @@ async def caller(api):
     return Caller(api)
 
 
-async def test_it_is_given_to_anybody(api):
+async def test_the_document_is_given_to_anybody(api):
     """The document is JSON at one address, and needs no authorization."""
     answer = await api.send("GET", "/openapi.json")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")

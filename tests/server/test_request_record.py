@@ -151,7 +151,7 @@ async def test_nothing_that_came_or_went_is_kept(api):
 
 
 @pytest.mark.asyncio
-async def test_its_memory_is_bounded(api_of):
+async def test_the_record_of_requests_is_bounded(api_of):
     """The oldest go; the count goes on."""
     async with LocalService(recorded_requests=2) as service:
         api = api_of(service)
@@ -163,7 +163,7 @@ async def test_its_memory_is_bounded(api_of):
 
 
 @pytest.mark.asyncio
-async def test_it_can_be_emptied(api):
+async def test_the_record_of_requests_can_be_emptied(api):
     """Then it counts from 0, and a request under way does no harm."""
     fault = api.service.faults.add(LISTS, NeverAnswer())
     listing = asyncio.create_task(api.ids())
@@ -178,7 +178,7 @@ async def test_it_can_be_emptied(api):
 
 
 @pytest.mark.asyncio
-async def test_one_can_wait_for_requests(api):
+async def test_a_test_can_wait_for_requests(api):
     """It returns when so many have come, at once if they have, and gives up with a sentence."""
     waiting = asyncio.create_task(api.service.requests.wait(2))
     await api.send("GET", "/a")
@@ -203,7 +203,7 @@ async def test_a_wait_that_is_cancelled_leaves_nothing(api):
 
 
 @pytest.mark.asyncio
-async def test_it_can_be_turned_off(api_of):
+async def test_the_record_of_requests_can_be_turned_off(api_of):
     """Nothing is recorded then, and to wait for it is a mistake that is said."""
     async with LocalService(recorded_requests=0) as service:
         await api_of(service).create()

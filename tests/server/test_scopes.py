@@ -133,7 +133,7 @@ async def test_a_deleted_key_is_refused_from_the_next_request_on(api, keys):
         assert key["api_key_id"] not in await api.ids(PATHS["tenant"])
 
 
-async def test_one_of_many_deletes_succeeds(api, keys):
+async def test_of_many_deletes_of_a_key_one_succeeds(api, keys):
     """Of twenty deletes of one key at once, one is answered 204 and the others 404."""
     path = f"{PATHS['tenant']}/{keys['tenant']['api_key_id']}"
     deletes = (api.send("DELETE", path, token=api.service.agentry_token) for _ in range(20))

@@ -131,7 +131,7 @@ async def test_the_address_can_be_used_from_this_machine(api_of, host, url):
         await api_of(service).create()
 
 
-async def test_nothing_is_left_after_close(api_of):
+async def test_a_closed_service_leaves_nothing(api_of):
     """No task, no thread of ours, no open port; idle connections do not delay the end."""
     before = asyncio.all_tasks()
     async with LocalService() as service:

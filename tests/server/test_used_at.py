@@ -102,7 +102,7 @@ async def test_closing_writes_it(api_of, tmp_path):
     assert written(tmp_path)[key["api_key_id"]] is not None
 
 
-async def test_it_is_written_now_and_then(api_of, tmp_path):
+async def test_a_use_is_written_after_the_interval(api_of, tmp_path):
     """Without any other commit a use is written after the interval."""
     database = f"sqlite:///{tmp_path}/keys.db"
     async with LocalService(database=database, used_at_interval=0.01) as service:

@@ -72,7 +72,7 @@ def test_a_tracked_file_can_be_permitted(repository):
     assert (repository / ".env").read_text() == f"A=1\n{NAME}=agk_live_a_new_key\nB=b\n"
 
 
-def test_this_file_alone_is_looked_up(repository, monkeypatch):
+def test_git_is_asked_for_this_file_alone(repository, monkeypatch):
     """Its name is no pattern, and the environment's repository is not the one that counts."""
     write(DotenvStore(repository / "[.]env", NAME))
     monkeypatch.setenv("GIT_DIR", str(repository / "nowhere"))

@@ -29,7 +29,7 @@ def read(store):
     return asyncio.run(store.read()).secret
 
 
-def test_it_is_noted_once_and_written(make):
+def test_a_write_is_noted_once(make):
     """As `write` would write it; and there is nothing of the secret in the note."""
     notes = []
     store = make()

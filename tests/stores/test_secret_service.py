@@ -70,7 +70,7 @@ def test_it_passes_the_conformance_suite(tmp_path):
 
 
 @needs_the_service
-def test_one_that_is_locked_says_so(tmp_path):
+def test_a_locked_keyring_says_so(tmp_path):
     """Nobody is there to unlock it."""
     lines = errors_in(tmp_path)
     assert len(lines) == 3

@@ -27,7 +27,7 @@ def client_threads() -> int:
     return [thread.name for thread in threading.enumerate()].count("agentkeys")
 
 
-def test_it_serves_both_services():
+def test_the_blocking_service_serves_both():
     """What it says of itself is what clients need, blocking or not."""
     with sync.LocalService() as service:
         login = PasswordLogin(service.email, service.password)

@@ -105,7 +105,7 @@ def reply(seen: Seen):
 
 # What they do themselves with sockets and loops is not ours to judge.
 @pytest.mark.filterwarnings("default")
-def test_a_notebook(kernel, wire, background):
+def test_clients_work_in_a_notebook(kernel, wire, background):
     """Call, iterate, interrupt, call again, the async client in a cell, help, and tables."""
     server = wire(reply)
     assert kernel.run(

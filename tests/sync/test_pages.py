@@ -70,7 +70,7 @@ def test_the_first_item_costs_one_request(portal):
     assert (source.asked, portal.crossings) == ([0], 1)
 
 
-def test_one_page_is_read_ahead(portal):
+def test_a_blocking_listing_reads_one_page_ahead(portal):
     """When page two is handed out, page three is asked for, while the thread does other things."""
     source = Source(5)
     pages = BlockingPager(Pager(source.fetch), portal).pages()
@@ -82,7 +82,7 @@ def test_one_page_is_read_ahead(portal):
     source.wait_for(0, 1, 2, 3)
 
 
-def test_each_iteration_starts_anew(portal):
+def test_each_iteration_of_a_listing_starts_anew(portal):
     """A listing can be iterated again, and in two places at once."""
     listing = BlockingPager(Pager(Source(2).fetch), portal)
     assert list(listing) == list(listing) == list(range(20))

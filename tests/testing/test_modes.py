@@ -115,7 +115,7 @@ def suite(pytester):
     return suite
 
 
-def test_plain_pytest(suite):
+def test_the_fixtures_work_without_a_plugin_for_async(suite):
     """Without a plugin for async tests, the clients work in whatever loop a test runs."""
     run(suite(test_it=PLAIN)).assert_outcomes(passed=7)
 
@@ -139,7 +139,7 @@ def test_pytest_asyncio_auto(suite):
     ran.assert_outcomes(passed=2, failed=1)
 
 
-def test_anyio(suite):
+def test_the_fixtures_work_with_anyio(suite):
     """Marked tests of anyio's plugin, on asyncio."""
     code = ASYNC.format(imports="", mark="@pytest.mark.anyio", fixture="@pytest.fixture")
     ran = run(suite(ANYIO, test_it=code), plugins=("anyio",))
