@@ -136,4 +136,5 @@ def test_every_page_ends_with_its_timeout(kind):
 def test_every_kind_of_fault_is_tried():
     """So that one which is added later is tried as well."""
     tried = {type(kind).__name__ for kind in [*HOLDING, *OTHERS, *OF_PAGES]}
-    assert tried == {kind.__name__ for kind in Kind.__subclasses__()}
+    of_ours = [kind for kind in Kind.__subclasses__() if kind.__module__.startswith("agentkeys.")]
+    assert tried == {kind.__name__ for kind in of_ours}
