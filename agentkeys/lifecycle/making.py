@@ -153,8 +153,8 @@ class IssuingHands(ServiceHands[KeyT]):
             await self._store.write(self._secret, expected=self._expected)
 
     def _late(self, seconds: float) -> StoreError:
-        # What was cut off has ended, and the store can be looked into; or it may go on.
-        is_known = self._store.readable and not getattr(self._store, "is_at_work", False)
+        # Only a store that says that nothing of it goes on (in a thread, say) can be looked into.
+        is_known = self._store.readable and not getattr(self._store, "is_at_work", True)
         kind = StoreError if is_known else UncertainStoreError
         place = self._store.describe()
         return kind(

@@ -93,6 +93,11 @@ class Store(Protocol):
     Every method that cannot do what it says raises `StoreError`, and then the store holds what it
     held before, or what it was told to hold. A call that is cancelled leaves one of the two as
     well. `agentkeys.testing.store_conformance` has the tests for all of that.
+
+    What a cancelled call has begun may go on, as a thread of `asyncio.to_thread` does. So `issue`
+    keeps the key of a write that was cut off, and raises `UncertainStoreError`. A store that knows
+    better has an attribute ``is_at_work``: whether something of it goes on. If that is False,
+    `issue` looks into the store, and deletes the key of a secret that is not there.
     """
 
     @property
@@ -140,7 +145,8 @@ class RecognizableStore(Store, Protocol):
     """A store that can be told from another one at its address, when its writer has died.
 
     Without that, a secret that is not there proves nothing: the disk may not be mounted, the file
-    renamed, the keyring another one.
+    renamed, the keyring another one. It helps a store that `open_store` knows, for a sweep opens
+    it by its address.
     """
 
     async def write_noted(

@@ -67,6 +67,7 @@ class MemoryStore:
     """
 
     readable = True
+    is_at_work = False
 
     def __init__(self, name: str | None = None) -> None:
         self._name = check_text("the name", secrets.token_hex(8) if name is None else name)

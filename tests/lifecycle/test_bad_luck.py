@@ -44,7 +44,7 @@ from agentkeys.server.faults import (
     NeverAnswer,
     Reset,
 )
-from agentkeys.stores import MemoryStore
+from agentkeys.stores import ANY, MemoryStore
 
 pytestmark = pytest.mark.asyncio
 services = pytest.mark.parametrize("which", SERVICES)
@@ -101,6 +101,41 @@ async def test_a_store_that_cannot_be_looked_into_may_hold_the_secret(which, moo
         assert (caught.value.key_id, len(left())) == (key_id, 1)
         assert caught.value.name in str(caught.value)
     assert "agk_live" not in shown(caught.value)
+
+
+class Threaded:
+    """A store of somebody's own, whose thread goes on when the call is cancelled."""
+
+    readable = True
+    address = "threaded:"
+
+    def __init__(self):
+        self.may_write, self.has_written = threading.Event(), threading.Event()
+        self._memory = MemoryStore()
+        self.describe, self.probe = self._memory.describe, self._memory.probe
+        self.read, self.remove = self._memory.read, self._memory.remove
+
+    async def write(self, secret, *, expected=ANY):
+        return await asyncio.to_thread(self._write, secret, expected)
+
+    def _write(self, secret, expected):
+        self.may_write.wait()
+        version = asyncio.run(self._memory.write(secret, expected=expected))
+        self.has_written.set()
+        return version
+
+
+async def test_a_write_that_goes_on_in_a_thread_stores_no_dead_secret():
+    """Of a store that does not say that it has ended, nothing is known: the key is kept."""
+    async with place_at("agentry") as place:
+        store = Threaded()
+        try:
+            with pytest.raises(UncertainStoreError, match="the key is kept"):
+                await issue(place.keys, BASE, into=store, timeout=1)
+        finally:
+            store.may_write.set()
+        await asyncio.to_thread(store.has_written.wait)
+        await place.holds_one_key_that_works(store)
 
 
 @pytest.mark.parametrize("mood", ["probe fails", "read fails"])

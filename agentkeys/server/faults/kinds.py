@@ -56,7 +56,10 @@ class Kind(ABC):
 
     @abstractmethod
     def instead_of(self, answer: web.Response, request: web.Request) -> Sent:
-        """Return what goes over the wire instead of *answer*."""
+        """Return what goes over the wire instead of *answer*.
+
+        That is the service's own with ``when="after"``, and a 503 with ``when="before"``.
+        """
 
 
 @dataclass(frozen=True, slots=True)
