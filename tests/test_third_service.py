@@ -11,7 +11,7 @@ import pytest
 from samples import AT_ONCE, jwt
 from wire import Seen, Wire, answer
 
-from agentkeys import DecodeError, NotFoundError, Swept, arguments, sweep
+from agentkeys import ConfigurationError, DecodeError, NotFoundError, Swept, arguments, sweep
 from agentkeys.credentials import BearerToken, Caller, Renewable, Token
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
@@ -190,6 +190,18 @@ async def test_no_key_is_made_that_could_not_be_read():
         with pytest.raises(TypeError, match="bytes"):
             await passes.create("door")
     assert wire.requests == []
+
+
+class Tokens(Client):
+    """A service whose credentials are always passed in."""
+
+    _service = Gate._service
+
+
+def test_a_client_that_takes_nothing_from_the_environment_says_so():
+    """It is a ConfigurationError, as with any client without credentials."""
+    with pytest.raises(ConfigurationError, match="pass them"):
+        Tokens()
 
 
 def test_a_third_service_is_one_short_file():

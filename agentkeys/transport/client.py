@@ -9,6 +9,7 @@ from aiohttp import ClientSession
 
 from agentkeys.arguments import as_secret
 from agentkeys.credentials import BearerToken, Credentials
+from agentkeys.errors import ConfigurationError
 from agentkeys.forks import Unpicklable
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
@@ -103,7 +104,9 @@ class Client(Unpicklable):
     @classmethod
     def _from_environment(cls) -> Credentials:
         """Return the credentials that the environment holds, or raise `ConfigurationError`."""
-        raise NotImplementedError
+        raise ConfigurationError(
+            f"no credentials for {cls._service.name}: it takes none from the environment; pass them"
+        )
 
     async def close(self) -> None:
         """Close the connections. Calls are refused from then on; closing twice is fine."""
