@@ -265,6 +265,7 @@ class _Worker:
         try:
             self._thread.start()
         except RuntimeError as error:
+            self._loop.close()  # it never runs
             # CPython 3.12.0 and 3.12.1 start none at exit, before anything else says so
             # (python/cpython#113964).
             if "shutdown" not in str(error):

@@ -175,4 +175,4 @@ async def test_what_was_refused_is_not_kept(api, head):
     finally:
         tracemalloc.stop()
     # Both ends of the connections are in this process.
-    assert kept < 20 * 300_000
+    assert kept < 20 * 400_000

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import signal
 
 PATIENCE = 30.0
+# CPython 3.12.0 and 3.12.1 (python/cpython#113964).
+NO_THREADS_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
 """Seconds after which a program is killed: what it should have done it never will."""
 
 HEED_SIGNALS = """

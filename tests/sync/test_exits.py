@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 import pytest
+from programs import NO_THREADS_AT_EXIT
 from samples import INBOX_KEY, KEY
 from wire import Seen, answer, hang
-
-# CPython 3.12.0 and 3.12.1 start no thread at exit (python/cpython#113964).
-NO_THREADS_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
 
 PREPARE = """
 import atexit, os, signal, sys, threading
