@@ -205,14 +205,21 @@ async def test_another_service_in_this_process_takes_no_lock_away(api_of, tmp_pa
             assert connection.execute("SELECT count(*) FROM agentry_keys").fetchone() == (3,)
 
 
-BACKUPS = {
-    "VACUUM INTO": lambda file, copy: connected(file).execute("VACUUM INTO ?", [str(copy)]),
-    "the backup API": lambda file, copy: connected(file).backup(connected(copy)),
-}
-
-
 def connected(file):
-    return sqlite3.connect(file)
+    return contextlib.closing(sqlite3.connect(file))
+
+
+def vacuumed(file, copy):
+    with connected(file) as source:
+        source.execute("VACUUM INTO ?", [str(copy)])
+
+
+def backed_up(file, copy):
+    with connected(file) as source, connected(copy) as target:
+        source.backup(target)
+
+
+BACKUPS = {"VACUUM INTO": vacuumed, "the backup API": backed_up}
 
 
 @pytest.mark.parametrize("back_up", BACKUPS.values(), ids=BACKUPS)
