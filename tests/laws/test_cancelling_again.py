@@ -134,7 +134,8 @@ def test_a_page_ahead_is_cancelled_and_awaited(run):
             began.set()
             return await asyncio.get_running_loop().create_future()
         finally:
-            await asyncio.sleep(0.05)
+            for _ in range(10):  # a clean-up of some turns of the loop
+                await asyncio.sleep(0)
             ended.set()
 
     async def main() -> None:

@@ -78,7 +78,7 @@ async def test_the_end_of_who_leads_a_renewal_takes_nothing_from_who_waits_for_i
 
 async def test_a_create_that_credentials_make_is_cancelled_as_one_of_its_own():
     """Its key is deleted, and the create that wanted a token sends nothing."""
-    arrived = asyncio.Event()
+    arrived, cancelled = asyncio.Event(), asyncio.Event()
 
     class Vault(BearerToken):
         def current(self):
@@ -90,7 +90,7 @@ async def test_a_create_that_credentials_make_is_cancelled_as_one_of_its_own():
 
     async def reply(writer):
         arrived.set()
-        await asyncio.sleep(0.05)
+        await cancelled.wait()
         await CREATED(writer)
 
     reply.is_reply = True
@@ -99,6 +99,7 @@ async def test_a_create_that_credentials_make_is_cancelled_as_one_of_its_own():
             call = asyncio.create_task(client.api_keys.create("ci"))
             await arrived.wait()
             call.cancel()
+            asyncio.get_running_loop().call_soon(cancelled.set)
             with pytest.raises(asyncio.CancelledError):
                 await call
     assert [seen.method for seen in theirs.requests] == ["POST", "DELETE"]
