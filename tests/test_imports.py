@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"plain", "secret"},
     {"errors", "forks", "masking", "notebook", "terminal"},
-    {"arguments", "cancellation", "filesystem", "home", "retry"},
+    {"arguments", "cancellation", "filesystem", "home", "retry", "threads"},
     {"credentials", "paging", "stores"},
     {"keys"},
     {"transport"},

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from agentkeys.transport.wire.daemons import Daemons
+from agentkeys.threads import Daemons
 
 __all__ = ["DaemonExecutor"]
 

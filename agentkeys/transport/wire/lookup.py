@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 from aiohttp.resolver import ThreadedResolver
 
 from agentkeys import forks
-from agentkeys.transport.wire.daemons import Daemons
+from agentkeys.threads import Daemons
 
 __all__ = ["Resolver"]
 
