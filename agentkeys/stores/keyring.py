@@ -24,7 +24,7 @@ from agentkeys.stores.contract import (
     check_text,
     check_timeout,
 )
-from agentkeys.stores.threads import AtWork, Turn, in_thread
+from agentkeys.stores.threads import AtWork, Turn
 from agentkeys.terminal import echo_kept
 
 try:
@@ -53,7 +53,7 @@ _PAUSE: Final = 0.01
 """Seconds between two looks at whether the lock is free."""
 
 
-class KeyringStore:
+class KeyringStore(AtWork):
     """A secret in the keyring of the operating system.
 
     That is Keychain, Credential Manager, the Secret Service and others: the library `keyring` finds
@@ -80,13 +80,8 @@ class KeyringStore:
         if "#" in self._name:
             raise InvalidArgumentError("the name of a keyring entry has a # in it: choose another")
         self._timeout = check_timeout(timeout)
-        self._at_work = AtWork()
+        super().__init__()
         self.address = f"keyring:{self._service}#{self._name}"
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether a thread may still write that nobody waits for any more."""
-        return bool(self._at_work)
 
     async def probe(self) -> None:
         """Write something to another name, read it back, and remove it.
@@ -152,9 +147,7 @@ class KeyringStore:
 
         # An encrypted keyring asks for its password on the terminal.
         with echo_kept():
-            return await in_thread(
-                alone, timeout=self._timeout, store=self.describe(), at_work=self._at_work
-            )
+            return await self._waited_for(alone, timeout=self._timeout, store=self.describe())
 
     def _backend(self) -> KeyringBackend:
         try:

@@ -22,7 +22,7 @@ from agentkeys.stores.contract import (
     check_secret,
     check_text,
 )
-from agentkeys.stores.threads import AtWork, Turn, in_thread
+from agentkeys.stores.threads import AtWork, Turn
 
 try:
     import fcntl  # noqa: F401  # locks need it
@@ -72,7 +72,7 @@ _REASONS: Final = {
 }
 
 
-class DotenvStore:
+class DotenvStore(AtWork):
     """A secret that is one entry of a dotenv file, for programs that use python-dotenv.
 
     All other entries, comments, the order, quotes and line ends stay as they are. A symbolic link
@@ -100,13 +100,8 @@ class DotenvStore:
         self._path = _absolute(path)
         self._name = _checked_name(name)
         self._allow_tracked = allow_tracked
-        self._at_work = AtWork()
+        super().__init__()
         self.address = f"dotenv:{self._path}#{self._name}{ALLOW_TRACKED if allow_tracked else ''}"
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether a thread may still write that nobody waits for any more."""
-        return bool(self._at_work)
 
     async def probe(self) -> None:
         """Write as much as there would be beside the file, read it back, and remove it.
@@ -174,9 +169,7 @@ class DotenvStore:
                 reason = "another process is writing to it: try again"
             raise self._error(failed, reason)
 
-        return await in_thread(
-            in_words, timeout=_PATIENCE, store=self.describe(), at_work=self._at_work
-        )
+        return await self._waited_for(in_words, timeout=_PATIENCE, store=self.describe())
 
     def _probe(self, stop: threading.Event) -> None:
         path = self._writable_path()

@@ -13,12 +13,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from aiohttp.resolver import ThreadedResolver
 
 from agentkeys import forks
-from agentkeys.threads import Daemons
+from agentkeys.threads import Daemons, Outcome, deliver
 
 __all__ = ["Resolver"]
 
@@ -59,19 +59,14 @@ class _Loop:
         return socket.getnameinfo(sockaddr, flags)
 
 
-class _Outcome(NamedTuple):
-    value: Any
-    error: BaseException | None
-
-
 class _Lookup:
     """A lookup, and who waits for what comes of it."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
         self._begun: float | None = None
-        self._outcome: _Outcome | None = None
-        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[_Outcome]]] = deque()
+        self._outcome: Outcome[Any] | None = None
+        self._waiting: deque[asyncio.Future[Outcome[Any]]] = deque()
 
     @property
     def is_fresh(self) -> bool:
@@ -80,17 +75,12 @@ class _Lookup:
 
     def run(self) -> None:
         self._begun = time.monotonic()
-        try:
-            outcome = _Outcome(self._question(), None)
-        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-            outcome = _Outcome(None, error)
-        self._outcome = outcome
+        outcome = self._outcome = Outcome.of(self._question)
         self._deliver(outcome)
 
     async def answer(self) -> Any:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Outcome] = loop.create_future()
-        self._waiting.append((loop, future))
+        future: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
         if self._outcome is not None:  # it came in between
             self._deliver(self._outcome)
         value, error = await future
@@ -98,13 +88,11 @@ class _Lookup:
             raise copy.copy(error)  # others raise it, too, each with a traceback of its own
         return value
 
-    def _deliver(self, outcome: _Outcome) -> None:
+    def _deliver(self, outcome: Outcome[Any]) -> None:
         # Two threads may be at it, and each takes what the other has not.
         with suppress(IndexError):
             while True:
-                loop, future = self._waiting.popleft()
-                with suppress(RuntimeError):  # the loop is closed
-                    loop.call_soon_threadsafe(_settle, future, outcome)
+                deliver(outcome, self._waiting.popleft())
 
 
 class _Lookups:
@@ -136,11 +124,6 @@ class _Lookups:
         lookup.run()
         if self._latest.get(key) is lookup:
             self._latest.pop(key, None)
-
-
-def _settle(future: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
-    if not future.done():
-        future.set_result(outcome)
 
 
 @functools.cache
