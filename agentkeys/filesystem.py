@@ -1,12 +1,13 @@
-"""The ground for whatever is kept in files: who may have put them there, locks, the disk.
+"""The ground for whatever is kept in files: how they are opened, whose they are, and the disk.
 
 What a name leads to may have been put there by somebody else: in a folder that everybody may write
-to, such as /tmp, anybody can make the file, the link or the folder that is looked for.
+to, such as /tmp, anybody can make the file, the link or the folder that is looked for. Locks are in
+`locks`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import enum
 import errno
 import os
 import re
@@ -15,37 +16,32 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = [
-    "LockedError",
+    "Objection",
     "RefusedError",
     "check_planted",
+    "create_own",
+    "file_objection",
+    "folder_objection",
     "is_mounted",
     "is_protected",
-    "locked",
+    "open_own",
     "opened",
     "read",
     "resolved",
     "sync_folder",
-    "try_lock",
-    "unlock",
 ]
 
-_PAUSE: Final = 0.01
-"""Seconds between two looks at whether a lock is free."""
-
+# A link is not followed, a pipe does not block, and nothing becomes the terminal.
+_SAFELY: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"))
+_WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 _LINKS: Final = 40  # as Linux has it
-_READ: Final = 1 << 16
 _GET_FLAGS: Final = 0x80086601 if sys.maxsize > 1 << 32 else 0x80046601
 _IMMUTABLE_OR_APPEND: Final = 0x10 | 0x20
 _ST_FLAGS: Final = stat.UF_IMMUTABLE | stat.UF_APPEND | stat.SF_IMMUTABLE | stat.SF_APPEND
 _OCTAL: Final = re.compile(rb"\\([0-7]{3})")
-
-
-class LockedError(Exception):
-    """Another one holds the lock, and the time is up."""
 
 
 class RefusedError(OSError):
@@ -53,6 +49,24 @@ class RefusedError(OSError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EPERM, reason)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class Objection(enum.Enum):
+    """Why a file or a folder is not trusted: somebody else made it, or can change it."""
+
+    LINK = "it is a link"
+    NOT_A_FILE = "it is not a regular file"
+    NOT_A_FOLDER = "it is not a folder"
+    ANOTHERS = "it belongs to another user (uid {0.st_uid})"
+    SECOND_NAME = "it has another name somewhere (a hard link)"
+    OPEN = "others may write to it (chmod go-w takes that away)"
+
+    def said(self, status: os.stat_result) -> str:
+        """Return it as a sentence about what has that status."""
+        return self.value.format(status)
 
 
 def opened(path: str | os.PathLike[str], *, follow: bool = True) -> int:
@@ -73,6 +87,115 @@ def read(path: str | os.PathLike[str], *, at_most: int, follow: bool = True) -> 
     if len(data) > at_most:
         raise OSError(errno.EFBIG, "it is too large")
     return data
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file that this user alone can have made and can change.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        RefusedError: it is not such a file, or cannot be opened.
+
+    """
+    try:
+        _check(path.lstat())  # or a device would be opened, which may do something
+        descriptor = os.open(path, flags | _SAFELY)
+    except (FileNotFoundError, RefusedError):
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        return _checked(descriptor)
+    raise RefusedError(f"it cannot be opened: {reason}")
+
+
+def create_own(path: Path, flags: int) -> int:
+    """Create a file that is not there, for this user alone.
+
+    Raises:
+        RefusedError: the disk gives it to somebody else, so that nobody would read it later.
+        OSError: it cannot be created.
+
+    """
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        return _checked(descriptor)
+    except RefusedError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _checked(descriptor: int) -> int:
+    try:
+        _check(os.fstat(descriptor))
+    except RefusedError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(status: os.stat_result) -> None:
+    why = file_objection(status)
+    if why is not None:
+        raise RefusedError(why.said(status))
+
+
+def file_objection(
+    status: os.stat_result, *, forbidden: int = _WRITABLE_BY_OTHERS
+) -> Objection | None:
+    """Return why what lies there is no file of this user alone, or None.
+
+    Args:
+        status: that of what was found, and not of what a link leads to.
+        forbidden: the bits of a mode that it must not have.
+
+    """
+    if stat.S_ISLNK(status.st_mode):
+        return Objection.LINK
+    if not stat.S_ISREG(status.st_mode):
+        return Objection.NOT_A_FILE
+    if not _is_made_by(status):
+        return Objection.ANOTHERS
+    if status.st_nlink > 1:
+        return Objection.SECOND_NAME
+    return _open_to_others(status, forbidden)
+
+
+def folder_objection(path: str | Path, *, may_be_link: bool = False) -> str | None:
+    """Return why a folder is not safe to keep files in, or None.
+
+    Args:
+        path: the folder.
+        may_be_link: accept a link that this user or root has made.
+
+    Raises:
+        OSError: it is not there, or cannot be looked at.
+
+    """
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode) and may_be_link and _is_made_by(status, 0):
+        status = os.stat(path)  # noqa: PTH116
+    why = _folder_objection(status)
+    return None if why is None else why.said(status)
+
+
+def _folder_objection(status: os.stat_result) -> Objection | None:
+    if stat.S_ISLNK(status.st_mode):
+        return Objection.LINK
+    if not stat.S_ISDIR(status.st_mode):
+        return Objection.NOT_A_FOLDER
+    if not _is_made_by(status):
+        return Objection.ANOTHERS
+    return _open_to_others(status, _WRITABLE_BY_OTHERS)
+
+
+# Windows knows no owner by number, and no such mode: there a folder is in the user's profile.
+def _is_made_by(status: os.stat_result, *others: int) -> bool:
+    return not hasattr(os, "geteuid") or status.st_uid in {os.geteuid(), *others}
+
+
+def _open_to_others(status: os.stat_result, forbidden: int) -> Objection | None:
+    return Objection.OPEN if hasattr(os, "geteuid") and status.st_mode & forbidden else None
 
 
 def resolved(path: str) -> str:
@@ -133,94 +256,10 @@ def _target(path: str) -> str | None:
     return target
 
 
-@contextlib.contextmanager
-def locked(path: str, stop: threading.Event) -> Iterator[None]:
-    """Hold a lock, which is a file of that name, among all processes and threads that ask for it.
-
-    Raises:
-        LockedError: it was told to stop before the lock was free.
-        RefusedError: the file is somebody else's. The text names it.
-
-    """
-    while (descriptor := try_lock(path)) is None:
-        if stop.wait(_PAUSE):
-            raise LockedError
-    try:
-        yield
-    finally:
-        unlock(path, descriptor)
-
-
-def try_lock(path: str) -> int | None:
-    """Return the descriptor of a lock that is held now, or None if another one holds it."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        failure = error
-    else:
-        return _locked(path, descriptor)
-    raise _refused_lock(path, failure)
-
-
-def _refused_lock(path: str, error: OSError) -> OSError:
-    """Return an error that names the file of a lock, if it is the file that is in the way."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return error
-    if error.errno not in {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ENXIO}:
-        return error
-    check_planted(path, status)
-    owner = "root" if status.st_uid == 0 else f"uid {status.st_uid}"
-    return RefusedError(
-        f"{path}, the file of a lock, cannot be opened: it belongs to {owner}, perhaps from a"
-        " program that was killed. If no such program is at work, remove the file"
-    )
-
-
-def _locked(path: str, descriptor: int) -> int | None:
-    import fcntl
-
-    try:
-        status = os.fstat(descriptor)
-        check_planted(path, status)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The one before may have removed the file after we had opened it.
-        if os.path.samestat(status, os.lstat(path)):
-            _leave_to_owner_of_folder(path, descriptor)
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except OSError:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
-
-
-def _leave_to_owner_of_folder(path: str, descriptor: int) -> None:
-    """Let the owner of a folder open the lock that root would leave there if it were killed."""
-    status = os.fstat(descriptor)
-    # Made by us a moment ago: not a file of root's to which somebody has made a hard link.
-    if os.geteuid() == status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
-        owner = os.stat(os.path.dirname(path)).st_uid  # noqa: PTH116, PTH120
-        with contextlib.suppress(OSError):
-            os.fchown(descriptor, owner, -1)
-
-
-def unlock(path: str, descriptor: int) -> None:
-    """Give up a lock."""
-    import fcntl
-
-    # Removed while it is held, and so by nobody but its holder.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108
-    fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked child may have the descriptor open
-    os.close(descriptor)
-
-
-def sync_folder(path: str) -> None:
-    """Wait until the names in a folder are on the disk."""
+def sync_folder(path: str | Path) -> None:
+    """Wait until the names in a folder are on the disk, where a folder can be opened."""
+    if sys.platform == "win32":
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

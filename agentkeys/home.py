@@ -1,9 +1,8 @@
-"""The folders of this user in which agentkeys keeps its own files, and whom they belong to."""
+"""The folders of this user in which agentkeys keeps its own files."""
 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,10 +11,9 @@ from agentkeys.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["data_folder", "expanded", "folder_objection", "objection", "state_folder"]
+__all__ = ["data_folder", "expanded", "state_folder"]
 
 _HOME: Final = "AGENTKEYS_HOME"
-_WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 def state_folder() -> Path:
@@ -53,41 +51,6 @@ def expanded(path: str, *, of: str = "the path") -> str:
         f"{of} {path!r} needs your home directory, which is not known: set HOME, or give the full"
         " path of a folder of your own"
     )
-
-
-def folder_objection(path: Path, *, may_be_link: bool = False) -> str | None:
-    """Return why a folder is not safe to keep files in, or None.
-
-    Args:
-        path: the folder.
-        may_be_link: accept a link that this user or root has made.
-
-    Raises:
-        OSError: it is not there, or cannot be looked at.
-
-    """
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode) and may_be_link and _is_made_by(status, 0):
-        status = path.stat()
-    if stat.S_ISLNK(status.st_mode):
-        return "it is a link"
-    if not stat.S_ISDIR(status.st_mode):
-        return "it is not a folder"
-    return objection(status)
-
-
-def objection(status: os.stat_result) -> str | None:
-    """Return why what lies there cannot be trusted: somebody else made it, or can change it."""
-    if not _is_made_by(status):
-        return f"it belongs to another user (uid {status.st_uid})"
-    if hasattr(os, "geteuid") and status.st_mode & _WRITABLE_BY_OTHERS:
-        return "others may write to it (chmod go-w takes that away)"
-    return None
-
-
-def _is_made_by(status: os.stat_result, *others: int) -> bool:
-    # Windows knows no owner by number: there the folder is in the user's profile.
-    return not hasattr(os, "geteuid") or status.st_uid in {os.geteuid(), *others}
 
 
 def _given() -> Path | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from programs import Program
 
-from agentkeys import ConfigurationError, home
+from agentkeys import ConfigurationError, filesystem, home
 from agentkeys.stores import open_store
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def test_a_folder_of_another_user_is_refused(tmp_path):
     """Root as well: what lies in it decides what is deleted."""
     folder = tmp_path / "keys"
     folder.mkdir()
-    assert home.folder_objection(folder) is None
+    assert filesystem.folder_objection(folder) is None
     os.chown(folder, 54321, 0)
-    assert "belongs to another user (uid 54321)" in (home.folder_objection(folder) or "")
+    assert "belongs to another user (uid 54321)" in (filesystem.folder_objection(folder) or "")
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
@@ -138,7 +138,7 @@ def test_a_folder_that_others_write_to_is_refused(tmp_path, mode):
     folder = tmp_path / "keys"
     folder.mkdir()
     folder.chmod(mode)
-    assert "others may write to it" in (home.folder_objection(folder) or "")
+    assert "others may write to it" in (filesystem.folder_objection(folder) or "")
 
 
 def test_a_link_of_ones_own_may_lead_to_it(tmp_path):
@@ -146,10 +146,10 @@ def test_a_link_of_ones_own_may_lead_to_it(tmp_path):
     folder = tmp_path / "keys"
     folder.mkdir()
     linked(folder)
-    assert home.folder_objection(folder, may_be_link=True) is None
-    assert home.folder_objection(folder) == "it is a link"
+    assert filesystem.folder_objection(folder, may_be_link=True) is None
+    assert filesystem.folder_objection(folder) == "it is a link"
     if os.geteuid() == 0:
         os.chown(folder, 54321, 0, follow_symlinks=False)
-        assert home.folder_objection(folder, may_be_link=True) == "it is a link"
+        assert filesystem.folder_objection(folder, may_be_link=True) == "it is a link"
     (tmp_path / "file").touch()
-    assert home.folder_objection(tmp_path / "file") == "it is not a folder"
+    assert filesystem.folder_objection(tmp_path / "file") == "it is not a folder"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentkeys import home
+from agentkeys import filesystem, home
 from agentkeys.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def local_database() -> str:
     folder = home.data_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        reason = home.folder_objection(folder, may_be_link=True)
+        reason = filesystem.folder_objection(folder, may_be_link=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
     if reason is None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from agentkeys import filesystem
+from agentkeys import filesystem, locks
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
@@ -135,10 +135,10 @@ class KeyringStore(AtWork):
                     return work(backend)
             except StoreError:
                 raise
-            except filesystem.LockedError:
+            except locks.LockedError:
                 reason = "another process is using it: try again"
             except filesystem.RefusedError as error:
-                reason = str(error.strerror)
+                reason = str(error)
             except Exception as error:  # noqa: BLE001  # a backend raises what it likes
                 reason = _reason(error)
             finally:
@@ -201,14 +201,14 @@ class KeyringStore(AtWork):
 @contextlib.contextmanager
 def _locked(backend: KeyringBackend, stop: threading.Event, *, reads: bool) -> Iterator[None]:
     """Be the only process of ours that uses a keyring which rewrites a file as a whole."""
-    with contextlib.ExitStack() as locks:
+    with contextlib.ExitStack() as held:
         for path in _files(backend):
             folder = os.path.dirname(path)  # noqa: PTH120
             # Who only reads needs no right to write there.
             with contextlib.suppress(*([OSError] if reads else [])):
                 if not reads:
                     os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
-                locks.enter_context(filesystem.locked(f"{path}{_LOCK}", stop))
+                held.enter_context(locks.locked(f"{path}{_LOCK}", stop))
         yield
 
 

@@ -39,7 +39,7 @@ PROGRAM = """
     from agentkeys.transport import session
 
     root = Path(agentkeys.__file__).parent
-    parts = ("filesystem.py", "lifecycle", "stores", "transport/session.py")
+    parts = ("filesystem.py", "locks.py", "lifecycle", "stores", "transport/session.py")
     watched = tuple(str(root / part) for part in parts)
     lines = itertools.count()
     at_once = agentkeys.RetryPolicy(base=0.0)

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from agentkeys import StoreError
+from agentkeys.lifecycle import disk
 from agentkeys.stores.threads import in_thread
 
 FOREVER = 60.0
@@ -103,3 +104,17 @@ def test_work_that_does_not_stop_is_left_behind():
         asyncio.run(in_thread(lambda _: end.wait(FOREVER), timeout=0.01, store="it"))
     end.set()
     assert late.value.store == "it"
+
+
+def test_without_a_thread_nothing_is_begun(monkeypatch):
+    """A StoreError says so; and a note for the disk is taken by the caller itself."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    with pytest.raises(StoreError, match="no more threads can be started") as raised:
+        asyncio.run(in_thread(done.append, timeout=FOREVER, store="it"))
+    assert (raised.value.store, done) == ("it", [])
+    assert asyncio.run(disk.in_thread(threading.current_thread)) is threading.current_thread()

@@ -14,12 +14,12 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Final
 
-from agentkeys import forks, home
+from agentkeys import forks, home, locks
 from agentkeys.errors import ConfigurationError
+from agentkeys.filesystem import RefusedError, create_own, open_own, sync_folder
 from agentkeys.lifecycle.journal import lines, own_files
 from agentkeys.lifecycle.journal.contract import Claimed
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
-from agentkeys.lifecycle.journal.own_files import RefusedError
 from agentkeys.lifecycle.states import Closed, Entry, Kept
 from agentkeys.lifecycle.wording import shown
 
@@ -33,6 +33,7 @@ __all__ = ["FileJournal", "OwnedFile"]
 
 _UNDER_WAY: Final = ".attempt"
 _KEPT: Final = ".key"
+_READ_AND_APPENDED_TO: Final = os.O_RDWR | os.O_APPEND
 
 
 class FileJournal:
@@ -46,10 +47,8 @@ class FileJournal:
         parent = self.folder()
         try:
             owned = _created(parent, entry)
-        except OSError as error:
+        except OSError as error:  # a RefusedError is one
             reason = error.strerror or type(error).__name__
-        except RefusedError as error:
-            reason = str(error)
         else:
             return owned
         raise ConfigurationError(
@@ -141,7 +140,7 @@ class OwnedFile:
         if self._lock.acquire(blocking=False):
             try:
                 if self._descriptor >= 0:
-                    own_files.unlock(self._descriptor)
+                    locks.unlock(self._descriptor)
                 self._close()
             finally:
                 self._lock.release()
@@ -183,7 +182,7 @@ class OwnedFile:
         kept = ledger / self._path.with_suffix(_KEPT).name
         os.rename(self._path, kept)  # noqa: PTH104  # Path.rename says the same at greater length
         self._path = kept
-        own_files.sync_folder(ledger)
+        sync_folder(ledger)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -198,7 +197,7 @@ def _created(parent: Path, entry: Entry) -> OwnedFile:
     owned = OwnedFile(path, descriptor, entry)
     try:
         own_files.append(descriptor, lines.dumped(entry))
-        own_files.sync_folder(parent)
+        sync_folder(parent)
     except BaseException:
         owned.forget()
         raise
@@ -209,9 +208,9 @@ def _locked_file(parent: Path) -> tuple[Path, int]:
     """Make an empty file and lock it. A sweep may come in between, and take it for a dead one."""
     while True:
         path = parent / f"{secrets.token_hex(8)}{_UNDER_WAY}"
-        descriptor = own_files.create(path)
+        descriptor = create_own(path, _READ_AND_APPENDED_TO)
         try:
-            if own_files.lock(descriptor) and own_files.is_still(path, descriptor):
+            if locks.lock(descriptor) and locks.is_still(path, descriptor):
                 return path, descriptor
         except OSError:  # e.g. a file system that knows no locks
             os.close(descriptor)
@@ -228,12 +227,14 @@ def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None
 
     """
     try:
-        descriptor = own_files.open_own(path)
+        descriptor = open_own(path, _READ_AND_APPENDED_TO)
     except FileNotFoundError:
         return None
     owned = None
     try:
         owned = _abandoned(path, descriptor, is_wanted)
+    except RefusedError:
+        raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
@@ -249,7 +250,7 @@ def _abandoned(path: Path, descriptor: int, is_wanted: Callable[[Scope], bool]) 
     # Before it is locked, or whoever sweeps its scope now would take it for one that lives.
     if isinstance(begun, Entry) and not is_wanted(begun.plan.scope):
         return None
-    if not (own_files.lock(descriptor) and own_files.is_still(path, descriptor)):
+    if not (locks.lock(descriptor) and locks.is_still(path, descriptor)):
         return None
     match lines.loaded(own_files.read(descriptor)):
         case Torn():

@@ -1,4 +1,4 @@
-"""The one door to files of state: they are ours, of a bounded size, and of nobody's making else.
+"""Files and folders of state: they are ours, of a bounded size, and of nobody's making else.
 
 What lies in the folder may have been put there by another user, by root, or by a backup. A file
 decides what is deleted, so only one is read that this user alone can have written.
@@ -7,81 +7,18 @@ decides what is deleted, so only one is read that this user alone can have writt
 from __future__ import annotations
 
 import os
-import stat
-import sys
 from typing import TYPE_CHECKING, Final
 
-from agentkeys import home
+from agentkeys import filesystem
+from agentkeys.filesystem import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "RefusedError",
-    "append",
-    "check_folder",
-    "create",
-    "is_still",
-    "lock",
-    "make_folder",
-    "names",
-    "open_own",
-    "read",
-    "sync_folder",
-    "unlock",
-]
+__all__ = ["append", "check_folder", "make_folder", "names", "read"]
 
 _LARGEST: Final = 1 << 20
 """Bytes: more than any attempt has."""
-# A link is not followed, a pipe does not block, and nothing becomes the terminal.
-_SAFELY: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"))
-
-
-class RefusedError(Exception):
-    """A file or folder is not to be trusted, or cannot be used. Its text is the reason."""
-
-
-def open_own(path: Path) -> int:
-    """Open a file of ours, to be read and appended to.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        RefusedError: it is not ours alone, or cannot be opened.
-
-    """
-    try:
-        _check(path.lstat())  # or a device would be opened, which may do something
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | _SAFELY)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-    else:
-        try:
-            _check(os.fstat(descriptor))
-        except RefusedError:
-            os.close(descriptor)
-            raise
-        return descriptor
-    raise RefusedError(f"it cannot be opened: {reason}")
-
-
-def create(path: Path) -> int:
-    """Create a file of ours that is not there.
-
-    Raises:
-        RefusedError: the disk gives it to somebody else, so that nobody would read it later.
-        OSError: it cannot be created.
-
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    try:
-        _check(os.fstat(descriptor))
-    except RefusedError:
-        os.close(descriptor)
-        path.unlink(missing_ok=True)
-        raise
-    return descriptor
 
 
 def read(descriptor: int) -> bytes:
@@ -95,21 +32,26 @@ def read(descriptor: int) -> bytes:
         file.seek(0)
         text = file.read(_LARGEST + 1)
     if len(text) > _LARGEST:
-        raise RefusedError(_TOO_LONG)
+        raise RefusedError(f"it is longer than {_LARGEST >> 20} MiB")
     return text
 
 
 def append(descriptor: int, line: bytes) -> None:
     """Add a line, which is durable when this returns."""
-    # Of a process that died, or on a disk that was full, the last line may be a part of one.
-    text = read(descriptor)
-    whole = text.rfind(b"\n") + 1
-    if whole < len(text):
-        os.ftruncate(descriptor, whole)
+    _cut_torn_line(descriptor)
     rest = memoryview(line)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
     os.fsync(descriptor)
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    """Of a process that died, or on a disk that was full, the last line may be a part of one."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    if size:
+        os.lseek(descriptor, size - 1, os.SEEK_SET)
+        if os.read(descriptor, 1) != b"\n":
+            os.ftruncate(descriptor, read(descriptor).rfind(b"\n") + 1)
 
 
 def check_folder(path: Path) -> None:
@@ -122,7 +64,7 @@ def check_folder(path: Path) -> None:
     """
     for folder, may_be_link in ((path.parent, True), (path, False)):
         try:
-            why = home.folder_objection(folder, may_be_link=may_be_link)
+            why = filesystem.folder_objection(folder, may_be_link=may_be_link)
         except FileNotFoundError:
             if os.path.lexists(folder):
                 raise RefusedError(f"{folder} is a link that leads nowhere") from None
@@ -138,7 +80,7 @@ def make_folder(path: Path) -> None:
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(path.parent)
+        filesystem.sync_folder(path.parent)
 
 
 def names(folder: Path, suffix: str) -> list[Path]:
@@ -153,81 +95,10 @@ def names(folder: Path, suffix: str) -> list[Path]:
         found = os.listdir(folder)  # noqa: PTH208  # Path.glob passes over what it cannot read
     except FileNotFoundError:
         return []
+    except RefusedError:
+        raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
         return [folder / name for name in sorted(found) if name.endswith(suffix)]
     raise RefusedError(f"it cannot be listed: {reason}")
-
-
-def is_still(path: Path, descriptor: int) -> bool:
-    """Whether *path* is the file that was opened: somebody may have removed it before the lock."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-_TOO_LONG: Final = f"it is longer than {_LARGEST >> 20} MiB"
-
-
-def _check(status: os.stat_result) -> None:
-    why = _objection(status)
-    if why:
-        raise RefusedError(why)
-
-
-def _objection(status: os.stat_result) -> str | None:
-    if stat.S_ISLNK(status.st_mode):
-        return "it is a link"
-    if not stat.S_ISREG(status.st_mode):
-        return "it is not a regular file"
-    if status.st_nlink > 1:
-        return "it has another name somewhere (a hard link)"
-    if status.st_size > _LARGEST:
-        return _TOO_LONG
-    return home.objection(status)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _FAR_BEHIND: Final = 1 << 30  # a locked byte cannot be read by others
-
-    def lock(descriptor: int) -> bool:
-        """Lock a file for as long as it is open in this process; False if another one has it."""
-        os.lseek(descriptor, _FAR_BEHIND, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def unlock(descriptor: int) -> None:
-        """Do nothing: closing it is enough here."""
-
-    def sync_folder(path: Path) -> None:
-        """Do nothing: a folder cannot be opened here."""
-
-else:
-    import fcntl
-
-    def lock(descriptor: int) -> bool:
-        """Lock a file for as long as it is open in this process; False if another one has it."""
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def unlock(descriptor: int) -> None:
-        """Unlock a file, which a forked child may have open, too."""
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-    def sync_folder(path: Path) -> None:
-        """Let a power failure leave what is in a folder."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

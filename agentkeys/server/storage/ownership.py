@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import ConfigurationError
+from agentkeys.filesystem import Objection, file_objection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # While a database is open; and while one is made, or is not ours.
 _LOG: Final = ("-wal", "-shm")
 _JOURNAL: Final = ("-journal",)
-_OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_owned(file: Path) -> None:
@@ -91,28 +91,26 @@ def _check_folder(folder: Path) -> None:
     if found.st_mode & writers and not found.st_mode & stat.S_ISVTX:
         raise ConfigurationError(
             f"others can write in the folder {folder}, and could exchange the database in it:"
-            f" choose another folder, or type chmod go-w {shlex.quote(str(folder))}"
+            f" choose another folder, or type chmod go-w {_quoted(folder)}"
         )
 
 
 def _check_file(file: Path, found: os.stat_result) -> None:
-    if stat.S_ISLNK(found.st_mode):
-        raise ConfigurationError(f"the database {file} is a link: name the file that it leads to")
-    if not stat.S_ISREG(found.st_mode):
-        raise ConfigurationError(f"the database {file} is not a file: choose another name")
-    if os.name != "posix":
-        return
-    if found.st_uid != os.geteuid():
-        raise ConfigurationError(
-            f"the database {file} belongs to another user: choose a file of your own"
-        )
-    if found.st_nlink > 1:
-        raise ConfigurationError(
-            f"the database {file} has a second name (a hard link), by which others may reach it:"
-            " copy it to a new file"
-        )
-    if found.st_mode & _OF_OTHERS:
-        raise ConfigurationError(
-            f"the database {file} can be read or written by other users: type chmod 600"
-            f" {shlex.quote(str(file))}"
-        )
+    why = file_objection(found, forbidden=stat.S_IRWXG | stat.S_IRWXO)
+    if why is not None:
+        raise ConfigurationError(f"the database {file} {_REFUSALS[why].format(_quoted(file))}")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+_REFUSALS: Final = {
+    Objection.LINK: "is a link: name the file that it leads to",
+    Objection.NOT_A_FILE: "is not a file: choose another name",
+    Objection.ANOTHERS: "belongs to another user: choose a file of your own",
+    Objection.SECOND_NAME: (
+        "has a second name (a hard link), by which others may reach it: copy it to a new file"
+    ),
+    Objection.OPEN: "can be read or written by other users: type chmod 600 {}",
+}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from agentkeys import filesystem
+from agentkeys import filesystem, locks
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def next_of(path: str) -> str:
 
 def locked(path: str, stop: threading.Event) -> contextlib.AbstractContextManager[None]:
     """Be the only one who writes a file, among all processes and threads that ask for it."""
-    return filesystem.locked(path + _LOCK, stop)
+    return locks.locked(path + _LOCK, stop)
 
 
 def marks(status: os.stat_result | None, following: Prepared) -> str:
@@ -141,7 +141,7 @@ def is_untouched(path: str, noted: str) -> bool:
         noted: the `marks` of before.
 
     """
-    before, prepared = noted.split(" ")
+    before, _, prepared = noted.partition(" ")
     # That there is no file, as there was none before, proves nothing: it may have been renamed.
     return _mark_at(path) == before or _mark_at(next_of(path)) == prepared
 
@@ -150,12 +150,12 @@ def tidy(path: str) -> None:
     """Remove what a killed writer has left, if there is anything and no other is at work."""
     if os.path.lexists(path + _NEXT):
         with contextlib.suppress(OSError):
-            descriptor = filesystem.try_lock(path + _LOCK)
+            descriptor = locks.try_hold(path + _LOCK)
             if descriptor is not None:
                 try:
                     _remove_next(path)
                 finally:
-                    filesystem.unlock(path + _LOCK, descriptor)
+                    locks.drop(path + _LOCK, descriptor)
 
 
 def _mark(status: os.stat_result | None) -> str:

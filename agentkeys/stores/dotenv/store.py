@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from agentkeys import filesystem, home, plain
+from agentkeys import filesystem, home, locks, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.secret import Secret
 from agentkeys.stores.contract import (
@@ -165,7 +165,7 @@ class DotenvStore(AtWork):
                 return work(stop)
             except OSError as error:
                 reason = _reason(error)
-            except filesystem.LockedError:
+            except locks.LockedError:
                 reason = "another process is writing to it: try again"
             raise self._error(failed, reason)
 
@@ -282,7 +282,7 @@ _ALLOW: Final = f"use a file that .gitignore names; allow_tracked=True ({ALLOW_T
 
 def _reason(error: OSError) -> str:
     if isinstance(error, filesystem.RefusedError):
-        return str(error.strerror)
+        return str(error)
     return _REASONS.get(error.errno or 0) or error.strerror or type(error).__name__
 
 
