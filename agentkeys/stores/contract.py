@@ -159,12 +159,14 @@ class RecognizableStore(Store, Protocol):
         """
 
     async def is_as_found(self, found: Found) -> bool:
-        """Return whether what the store does not hold now was never written after that note.
+        """Return whether this is the very place of the note.
 
-        A read may remove what this looks at, so look first.
+        Only then a secret that it does not hold is not kept: it was never written there, or it was
+        replaced or removed. If that cannot be told, return False. `read` may remove what this looks
+        at, so call this first.
 
         Raises:
-            StoreError: that cannot be looked at.
+            StoreError: the place cannot be looked at.
 
         """
 

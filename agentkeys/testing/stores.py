@@ -7,6 +7,8 @@ import contextlib
 import io
 import logging
 import secrets
+import string
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from agentkeys.errors import InvalidArgumentError, StoreConflictError, StoreError
 from agentkeys.secret import Secret
-from agentkeys.stores import ABSENT, ANY, Store, Version
+from agentkeys.stores import ABSENT, ANY, Found, RecognizableStore, Store, Version
 
 __all__ = ["store_conformance"]
 
@@ -39,6 +41,7 @@ def store_conformance(
     *,
     broken: Callable[[Path], Store] | None = None,
     kept: Callable[[Path], str | None] | None = None,
+    exchange: Callable[[Path], object] | None = None,
 ) -> type[object]:
     """Return a class of tests for a store, for pytest to find under a name like ``TestMyStore``.
 
@@ -51,11 +54,15 @@ def store_conformance(
             what is there is removed.
         broken: makes one that cannot keep a secret: a locked one, one that is not there.
         kept: for a write-only store: returns what it has kept, or None.
+        exchange: for a `RecognizableStore`: puts another, empty place where the store's is, as if
+            another disk were mounted there. The tests of what a store recognizes run without it as
+            well, but can tell less.
 
     """
     kind = _WriteOnlyStore if kept else _ReadableStore
-    bases = (kind, _BrokenStore) if broken else (kind,)
-    given = {"make": make, "broken": broken, "kept": kept}
+    more = ((_BrokenStore, broken), (_ExchangedStore, exchange))
+    bases = (kind, *(base for base, is_given in more if is_given))
+    given = {"make": make, "broken": broken, "kept": kept, "exchange": exchange}
     return type("Conformance", bases, {k: staticmethod(v) for k, v in given.items() if v})
 
 
@@ -248,9 +255,73 @@ class _ReadableStore(_AnyStore):
             _hidden(secret, shown)
         _hidden(secret, log.getvalue())
 
+    def test_a_noted_write_writes(self, tmp_path: Path) -> None:
+        """As `write` does; and it is noted once, in a thread, without the secret."""
+        store, secret, notes = _recognizable(self.make(tmp_path)), _made_up(), list[Found]()
+        threads: list[int] = []
+
+        def note(found: Found) -> None:
+            notes.append(found)
+            threads.append(threading.get_ident())
+
+        written = store.write_noted(secret, expected=ABSENT, note=note)
+        version = asyncio.run(written)
+        _law(len(notes) == 1, f"a write was noted {len(notes)} times")
+        _law(threading.get_ident() not in threads, "a note was called where the event loop runs")
+        self._holds(tmp_path, secret)
+        stored = asyncio.run(self.make(tmp_path).read())
+        _law(stored.version == version, "`write_noted` and `read` gave different versions")
+        for shown in (notes[0].place, notes[0].state):
+            _law(isinstance(shown, str), "the place and the state of a note are str")
+            _hidden(secret, shown)
+
+    def test_what_cannot_be_noted_is_not_written(self, tmp_path: Path) -> None:
+        """The error of the note goes through, and the store holds what it held before."""
+        before, failure = _made_up(), StoreError("it cannot be noted")
+        store = _recognizable(self.make(tmp_path))
+        asyncio.run(store.write(before))
+        error = _error_of(store.write_noted(_made_up(), note=_failing(failure, [])), StoreError)
+        _law(error is failure, "another error than that of the note was raised")
+        self._holds(tmp_path, before)
+
+    def test_a_conflict_is_not_noted(self, tmp_path: Path) -> None:
+        """Nothing is about to be written."""
+        store, before, notes = _recognizable(self.make(tmp_path)), _made_up(), list[Found]()
+        asyncio.run(store.write(before))
+        written = store.write_noted(_made_up(), expected=ABSENT, note=notes.append)
+        _error_of(written, StoreConflictError)
+        _law(not notes, "a write was noted that could not be")
+        self._holds(tmp_path, before)
+
+    def test_a_place_is_recognized(self, tmp_path: Path) -> None:
+        """That of a write which ended at its note; and not one whose note says something else."""
+        found = _noted(_recognizable(self.make(tmp_path)))
+        _law(_is_as_found(self.make(tmp_path), found), "the place of the note is not recognized")
+        state = "".join(map(_other, found.state))
+        _law(
+            not _is_as_found(self.make(tmp_path), Found(found.place, state)),
+            "it takes itself for the place of a note that is of another one",
+        )
+
     def _holds(self, folder: Path, secret: Secret | None) -> None:
         found = asyncio.run(self.make(folder).read()).secret
         _law(found == secret, "the store does not hold what it should")
+
+
+class _ExchangedStore:
+    """What holds for a store in whose place another one can be put."""
+
+    make: Any
+    exchange: Any
+
+    def test_another_place_is_not_recognized(self, tmp_path: Path) -> None:
+        """A secret that is not there may be in the place that was there before."""
+        found = _noted(_recognizable(self.make(tmp_path)))
+        self.exchange(tmp_path)
+        _law(
+            not _is_as_found(self.make(tmp_path), found),
+            "another place is taken for the one of the note",
+        )
 
 
 class _WriteOnlyStore(_AnyStore):
@@ -287,6 +358,46 @@ class _WriteOnlyStore(_AnyStore):
         ):
             _hidden(secret, _all_of(_error_of(call, StoreError)))
         _law(Secret(self.kept(tmp_path) or "") == secret, "a refusal has changed something")
+
+
+def _recognizable(store: Store) -> RecognizableStore:
+    if not isinstance(store, RecognizableStore):
+        pytest.skip("it is no RecognizableStore")
+    return store
+
+
+def _failing(failure: StoreError, notes: list[Found]) -> Callable[[Found], None]:
+    def note(found: Found) -> None:
+        notes.append(found)
+        raise failure
+
+    return note
+
+
+def _noted(store: RecognizableStore) -> Found:
+    """Return what is noted of a store that holds a secret, by a write that ends there."""
+    notes: list[Found] = []
+    asyncio.run(store.write(_made_up()))
+    written = store.write_noted(_made_up(), note=_failing(StoreError("it ends here"), notes))
+    _error_of(written, StoreError)
+    _law(len(notes) == 1, f"a write was noted {len(notes)} times")
+    return notes[0]
+
+
+def _is_as_found(store: RecognizableStore, found: Found) -> bool:
+    """Return what the store says. That it cannot tell is never taken for a yes."""
+    try:
+        return asyncio.run(store.is_as_found(found))
+    except StoreError:
+        return False
+
+
+def _other(letter: str) -> str:
+    """Return another letter or digit for one, and any other sign as it is."""
+    for alphabet in (string.digits, string.ascii_lowercase, string.ascii_uppercase):
+        if letter in alphabet:
+            return alphabet[alphabet.index(letter) - 1]
+    return letter
 
 
 def _law(held: bool, broken: str) -> None:

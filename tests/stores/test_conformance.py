@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from agentkeys.stores import CommandStore, DotenvStore, MemoryStore
 from agentkeys.testing import store_conformance
 
@@ -20,6 +22,7 @@ TestMemoryStore = store_conformance(lambda folder: MemoryStore(str(folder)))
 TestDotenvStore = store_conformance(
     lambda folder: DotenvStore(folder / ".env", NAME),
     broken=lambda folder: DotenvStore(folder / "nowhere" / ".env", NAME),
+    exchange=lambda folder: shutil.copy(folder / ".env", folder / "b").replace(folder / ".env"),
 )
 
 TestCommandStore = store_conformance(

@@ -13,8 +13,9 @@ from agentkeys.testing import store_conformance
 
 PRELUDE = """
     import asyncio, logging, secrets
+    from functools import partial
     from agentkeys import Secret, StoreError
-    from agentkeys.stores import ABSENT, ANY, MemoryStore, Stored, Version
+    from agentkeys.stores import ABSENT, ANY, Found, MemoryStore, Stored, Version
     from agentkeys.testing import store_conformance
 
     class Good:
@@ -32,6 +33,24 @@ PRELUDE = """
             await self.memory.remove(expected=expected)
         def describe(self):
             return self.memory.describe()
+        async def write_noted(self, secret, *, expected=ANY, note):
+            note = partial(self.noted, note)
+            return await self.memory.write_noted(secret, expected=expected, note=note)
+        def noted(self, note, found):
+            note(Found(found.place, f"{found.state} {self.number()}"))
+        async def is_as_found(self, found):
+            return (await self.found()) == found
+        async def found(self):
+            memory, notes = MemoryStore(), []
+            await memory.write_noted(Secret("s"), note=notes.append)
+            return Found(notes[0].place, f"{notes[0].state} {self.number()}")
+        def number(self):
+            return NUMBERS.get(self.address, 0)
+
+    NUMBERS = {}
+
+    def exchange(folder):
+        NUMBERS[Good(folder).address] = 1
 
 """
 
@@ -118,6 +137,34 @@ FAULTS = {
             logging.debug(secret.reveal())
             return await super().write(secret, expected=expected)
     """,
+    "test_a_noted_write_writes": """
+        async def write_noted(self, secret, *, expected=ANY, note):
+            note(await self.found())
+            return await super().write(secret, expected=expected)
+    """,
+    "test_what_cannot_be_noted_is_not_written": """
+        async def write_noted(self, secret, *, expected=ANY, note):
+            version = await super().write(secret, expected=expected)
+            await super().write_noted(secret, note=note)
+            return version
+    """,
+    "test_a_conflict_is_not_noted": """
+        async def write_noted(self, secret, *, expected=ANY, note):
+            await asyncio.to_thread(note, await self.found())
+            return await super().write(secret, expected=expected)
+    """,
+    "test_a_place_is_recognized": """
+        async def is_as_found(self, found):
+            return True
+    """,
+    "test_a_place_is_recognized__ever": """
+        async def is_as_found(self, found):
+            return False
+    """,
+    "test_another_place_is_not_recognized": """
+        def number(self):
+            return 0
+    """,
     "test_a_broken_one_says_so": """
         async def write(self, secret, *, expected=ANY):
             value = secret.reveal()
@@ -131,13 +178,14 @@ FAULTS = {
 @pytest.mark.slow
 def test_every_law_finds_its_fault(tmp_path):
     """Each test of the suite fails on a store that breaks its law; a good store passes all."""
-    code = textwrap.dedent(PRELUDE) + "TestGood = store_conformance(Good)\n"
+    code = textwrap.dedent(PRELUDE) + "TestGood = store_conformance(Good, exchange=exchange)\n"
     for law, body in FAULTS.items():
-        given = "Good, broken=Bad" if "broken" in law else "Bad"
+        given = "Good, broken=Bad" if "broken" in law else "Bad, exchange=exchange"
         code += f"class Bad(Good):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
         code += f"Test_{law} = store_conformance({given})\n"
     (tmp_path / "test_it.py").write_text(code)
-    ids = ["test_it.py::TestGood", *(f"test_it.py::Test_{law}::{law}" for law in FAULTS)]
+    laws = [(fault, fault.partition("__")[0]) for fault in FAULTS]
+    ids = ["test_it.py::TestGood", *(f"test_it.py::Test_{fault}::{law}" for fault, law in laws)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *ids],
         cwd=tmp_path,
@@ -153,6 +201,6 @@ def test_every_law_finds_its_fault(tmp_path):
 
 def test_every_law_has_a_fault_that_it_finds():
     """But for those that the stores with other faults break as well."""
-    suite = store_conformance(lambda _: None, broken=lambda _: None)
+    suite = store_conformance(lambda _: None, broken=lambda _: None, exchange=lambda _: None)
     laws = {name for name in dir(suite) if name.startswith("test_")}
     assert laws - set(FAULTS) == set()
