@@ -13,7 +13,7 @@ from agentkeys import filesystem, locks
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
-from agentkeys.stores.contract import (
+from agentkeys.stores.contract.protocol import (
     ANY,
     Expected,
     Found,
@@ -24,7 +24,7 @@ from agentkeys.stores.contract import (
     check_text,
     check_timeout,
 )
-from agentkeys.stores.threads import AtWork, Turn
+from agentkeys.stores.contract.threads import AtWork, Turn
 from agentkeys.terminal import echo_kept
 
 try:

@@ -9,7 +9,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from agentkeys.secret import Secret
-from agentkeys.stores.contract import (
+from agentkeys.stores.contract.protocol import (
     ANY,
     Expected,
     Found,
@@ -19,7 +19,7 @@ from agentkeys.stores.contract import (
     check_secret,
     check_text,
 )
-from agentkeys.stores.threads import Turn, in_thread
+from agentkeys.stores.contract.threads import Turn, in_thread
 
 __all__ = ["MemoryStore"]
 

@@ -17,7 +17,7 @@ from wire import Wire, answer
 
 from agentkeys import Page, Pager, cancellation, issue
 from agentkeys.lifecycle import disk
-from agentkeys.stores import threads
+from agentkeys.stores.contract import threads
 from agentkeys.stores.memory import MemoryStore
 
 DELETED = answer(200, {"message": "gone"})

@@ -9,7 +9,7 @@ import pytest
 
 from agentkeys import StoreError
 from agentkeys.lifecycle import disk
-from agentkeys.stores.threads import in_thread
+from agentkeys.stores.contract.threads import in_thread
 
 FOREVER = 60.0
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from agentkeys import filesystem, home, locks, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.secret import Secret
-from agentkeys.stores.contract import (
+from agentkeys.stores.contract.protocol import (
     ANY,
     Expected,
     Found,
@@ -22,7 +22,7 @@ from agentkeys.stores.contract import (
     check_secret,
     check_text,
 )
-from agentkeys.stores.threads import AtWork, Turn
+from agentkeys.stores.contract.threads import AtWork, Turn
 
 try:
     import fcntl  # noqa: F401  # locks need it
