@@ -23,14 +23,8 @@ from agentkeys.errors import (
 )
 from agentkeys.masking import mask, telling
 from agentkeys.secret import Secret
-from agentkeys.stores.contract.protocol import (
-    ANY,
-    Expected,
-    Stored,
-    Version,
-    check_secret,
-    check_timeout,
-)
+from agentkeys.stores.contract import ANY, Expected, Stored, Version
+from agentkeys.stores.contract.checks import check_secret, check_timeout
 from agentkeys.stores.contract.threads import in_thread
 
 try:

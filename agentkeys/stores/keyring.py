@@ -13,17 +13,8 @@ from agentkeys import filesystem, locks
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
-from agentkeys.stores.contract.protocol import (
-    ANY,
-    Expected,
-    Found,
-    Stored,
-    Version,
-    check_expected,
-    check_secret,
-    check_text,
-    check_timeout,
-)
+from agentkeys.stores.contract import ANY, Expected, Found, Stored, Version
+from agentkeys.stores.contract.checks import check_expected, check_secret, check_text, check_timeout
 from agentkeys.stores.contract.threads import AtWork, Turn
 from agentkeys.terminal import echo_kept
 

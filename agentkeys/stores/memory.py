@@ -9,16 +9,8 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from agentkeys.secret import Secret
-from agentkeys.stores.contract.protocol import (
-    ANY,
-    Expected,
-    Found,
-    Stored,
-    Version,
-    check_expected,
-    check_secret,
-    check_text,
-)
+from agentkeys.stores.contract import ANY, Expected, Found, Stored, Version
+from agentkeys.stores.contract.checks import check_expected, check_secret, check_text
 from agentkeys.stores.contract.threads import Turn, in_thread
 
 __all__ = ["MemoryStore"]

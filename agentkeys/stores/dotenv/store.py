@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from agentkeys import filesystem, home, locks, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, StoreError
 from agentkeys.secret import Secret
-from agentkeys.stores.contract.protocol import (
-    ANY,
-    Expected,
-    Found,
-    Stored,
-    Version,
-    check_expected,
-    check_secret,
-    check_text,
-)
+from agentkeys.stores.contract import ANY, Expected, Found, Stored, Version
+from agentkeys.stores.contract.checks import check_expected, check_secret, check_text
 from agentkeys.stores.contract.threads import AtWork, Turn
 
 try:
