@@ -41,7 +41,8 @@ _LINKS: Final = 40  # as Linux has it
 _GET_FLAGS: Final = 0x80086601 if sys.maxsize > 1 << 32 else 0x80046601
 _IMMUTABLE_OR_APPEND: Final = 0x10 | 0x20
 _ST_FLAGS: Final = stat.UF_IMMUTABLE | stat.UF_APPEND | stat.SF_IMMUTABLE | stat.SF_APPEND
-_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
+_ESCAPED: Final = re.compile(rb"[ \t\n\\]")
+"""What the kernel writes in octal in a list of mounts."""
 
 
 class RefusedError(OSError):
@@ -296,9 +297,7 @@ def is_mounted(path: str) -> bool:
     """Return whether a file is a mount of its own, as containers have them: none can replace it."""
     try:
         with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123
-            points = [mount.split(b" ")[4] for mount in mounts]
+            points = {mount.split(b" ", 5)[4] for mount in mounts}
     except OSError:  # not Linux
         return False
-    return os.fsencode(path) in {
-        _OCTAL.sub(lambda octal: bytes([int(octal[1], 8)]), point) for point in points
-    }
+    return _ESCAPED.sub(lambda char: b"\\%03o" % char[0][0], os.fsencode(path)) in points

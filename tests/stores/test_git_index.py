@@ -120,7 +120,7 @@ def test_a_damaged_index_is_called_so(whole_index, data):
     del body[data.draw(st.integers(0, len(body))) :]
     made = bytes(body) + hashlib.sha1(body, usedforsecurity=False).digest()
     try:
-        found = index.find(made, b".env")
+        [found] = index.find(made, b".env")
         if found.base is not None:
             found.base.is_removed(data.draw(st.integers(0, 1 << 33)))
     except index.DamagedError:
@@ -142,7 +142,8 @@ def test_lengths_in_an_index_are_not_believed():
         index.find(with_checksum(empty + struct.pack(">4sI", b"TREE", 0xFFFFFFFF)), b"x")
     run_of_bits = struct.pack(">IIQ", 0xFFFFFFFF, 1, 0xFFFFFFFF << 1 | 1)
     link = struct.pack(">4sI", b"link", 20 + len(run_of_bits)) + b"o" * 20 + run_of_bits
-    base = index.find(with_checksum(empty + link), b"x").base
+    [found] = index.find(with_checksum(empty + link), b"x")
+    base = found.base
     assert base.is_removed(1 << 30)
     entry = bytes(24) + struct.pack(">I", 0o100644) + bytes(32) + struct.pack(">H", 0xFFF)
     grown = struct.pack(">4sII", b"DIRC", 4, 40) + (entry + b"\0" + b"n" * 4096 + b"\0") * 40

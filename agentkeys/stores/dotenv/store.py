@@ -237,8 +237,9 @@ class DotenvStore(AtWork):
         path = filesystem.resolved(self._path)
         if not self._allow_tracked:
             temporary = replacing.next_of(path)
-            self._check_untracked(git.tracked(path), "it")
-            self._check_untracked(git.tracked(temporary, beside=path), temporary)
+            itself, beside = git.tracked_of(path, temporary)
+            self._check_untracked(itself, "it")
+            self._check_untracked(beside, temporary)
         replacing.check_replaceable(path)
         return path
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Base", "DamagedError", "Found", "find"]
 
@@ -69,8 +69,8 @@ class Found:
     base: Base | None
 
 
-def find(data: bytes, path: bytes) -> Found:
-    """Look for *path* in an index.
+def find(data: bytes, *paths: bytes) -> tuple[Found, ...]:
+    """Look for *paths* in an index, all at once, for there may be many entries.
 
     Raises:
         DamagedError: it cannot be read.
@@ -79,30 +79,51 @@ def find(data: bytes, path: bytes) -> Found:
     # Whether a repository uses SHA-1 or SHA-256 stands in its settings. Its index shows it, too.
     for digest in (hashlib.sha1, hashlib.sha256):
         try:
-            return _found(data, path, digest)
+            return _found(data, paths, digest)
         except (ValueError, IndexError, StructError):
             continue
     raise DamagedError
 
 
-def _found(data: bytes, path: bytes, digest: Callable[..., hashlib._Hash]) -> Found:
+def _found(
+    data: bytes, paths: Sequence[bytes], digest: Callable[..., hashlib._Hash]
+) -> tuple[Found, ...]:
     size = digest(usedforsecurity=False).digest_size
     body, checksum = data[:-size], data[-size:]
     # index.skipHash leaves zeros.
     if checksum not in {digest(body, usedforsecurity=False).digest(), bytes(size)}:
         raise ValueError
     entries = _Entries(body, size)
-    position, folder, folded = None, None, _folded(path)
-    alike: list[bytes] = []
+    found = [_Looking(path) for path in paths]
     for number, (mode, name) in enumerate(entries):
-        if name == path:
-            position = number
-        elif mode == _FOLDER and path.startswith(name):
-            folder = name
-        elif _folded(name) == folded:
-            alike.append(name)
+        folded = _folded(name)
+        for each in found:
+            each.look_at(number, mode, name, folded)
     extensions = dict(_extensions(body, entries.end))
-    return Found(position, tuple(alike), folder, _base(extensions.get(b"link", b""), size))
+    base = _base(extensions.get(b"link", b""), size)
+    return tuple(each.found(base) for each in found)
+
+
+class _Looking:
+    """What has been found of one path until now."""
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+        self._folded = _folded(path)
+        self._position: int | None = None
+        self._alike: list[bytes] = []
+        self._folder: bytes | None = None
+
+    def look_at(self, number: int, mode: int, name: bytes, folded: bytes) -> None:
+        if name == self._path:
+            self._position = number
+        elif mode == _FOLDER and self._path.startswith(name):
+            self._folder = name
+        elif folded == self._folded:
+            self._alike.append(name)
+
+    def found(self, base: Base | None) -> Found:
+        return Found(self._position, tuple(self._alike), self._folder, base)
 
 
 class _Entries:

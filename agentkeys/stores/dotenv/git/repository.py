@@ -23,7 +23,7 @@ from agentkeys.stores.dotenv.git import ignore, index, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked"]
+__all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked", "tracked_of"]
 
 _INDEX_BOUND: Final = 256 << 20
 _BOUND: Final = 1 << 20  # of all other files
@@ -73,27 +73,30 @@ class _Repository:
     common: Path
 
 
-def tracked(path: str, *, beside: str | None = None) -> Tracking:
-    """Return whether git tracks a file. It need not be there.
+def tracked(path: str) -> Tracking:
+    """Return whether git tracks a file, which is given without links, and need not be there."""
+    return tracked_of(path)[0]
 
-    Args:
-        path: the file, without links.
-        beside: another file, to look for the repository from there.
 
-    """
-    file = Path(path)
+def tracked_of(path: str, *others: str) -> tuple[Tracking, ...]:
+    """Return the same of several files, in the repository of the first one, at one look."""
+    files = [Path(each) for each in (path, *others)]
     try:
-        repository = _repository_of(Path(beside or path))
+        repository = _repository_of(files[0])
         if repository is None:
-            return Tracked.NO
+            return (Tracked.NO,) * len(files)
         _check_owner(repository)
         worktrees = {repository.folder, _worktree(repository)}
-        is_tracked = any(_is_in_index(repository, worktree, file) for worktree in worktrees)
+        in_index = {file for each in worktrees for file in _in_index(repository, each, files)}
     except _CouldNotLookError as error:
-        return CouldNotLook(str(error))
+        reason = str(error)
+    except index.DamagedError:
+        reason = "its index is damaged: run git status, which tells what is wrong with it"
     except OSError as error:
-        return CouldNotLook(error.strerror or type(error).__name__)
-    return Tracked.YES if is_tracked else Tracked.NO
+        reason = error.strerror or type(error).__name__
+    else:
+        return tuple(Tracked.YES if file in in_index else Tracked.NO for file in files)
+    return (CouldNotLook(reason),) * len(files)
 
 
 def is_exposed(path: str) -> bool:
@@ -111,6 +114,8 @@ def is_exposed(path: str) -> bool:
 
 def _repository_of(file: Path) -> _Repository | None:
     for folder in file.parents:
+        if not os.path.lexists(f"{folder}/.git"):  # as most have none, it is to take no time
+            continue
         git = _git_folder(folder / ".git")
         if git is not None:
             return _Repository(folder, git, _common(git))
@@ -203,21 +208,38 @@ def _worktree(repository: _Repository) -> Path:
     return (repository.git / named[-1]).resolve() if named else repository.folder
 
 
-def _is_in_index(repository: _Repository, worktree: Path, file: Path) -> bool:
-    if worktree not in file.parents:
-        return False
-    name = os.fsencode(file.relative_to(worktree))
-    found = _found(repository.git / "index", name)
+def _in_index(repository: _Repository, worktree: Path, files: Sequence[Path]) -> set[Path]:
+    """Return those of some files that the index has."""
+    within = [file for file in files if worktree in file.parents]
+    names = [os.fsencode(file.relative_to(worktree)) for file in within]
+    layers = _layers(repository.git, names) if names else []
+    return {
+        file
+        for file, *found in zip(within, *layers, strict=True)
+        if layers and _is_among(worktree, file, found)
+    }
+
+
+def _layers(git: Path, names: Sequence[bytes]) -> list[tuple[index.Found, ...]]:
+    """Return what the index says of each name, and the shared index that it changes, if any."""
+    found = _found(git / "index", names)
     if found is None:
-        return False
-    layers = [found]
-    if found.base is not None:
-        shared = _found(repository.git / found.base.name, name)
-        if shared is None:
-            raise _CouldNotLookError(f"{found.base.name}, a part of git's index, is not there")
-        if shared.position is not None and found.base.is_removed(shared.position):
-            shared = attrs.evolve(shared, position=None)
-        layers.append(shared)
+        return []
+    base = found[0].base
+    if base is None:
+        return [found]
+    shared = _found(git / base.name, names)
+    if shared is None:
+        raise _CouldNotLookError(f"{base.name}, a part of git's index, is not there")
+    return [found, tuple(_but_removed(each, base) for each in shared)]
+
+
+def _but_removed(shared: index.Found, base: index.Base) -> index.Found:
+    is_removed = shared.position is not None and base.is_removed(shared.position)
+    return attrs.evolve(shared, position=None) if is_removed else shared
+
+
+def _is_among(worktree: Path, file: Path, layers: Sequence[index.Found]) -> bool:
     if any(each.position is not None for each in layers) or _is_alike(worktree, file, layers):
         return True
     for each in layers:
@@ -229,9 +251,9 @@ def _is_in_index(repository: _Repository, worktree: Path, file: Path) -> bool:
     return False
 
 
-def _found(path: Path, name: bytes) -> index.Found | None:
+def _found(path: Path, names: Sequence[bytes]) -> tuple[index.Found, ...] | None:
     try:
-        return index.find(filesystem.read(path, at_most=_INDEX_BOUND), name)
+        return index.find(filesystem.read(path, at_most=_INDEX_BOUND), *names)
     except FileNotFoundError:
         return None
     except index.DamagedError:
