@@ -6,9 +6,10 @@ long after the call has ended. What comes of the work is handed to a loop that m
 
 Two things are not the same, and stay two:
 
-- `in_thread` starts a thread for each piece of work. Its caller waits for it, has it told to stop,
+- `in_thread` has a thread for each piece of work. Its caller waits for it, has it told to stop,
   and waits a little longer when it is cancelled. The number is not bounded: a disk that hangs must
-  not keep the work for another one waiting.
+  not keep the work for another one waiting. A thread that has done its work waits a moment for
+  more, for to start one takes twice as long as to wake it.
 - `Daemons` does whatever it is given on a bounded number of threads, for lookups and the executors
   of our loops, which may be many at once. It takes no lock, for a signal handler may come in
   between; `in_thread` may take one, for nothing of it is called from there.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +39,7 @@ Work: TypeAlias = Callable[[threading.Event], T]
 """It is given an event, and ends soon once that is set: its time is up, or it was cancelled."""
 
 _THREADS: Final = 16
+_IDLE: Final = 1.0  # seconds
 
 
 class NoThreadError(OSError):
@@ -89,12 +92,11 @@ def _settle(future: asyncio.Future[Outcome[T]], outcome: Outcome[T]) -> None:
 async def in_thread(
     work: Work[T],
     *,
-    name: str,
     timeout: float | None = None,
     on_leaving: Callable[[asyncio.Future[Outcome[T]]], object] | None = None,
     undo: Callable[[T], object] | None = None,
 ) -> T:
-    """Return what *work* does, in a thread of its own.
+    """Return what *work* does, in a thread that does nothing else meanwhile.
 
     A thread cannot be cancelled. If the caller is, the work is told to stop and waited for, for two
     seconds at most, and only then the cancellation goes on: what the caller does next meets nothing
@@ -102,7 +104,6 @@ async def in_thread(
 
     Args:
         work: what to do.
-        name: the thread's.
         timeout: seconds after which the work is told to stop; then it has two more.
         on_leaving: gets what tells the end of work that is told to stop, for it may go on.
         undo: gets what the work returns if nobody waits for that any more, whenever that is.
@@ -113,7 +114,7 @@ async def in_thread(
 
     """
     # Apart, so that no frame of an error's traceback holds the outcome that holds the error.
-    outcome = await _ended(work, name, timeout, on_leaving, _Handover(undo))
+    outcome = await _ended(work, timeout, on_leaving, _Handover(undo))
     try:
         return outcome.result()
     finally:
@@ -122,7 +123,6 @@ async def in_thread(
 
 async def _ended(
     work: Work[T],
-    name: str,
     timeout: float | None,
     on_leaving: Callable[[asyncio.Future[Outcome[T]]], object] | None,
     handover: _Handover[T],
@@ -133,7 +133,7 @@ async def _ended(
     def run() -> None:
         deliver(handover.finished(Outcome.of(partial(work, stop))), ended)
 
-    _start(run, name)
+    _spare().do(run)
     try:
         await asyncio.wait((ended,), timeout=timeout)
     except asyncio.CancelledError:
@@ -178,6 +178,67 @@ class _Handover(Generic[T]):
     def _undone(self, outcome: Outcome[T]) -> None:
         if self._undo is not None and outcome.error is None:
             self._undo(outcome.result())
+
+
+class _Spare:
+    """The threads that have done their work. Without a lock, for each step on a deque is atomic."""
+
+    def __init__(self) -> None:
+        self._idle: deque[_Hand] = deque()
+        forks.watch(self)
+
+    def do(self, job: Job) -> None:
+        """Have *job* done; it must not raise."""
+        try:
+            hand = self._idle.pop()
+        except IndexError:
+            _start(partial(_Hand(self._idle).work, job), "agentkeys-work")
+        else:
+            hand.give(job)
+
+    def begin_afresh(self) -> object:
+        """Leave the threads to the parent of a forked child, which has none of them."""
+        inherited, self._idle = self._idle, deque()
+        return inherited
+
+
+@functools.cache
+def _spare() -> _Spare:
+    return _Spare()  # not on import, for it hooks into forks
+
+
+class _Hand:
+    """A thread, and what it is to do next."""
+
+    def __init__(self, idle: deque[_Hand]) -> None:
+        self._idle = idle
+        self._job: Job | None = None
+        self._given = threading.Lock()
+        self._given.acquire()
+
+    def give(self, job: Job) -> None:
+        """Have *job* done next, by whoever has taken this one from those that are idle."""
+        self._job = job
+        self._given.release()
+
+    def work(self, job: Job | None) -> None:
+        """Do one job after the other, until for a moment there is none."""
+        while job is not None:
+            job()
+            job = None  # or what it holds would live on
+            job = self._next()
+
+    def _next(self) -> Job | None:
+        self._idle.append(self)
+        if not self._given.acquire(timeout=_IDLE):
+            try:
+                self._idle.remove(self)
+            except ValueError:  # somebody has taken it just now
+                self._given.acquire()
+            else:
+                return None
+        job, self._job = self._job, None
+        return job
 
 
 def _start(run: Job, name: str) -> None:

@@ -22,7 +22,7 @@ async def in_thread(work: Callable[[], T], *, undo: Callable[[T], object] | None
     loop waits for the disk: what is noted there must not be left out.
     """
     try:
-        return await threads.in_thread(lambda _: work(), name="agentkeys-attempt", undo=undo)
+        return await threads.in_thread(lambda _: work(), undo=undo)
     except threads.NoThreadError:
         pass
     return work()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
+from functools import partial
 
 import pytest
+from programs import Program
 
 from agentkeys import StoreError
-from agentkeys.lifecycle import disk
 from agentkeys.stores.contract.threads import in_thread
 
 FOREVER = 60.0
@@ -106,15 +108,54 @@ def test_work_that_does_not_stop_is_left_behind():
     assert late.value.store == "it"
 
 
-def test_without_a_thread_nothing_is_begun(monkeypatch):
-    """A StoreError says so; and a note for the disk is taken by the caller itself."""
+WITHOUT_THREADS = """
+    import asyncio, threading
+    from agentkeys import StoreError
+    from agentkeys.lifecycle import disk
+    from agentkeys.stores.contract.threads import in_thread
 
     def refuse(thread):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    done = []
-    with pytest.raises(StoreError, match="no more threads can be started") as raised:
-        asyncio.run(in_thread(done.append, timeout=FOREVER, store="it"))
-    assert (raised.value.store, done) == ("it", [])
-    assert asyncio.run(disk.in_thread(threading.current_thread)) is threading.current_thread()
+    threading.Thread.start = refuse
+    try:
+        asyncio.run(in_thread(print, timeout=60, store="it"))
+    except StoreError as error:
+        print(error, flush=True)
+    here = threading.current_thread()
+    print(asyncio.run(disk.in_thread(threading.current_thread)) is here, flush=True)
+"""
+
+
+def test_without_a_thread_nothing_is_begun():
+    """A StoreError says so; and a note for the disk is taken by the caller itself."""
+    program = Program(WITHOUT_THREADS)
+    try:
+        assert program.read() == "cannot use it: no more threads can be started"
+        assert program.read() == "True"
+    finally:
+        program.kill()
+
+
+def test_an_idle_thread_does_what_comes_next():
+    """And until then it holds nothing of what it has done before."""
+
+    class Held:
+        pass
+
+    async def main():
+        held, gone = Held(), threading.Event()
+        weakref.finalize(held, gone.set)
+        work = partial(lambda _held, _: threading.current_thread(), held)
+        first = await in_thread(work, timeout=FOREVER, store="it")
+        del held, work
+        assert await asyncio.to_thread(gone.wait, FOREVER)
+        seen, now = set(), first
+        while now not in seen:  # each of them is idle for a second only
+            seen.add(now)
+            now = await in_thread(lambda _: threading.current_thread(), **AT_ONCE)
+
+    asyncio.run(asyncio.wait_for(main(), FOREVER))
+
+
+AT_ONCE = {"timeout": FOREVER, "store": "it"}

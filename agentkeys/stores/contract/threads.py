@@ -56,7 +56,7 @@ async def in_thread(
     store: str,
     on_leaving: Callable[[asyncio.Future[Any]], object] | None = None,
 ) -> T:
-    """Return what *work* does, in a thread of its own; see `threads.in_thread`.
+    """Return what *work* does, in a thread; see `threads.in_thread`.
 
     Args:
         work: what to do.
@@ -70,9 +70,7 @@ async def in_thread(
 
     """
     try:
-        return await threads.in_thread(
-            work, name="agentkeys-store", timeout=timeout, on_leaving=on_leaving
-        )
+        return await threads.in_thread(work, timeout=timeout, on_leaving=on_leaving)
     except threads.LateError:
         error: StoreError = UncertainStoreError(
             f"{store} did not answer within {timeout:g} s, and what it holds is not known:"
