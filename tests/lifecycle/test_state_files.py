@@ -249,6 +249,19 @@ async def test_a_folder_that_is_not_ours_alone_is_not_looked_into(state, change)
         assert [key.id for key in await place.keys.list().collect()] == [new.id]
 
 
+async def test_a_ledger_that_is_not_ours_alone_gets_nothing(state, tmp_path):
+    """The secret is stored, so the key is issued; what remembers it stays where it was."""
+    state.mkdir(parents=True, mode=0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    state.with_name("keys").symlink_to(elsewhere)
+    async with place_at("agentry") as place:
+        issued = await issue(place.keys, "ci", into=MemoryStore("kept"))
+        assert [key.id for key in await place.keys.list().collect()] == [issued.key.id]
+        assert list(elsewhere.iterdir()) == []
+        assert len(list(state.iterdir())) == 1
+
+
 async def test_a_home_that_a_link_of_ours_leads_to_is_used(state):
     """It is the user's way to have it on another disk."""
     async with place_at("agentry") as place:
