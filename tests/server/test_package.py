@@ -46,14 +46,14 @@ except ModuleNotFoundError as error:
 
 
 def test_the_server_imports_nothing_of_the_client():
-    """It is a second reading of the contract: it knows errors, secrets and how they are masked."""
+    """It is a second reading of the contract: it knows errors, secrets, and whose a file is."""
     program = """
 import sys
 import agentkeys.server
 names = [name for name in sys.modules if name.startswith("agentkeys.")]
 print(sorted(name for name in names if not name.startswith("agentkeys.server")))
 """
-    shared = ("arguments", "errors", "masking", "plain", "secret")
+    shared = ("arguments", "errors", "filesystem", "masking", "plain", "secret")
     assert run(program) == str([f"agentkeys.{name}" for name in shared])
 
 

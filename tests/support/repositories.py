@@ -35,4 +35,4 @@ def put(folder, *names):
 
 
 def of(path):
-    return git.tracked(str(path))
+    return git.tracked(str(path))[0]

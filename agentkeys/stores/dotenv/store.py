@@ -237,7 +237,7 @@ class DotenvStore(AtWork):
         path = filesystem.resolved(self._path)
         if not self._allow_tracked:
             temporary = replacing.next_of(path)
-            itself, beside = git.tracked_of(path, temporary)
+            itself, beside = git.tracked(path, temporary)
             self._check_untracked(itself, "it")
             self._check_untracked(beside, temporary)
         replacing.check_replaceable(path)

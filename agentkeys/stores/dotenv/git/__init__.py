@@ -12,7 +12,6 @@ from agentkeys.stores.dotenv.git.repository import (
     Tracking,
     is_exposed,
     tracked,
-    tracked_of,
 )
 
-__all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked", "tracked_of"]
+__all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked"]

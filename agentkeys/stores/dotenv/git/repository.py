@@ -23,7 +23,7 @@ from agentkeys.stores.dotenv.git import ignore, index, settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked", "tracked_of"]
+__all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked"]
 
 _INDEX_BOUND: Final = 256 << 20
 _BOUND: Final = 1 << 20  # of all other files
@@ -73,13 +73,14 @@ class _Repository:
     common: Path
 
 
-def tracked(path: str) -> Tracking:
-    """Return whether git tracks a file, which is given without links, and need not be there."""
-    return tracked_of(path)[0]
+def tracked(path: str, *others: str) -> tuple[Tracking, ...]:
+    """Return whether git tracks a file, and others beside it, which are looked for at once.
 
+    Args:
+        path: the file, without links. It need not be there. It says which repository that is.
+        others: the others.
 
-def tracked_of(path: str, *others: str) -> tuple[Tracking, ...]:
-    """Return the same of several files, in the repository of the first one, at one look."""
+    """
     files = [Path(each) for each in (path, *others)]
     try:
         repository = _repository_of(files[0])
