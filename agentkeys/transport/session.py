@@ -140,7 +140,7 @@ class Session:
         seconds = self._seconds(timeout)
         # What it is read as is looked at first: then no key is made in vain.
         if place.create.returns is not None:
-            self._settings.service.reader.kind(place.create.returns)
+            self._settings.service.reader.check(place.create.returns)
         request = build(place.create, place.path, _NONE, {**place.body, **json})
         if self._shelter is not None:  # who opened it sees to the key
             self._shelter.progress = progress = Progress(self._shelter)

@@ -23,6 +23,7 @@ from agentkeys.transport.reading.convert import (
     as_spelt,
     camel_case,
 )
+from agentkeys.transport.reading.kinds import Fault
 
 
 class Status(str, enum.Enum):  # noqa: UP042  # as many write it
@@ -54,6 +55,12 @@ class Owner:
 class Node:
     name: str
     children: tuple[Node, ...] = ()
+
+
+@attrs.frozen
+class Folder:
+    name: str
+    parent: Folder | None = None
 
 
 @attrs.frozen
@@ -213,9 +220,13 @@ def test_a_record_may_hold_records_of_its_own_type():
     reader = Reader(as_spelt)
     tree = {"name": "a", "children": [{"name": "b", "children": [{"name": "c"}]}]}
     assert reader.read(Node, tree) == Node("a", (Node("b", (Node("c"),)),))
+    below = {"name": "a", "parent": {"name": "b", "parent": {"name": "c"}}}
+    assert reader.read(Folder, below) == Folder("a", Folder("b", Folder("c")))
     for _ in range(20_000):
         tree = {"name": "x", "children": [tree]}
+        below = {"name": "x", "parent": below}
     assert reader.read(Node, tree) == BadValue("$", "fewer levels")
+    assert reader.read(Folder, below) == BadValue("$", "fewer levels")
 
 
 def test_defaults_are_those_of_the_record():
@@ -283,7 +294,7 @@ def test_a_type_that_is_never_read_is_said_at_once(kind):
         Reader(as_spelt).read(record_of(kind), {"it": None})
 
 
-# The quick reader and the exact one.
+# The converter that reads, and the one that reads again to say where a fault is.
 
 SMALL = st.text(max_size=5)
 JSON = st.recursive(
@@ -324,15 +335,20 @@ LISTINGS = st.fixed_dictionaries(
 )
 
 
-def assert_they_agree(spell: Any, record: type, document: object) -> None:
-    kind = Reader(spell).kind(record)
-    exactly = kind.exact(document, "$")
+def what_is_read(hook: Any, record: type, document: object) -> object:
+    """Return in words what a hook makes of a document (True equals 1), or that it refuses it."""
     try:
-        quickly = kind.quick(document)
-    except Exception:  # noqa: BLE001  # it reads what is usual, and no more
-        return
-    assert quickly == exactly
-    assert repr(quickly) == repr(exactly)  # True equals 1
+        found = hook(document, record)
+    except (Fault, KeyError, TypeError):
+        return "refused"
+    return repr(found)
+
+
+def assert_they_agree(spell: Any, record: type, document: object) -> None:
+    reader = Reader(spell)
+    found = what_is_read(reader.check(record), record, document)
+    assert found == what_is_read(reader._locating.structure, record, document)
+    assert (found == "refused") == isinstance(reader.read(record, document), BadValue)
 
 
 @pytest.mark.parametrize(
@@ -344,15 +360,15 @@ def assert_they_agree(spell: Any, record: type, document: object) -> None:
     ],
 )
 @given(data=st.data())
-def test_the_quick_reader_and_the_exact_one_agree(spell, record, documents, data):
-    """What the generated code reads, the exact reader reads as the same; and it refuses no less."""
+def test_what_is_refused_is_found_again(spell, record, documents, data):
+    """The converter that knows the path reads and refuses what the quick one does."""
     assert_they_agree(spell, record, data.draw(documents))
 
 
 @EACH
 @given(data=st.data())
 @settings(max_examples=60)
-def test_both_readers_agree_on_every_type(kind, good, bad, words, data):
+def test_both_converters_agree_on_every_type(kind, good, bad, words, data):
     """On what is good, what is bad, and whatever else there is in JSON; optional or not."""
     value = data.draw(st.sampled_from([*(value for value, _ in good), *bad]) | VALUES)
     assert_they_agree(as_spelt, record_of(kind), {"it": value})
@@ -360,7 +376,7 @@ def test_both_readers_agree_on_every_type(kind, good, bad, words, data):
     assert_they_agree(as_spelt, optional, {"it": value})
 
 
-def test_what_is_usual_is_read_without_the_exact_reader():
+def test_what_is_usual_is_read_at_once():
     """Else a page would be read twice, whatever the service writes."""
     usual = {"api_key_id": "k", "name": "n", "prefix": "p", "created_at": "2024-01-01T00:00:00Z"}
     for key in (
@@ -370,5 +386,6 @@ def test_what_is_usual_is_read_without_the_exact_reader():
         {**usual, "used_at": None, "inbox_id": None, "pod_id": "p", "permissions": {"a": True}},
         {**usual, "used_at": usual["created_at"], "unknown": {}},
     ):
-        kind = Reader(as_spelt).kind(_Listing)
-        assert kind.quick({"api_keys": [key]}) == kind.exact({"api_keys": [key]}, "$")
+        reader, document = Reader(as_spelt), {"api_keys": [key]}
+        hook = reader.check(_Listing)
+        assert hook(document, _Listing) == reader._locating.structure(document, _Listing)

@@ -1,12 +1,29 @@
-"""The types that a record's field may have, and how a value of each is read from JSON."""
+"""The types that a record's field may have, and the cattrs hooks that read each of them from JSON.
+
+A hook takes its own JSON type and no other, and raises `Fault` for anything else.
+"""
 
 from __future__ import annotations
 
+import enum
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    NewType,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
@@ -14,117 +31,119 @@ from agentkeys.secret import Secret
 from agentkeys.transport.reading import times
 
 if TYPE_CHECKING:
-    import enum
+    from cattrs import Converter
 
 __all__ = [
-    "NAMES",
+    "COMPOSED",
+    "NOTHING",
     "SCALARS",
-    "BadValue",
-    "Kind",
+    "Fault",
+    "Hook",
     "Milliseconds",
     "Seconds",
-    "array",
-    "choice",
     "enumeration",
-    "literal",
-    "nullable",
-    "table",
-    "usual",
+    "inside",
+    "is_enumeration",
+    "parts",
 ]
+
+Hook: TypeAlias = Callable[[Any, Any], Any]
+"""Reads a value as a type, as cattrs calls it."""
 
 Seconds: TypeAlias = Annotated[datetime, "seconds since 1970"]
 """The type of a field that is a datetime, and in JSON the number of seconds since 1970."""
 Milliseconds: TypeAlias = Annotated[datetime, "milliseconds since 1970"]
 """The type of a field that is a datetime, and in JSON the number of milliseconds since 1970."""
 
+NOTHING: Final = object()
+"""What is no JSON: it stands where a record lacks a field."""
+
+_ARRAYS: Final = {(tuple, ...), (list,), (Sequence,)}
 # The 64 bits that every JSON reader agrees on; beyond them some give a float, others an int.
 _SMALLEST: Final = -(2**63)
 _LARGEST: Final = 2**64 - 1
 
 
-@attrs.frozen
-class BadValue:
-    """Where a document is not what a record wants, and what should stand there; never the value."""
+class Fault(Exception):  # noqa: N818  # nobody sees it
+    """A value is not what a record wants: what should stand there, and where; never the value."""
 
-    json_path: str
-    expected: str
-
-
-Exact: TypeAlias = Callable[[object, str], Any]
-Quick: TypeAlias = Callable[[Any], Any]
+    def __init__(self, expected: str) -> None:
+        super().__init__()
+        self.expected = expected
+        self.path = ""
 
 
-@attrs.frozen(eq=False)
-class Kind:
-    """A type that a field may have.
+def parts(kind: Any) -> list[tuple[str, Any]]:
+    """Return the types that a type is made of, and the names of those that a record's fields have.
 
-    Attributes:
-        words: one of it, in words.
-        plural: many of it.
-        exact: reads the value at a JSON path, or returns the `BadValue` that says what is wrong.
-        quick: reads the same of a usual value, and raises for any other.
-        source: an expression that does what *quick* does, without a call; empty if there is none.
-            ``{0}`` is the value where it is first asked for, and ``v`` is it from then on. It may
-            use `NAMES`.
-        parts: the kinds of what is in it, and the names under which a record has them.
+    Raises:
+        TypeError: it is a type that is never read.
+
     """
-
-    words: str
-    plural: str
-    exact: Exact
-    quick: Quick
-    source: str = ""
-    parts: Sequence[tuple[str, Kind]] = ()
+    if attrs.has(kind):
+        fields = attrs.fields(attrs.resolve_types(kind))
+        return [(field.name, field.type) for field in fields if field.init]
+    return [("", part) for part in _unnamed(kind)]
 
 
-class _UnusualError(Exception):
-    """A value that only the exact reader reads, or refuses. It holds nothing."""
+def _unnamed(kind: Any) -> tuple[Any, ...]:
+    match get_origin(kind), get_args(kind):
+        case origin, _ if kind in SCALARS or is_enumeration(kind) or origin is Literal:
+            return ()
+        case None, _ if isinstance(kind, NewType):
+            return (kind.__supertype__,)
+        case None, _ if hasattr(kind, "__value__"):  # type X = ...
+            return (kind.__value__,)
+        case origin, choices if origin in {Union, UnionType}:
+            return choices
+        case origin, (item, *rest) if origin is Annotated or (origin, *rest) in _ARRAYS:
+            return (item,)
+        case origin, (name, item) if origin in {dict, Mapping} and name is str:
+            return (item,)
+    raise TypeError(f"no JSON is read as {kind!r}: see agentkeys.transport.reading.convert.Reader")
 
 
-def _unusual() -> Any:
-    raise _UnusualError
+def inside(kind: Any) -> set[Any]:
+    """Return a type and all that it is made of, however deep; TypeError if one is never read."""
+    found, waiting = {kind}, [kind]
+    while waiting:
+        new = {part for _, part in parts(waiting.pop())} - found
+        found |= new
+        waiting.extend(new)
+    return found
 
 
-NAMES: Final[dict[str, Any]] = {
-    "Secret": Secret,
-    "UTC": UTC,
-    "fromisoformat": datetime.fromisoformat,
-    "moment": times.moment,
-    "unusual": _unusual,
-}
-"""What a kind's source may use."""
+def is_enumeration(kind: Any) -> bool:
+    """Whether a type is an Enum."""
+    return isinstance(kind, type) and issubclass(kind, enum.Enum)
 
 
-def usual(exact: Exact) -> Quick:
-    """Return what reads as *exact* does, and raises where that finds a fault."""
-
-    def quick(value: Any) -> Any:
-        found = exact(value, "")
-        return _unusual() if isinstance(found, BadValue) else found
-
-    return quick
+def _text(value: object, _: Any) -> str:
+    if type(value) is str:  # quicker than what is below, and most fields are one
+        return value
+    raise Fault("a string")
 
 
-def _scalar(
-    words: str, plural: str, types: Iterable[type], read: Quick | None = None, source: str = ""
-) -> Kind:
-    """Return the kind of values of *types* that *read* takes, or of all of them."""
+def _anything(value: object, _: Any) -> object:
+    if value is NOTHING:
+        raise Fault("a value")
+    return value
+
+
+def _made(words: str, types: Iterable[type], make: Callable[[Any], Any]) -> Hook:
+    """Return the hook that takes values of *types*, if *make* does."""
     # Their very types: True is an int too.
     wanted = frozenset(types)
 
-    def exact(value: object, json_path: str) -> Any:
+    def read(value: object, _: Any) -> Any:
         if type(value) in wanted:
             try:
-                return value if read is None else read(value)
+                return make(value)
             except (ValueError, OverflowError):
                 pass
-        return BadValue(json_path, words)
+        raise Fault(words)
 
-    return Kind(words, plural, exact, usual(exact), source)
-
-
-def _anything(value: object, _: str) -> object:
-    return value
+    return read
 
 
 def _of_64_bits(value: int) -> int:
@@ -150,132 +169,127 @@ def _of_milliseconds(value: float) -> datetime:
     return times.since_epoch(value / 1000)
 
 
-_INT: Final = f"v if type({{0}}) is int and {_SMALLEST} <= v <= {_LARGEST} else unusual()"
-_TIME: Final = "v if (v := fromisoformat(text := {0})).tzinfo is UTC else moment(text)"
-_SECRET: Final = "Secret(v) if type({0}) is str and v and v.isprintable() else unusual()"  # noqa: S105  # source
+_SECRET: Final = "a string that is not empty, of characters that print"  # noqa: S105  # words
 
-SCALARS: Final[dict[Any, Kind]] = {
-    str: _scalar("a string", "strings", [str], source="v if type({0}) is str else unusual()"),
-    bool: _scalar("a boolean", "booleans", [bool], source="v if type({0}) is bool else unusual()"),
-    int: _scalar("an integer", "integers", [int], _of_64_bits, _INT),
-    float: _scalar("a number", "numbers", [int, float], _finite),
-    datetime: _scalar("an ISO 8601 time", "ISO 8601 times", [str], times.moment, _TIME),
-    date: _scalar("an ISO 8601 date", "ISO 8601 dates", [str], times.day),
-    Seconds: _scalar(
-        "a time in seconds since 1970",
-        "times in seconds since 1970",
-        [int, float],
-        times.since_epoch,
-    ),
-    Milliseconds: _scalar(
-        "a time in milliseconds since 1970",
-        "times in milliseconds since 1970",
-        [int, float],
-        _of_milliseconds,
-    ),
-    Secret: _scalar(
-        "a string that is not empty, of characters that print",
-        "strings that are not empty, of characters that print",
-        [str],
-        _printing,
-        _SECRET,
-    ),
-    type(None): _scalar("null", "nulls", [type(None)]),
+SCALARS: Final[Mapping[Any, Hook]] = {
+    str: _text,
+    bool: _made("a boolean", [bool], lambda value: value),
+    int: _made("an integer", [int], _of_64_bits),
+    float: _made("a number", [int, float], _finite),
+    datetime: _made("an ISO 8601 time", [str], times.moment),
+    date: _made("an ISO 8601 date", [str], times.day),
+    Seconds: _made("a time in seconds since 1970", [int, float], times.since_epoch),
+    Milliseconds: _made("a time in milliseconds since 1970", [int, float], _of_milliseconds),
+    Secret: _made(_SECRET, [str], _printing),
+    NoneType: _made("null", [NoneType], lambda value: value),
     # Whatever the service says there.
-    Any: Kind("a value", "values", _anything, lambda value: value, "{0}"),
-    object: Kind("a value", "values", _anything, lambda value: value, "{0}"),
+    Any: _anything,
+    object: _anything,
 }
+"""The hook of each type that stands for itself."""
 
 
-def nullable(inner: Kind) -> Kind:
-    """Return the kind of ``X | None``."""
-
-    def exact(value: object, json_path: str) -> Any:
-        return None if value is None else inner.exact(value, json_path)
-
-    def quick(value: Any) -> Any:
-        return None if value is None else inner.quick(value)
-
-    source = inner.source and f"None if {{0}} is None else {inner.source.format('v')}"
-    return Kind(inner.words, inner.plural, exact, quick, source, [("", inner)])
+def _union(kind: Any, converter: Converter) -> Hook:
+    """Return the hook of ``X | None`` or ``X | Y``, of which the first one is it that takes it."""
+    choices = [each for each in get_args(kind) if each is not NoneType]
+    hooks = [(converter.get_structure_hook(each), each) for each in choices]
+    hook, only = hooks[0] if len(hooks) == 1 else (_choice(hooks), None)
+    if len(choices) == len(get_args(kind)):
+        return hook
+    return lambda value, _: None if value is None else hook(value, only)
 
 
-def choice(kinds: tuple[Kind, ...]) -> Kind:
-    """Return the kind of ``X | Y``: the first one that takes the value."""
-    words = " or ".join(kind.words for kind in kinds)
+def _choice(hooks: Sequence[tuple[Hook, Any]]) -> Hook:
+    def read(value: object, _: Any) -> Any:
+        faults = []
+        for hook, kind in hooks:
+            try:
+                return hook(value, kind)
+            except Fault as fault:
+                faults.append(fault)
+        deepest = max(faults, key=lambda fault: len(fault.path))
+        if deepest.path:  # it is this one as far as that
+            raise deepest
+        raise Fault(" or ".join(fault.expected for fault in faults))
 
-    def exact(value: object, json_path: str) -> Any:
-        fault = BadValue(json_path, words)
-        for kind in kinds:
-            found = kind.exact(value, json_path)
-            if not isinstance(found, BadValue):
-                return found
-            if len(found.json_path) > len(fault.json_path):
-                fault = found  # it is this one as far as that
-        return fault
-
-    plural = " or ".join(kind.plural for kind in kinds)
-    return Kind(words, plural, exact, usual(exact), parts=[("", kind) for kind in kinds])
+    return read
 
 
-def array(item: Kind, of: type[tuple[Any, ...] | list[Any]]) -> Kind:
-    """Return the kind of ``tuple[X, ...]`` or ``list[X]``."""
+def _array(kind: Any, converter: Converter) -> Hook:
+    """Return the hook of ``tuple[X, ...]`` or ``list[X]``."""
+    item = get_args(kind)[0]
+    hook = converter.get_structure_hook(item)
+    of = list if get_origin(kind) is list else tuple
 
-    def exact(value: object, json_path: str) -> Any:
+    def read(value: object, _: Any) -> Any:
         if type(value) is not list:
-            return BadValue(json_path, "an array")
-        items = []
-        for n, each in enumerate(value):
-            found = item.exact(each, f"{json_path}[{n}]")
-            if isinstance(found, BadValue):
-                return found
-            items.append(found)
+            raise Fault("an array")
+        items: list[Any] = []
+        try:
+            for each in value:
+                items.append(hook(each, item))  # noqa: PERF401  # their number is where it failed
+        except Fault as fault:
+            fault.path = f"[{len(items)}]{fault.path}"
+            raise
         return of(items)
 
-    def quick(value: Any) -> Any:
-        read = item.quick
-        return of([read(each) for each in value]) if type(value) is list else _unusual()
-
-    return Kind("an array", "arrays", exact, quick, parts=[("", item)])
+    return read
 
 
-def table(item: Kind) -> Kind:
-    """Return the kind of ``dict[str, X]``. Its names may be anything, so no path shows one."""
-    words = f"an object of {item.plural}"
+def _table(kind: Any, converter: Converter) -> Hook:
+    """Return the hook of ``dict[str, X]``. Its names may be anything, so no path shows one."""
+    _, item = get_args(kind)
+    hook = converter.get_structure_hook(item)
 
-    def exact(value: object, json_path: str) -> Any:
-        if type(value) is not dict:
-            return BadValue(json_path, words)
-        inside = f"{json_path}[*]"
-        items = {}
-        for name, each in value.items():
-            found = item.exact(each, inside)
-            if isinstance(found, BadValue):
-                return BadValue(json_path, words) if found.json_path == inside else found
-            items[name] = found
-        return items
+    def read(value: object, _: Any) -> dict[str, Any]:
+        items = value if type(value) is dict else {"": NOTHING}  # which no hook takes
+        try:
+            return {name: hook(each, item) for name, each in items.items()}
+        except Fault as fault:
+            if fault.path:
+                fault.path = f"[*]{fault.path}"
+            else:
+                fault.expected = f"an object of {_plural(fault.expected)}"
+            raise
 
-    return Kind(words, f"objects of {item.plural}", exact, usual(exact), parts=[("", item)])
+    return read
 
 
-def literal(values: tuple[Any, ...]) -> Kind:
-    """Return the kind of a Literal."""
+def _plural(words: str) -> str:
+    """Return ``strings`` for ``a string``."""
+    return re.sub(r"\ban? ((?:ISO 8601 )?\w+)", r"\1s", words).replace(" is ", " are ")
+
+
+def _literal(kind: Any) -> Hook:
     # With its type: True equals 1.
-    wanted = frozenset((type(value), value) for value in values)
+    wanted = frozenset((type(value), value) for value in get_args(kind))
 
     def read(value: Any) -> Any:
         if (type(value), value) in wanted:
             return value
         raise ValueError
 
-    return _one_of(values, read)
+    return _one_of(get_args(kind), read)
 
 
-def enumeration(kind: type[enum.Enum]) -> Kind:
-    """Return the kind of an Enum: its members by their values, and what its `_missing_` takes."""
+def enumeration(kind: type[enum.Enum]) -> Hook:
+    """Return the hook of an Enum: its members by their values, and what its `_missing_` takes."""
     return _one_of([member.value for member in kind], kind)
 
 
-def _one_of(values: Iterable[Any], read: Quick) -> Kind:
+def _one_of(values: Iterable[Any], make: Callable[[Any], Any]) -> Hook:
     words = " or ".join(json.dumps(value) for value in values)
-    return _scalar(words, f"values out of {words}", map(type, values), read)
+    return _made(words, map(type, values), make)
+
+
+COMPOSED: Final[Mapping[Any, Callable[..., Hook]]] = {
+    Union: _union,
+    UnionType: _union,
+    tuple: _array,
+    list: _array,
+    Sequence: _array,
+    dict: _table,
+    Mapping: _table,
+    Literal: _literal,
+}
+"""The hook factory of each type that others stand in, by its origin."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from agentkeys.masking import key_in
 from agentkeys.secret import Secret
 from agentkeys.transport.reading.json import loads
+from agentkeys.transport.reading.kinds import inside, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from agentkeys.transport.reading.convert import Reader
+
+    Spell: TypeAlias = Callable[[str], str]
 
 __all__ = ["salvaged"]
 
@@ -28,17 +31,47 @@ def salvaged(body: bytes, record: type, reader: Reader, *, is_whole: bool) -> Se
     It is taken from where the record has it; else from a field of its name, the nearest one first,
     also if the name is spelt another way; else it is what looks like a key of a service of ours.
     """
-    fields = frozenset(map(_folded, reader.secret_fields(record)))
+    fields = frozenset(
+        _folded(reader.spell(name))
+        for kind in inside(record)
+        for name, part in parts(kind)
+        if name and _is_secret(part)
+    )
     if not fields:
         return None
     document = _loaded(body) if is_whole else None
-    found = reader.secret_in(record, document)
+    found = next(_secrets_in(record, reader.spell, document), None)
     if found is None:
         candidates = _in_text(body, fields) if document is None else _in_document(document, fields)
         found = next(candidates, None)
     if found is not None:
         return Secret(found)
     return Secret(key_in(body.decode(errors="replace")) or "") or None
+
+
+def _is_secret(kind: Any) -> bool:
+    return kind is Secret or any(not name and _is_secret(part) for name, part in parts(kind))
+
+
+def _secrets_in(kind: Any, spell: Spell, value: object) -> Iterator[str]:
+    """Give what stands where *kind* has a secret, whatever else is wrong with it."""
+    if kind is Secret and isinstance(value, str) and value:
+        yield value
+    for name, part in parts(kind):
+        for each in _within(name and spell(name), value):
+            yield from _secrets_in(part, spell, each)
+
+
+def _within(name: str, value: object) -> Iterable[object]:
+    """Return what may be of a part's kind: a record's field, or what is in an array or object."""
+    match value:
+        case dict() if name:
+            return [value[name]] if name in value else []
+        case dict():
+            return [value, *value.values()]
+        case list() if not name:
+            return value
+    return [] if name else [value]
 
 
 def _in_document(document: object, fields: frozenset[str]) -> Iterator[str]:

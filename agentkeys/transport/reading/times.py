@@ -30,6 +30,8 @@ def moment(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         found = _odd(text)
+    if found.tzinfo is UTC:  # as nearly all are
+        return found
     if found.tzinfo is None and "T" not in text:
         found = _odd(text)  # else a date alone would be a time
     return _in_utc(found)
@@ -65,8 +67,6 @@ def _odd(text: str) -> datetime:
 
 
 def _in_utc(found: datetime) -> datetime:
-    if found.tzinfo is UTC:
-        return found
     offset = found.utcoffset() or timedelta()
     return _moved(found.replace(tzinfo=UTC), -offset)
 
