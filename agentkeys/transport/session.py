@@ -75,7 +75,7 @@ class Session:
     ) -> None:
         self._settings = settings
         self._credentials = credentials
-        self._http = Http(settings, lent)
+        self._http = Http(settings.address, ssl=settings.ssl, proxy=settings.proxy, lent=lent)
         self._checked: object = None  # the last token that was seen to fit a header
         self._shelter: Shelter | None = None
 

@@ -34,12 +34,14 @@ from agentkeys.transport.wording import sentence
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
+    from ssl import SSLContext
 
     from agentkeys.secret import Secret
     from agentkeys.transport.endpoint import Request
     from agentkeys.transport.progress import Progress
     from agentkeys.transport.reading.answer import End
-    from agentkeys.transport.settings import Settings
+    from agentkeys.transport.wire.address import Address
+    from agentkeys.transport.wire.proxy import Proxy
 
 __all__ = ["Http"]
 
@@ -51,26 +53,35 @@ class Http:
     """Sends the requests of one client, in whatever event loop they are made.
 
     Args:
-        settings: how calls are made.
+        address: where the service is.
+        ssl: how TLS is checked; None for the system's way.
+        proxy: what every request goes through; None for what the environment says.
         lent: an aiohttp session whose connections to use. It is never closed.
 
     """
 
-    def __init__(self, settings: Settings, lent: aiohttp.ClientSession | None) -> None:
-        self._address = settings.address
-        self._base_url = settings.base_url
+    def __init__(
+        self,
+        address: Address,
+        *,
+        ssl: SSLContext | None,
+        proxy: Proxy | None,
+        lent: aiohttp.ClientSession | None,
+    ) -> None:
+        self._address = address
+        self._base_url = address.url
         self._lent = lent
         self._borrowed: aiohttp.ClientSession | None = None
         self._closed = False
-        self._proxy = settings.proxy
+        self._proxy = proxy
         if lent is not None:
             check_lent(lent)
-            self._proxy = settings.proxy or proxy_of(lent, settings.address)
+            self._proxy = proxy or proxy_of(lent, address)
         elif self._proxy is None:
-            self._proxy = proxy_from_environment(settings.address)
-        self._own = PerLoop(partial(opened, settings, self._proxy))
+            self._proxy = proxy_from_environment(address)
+        self._own = PerLoop(partial(opened, ssl, self._proxy))
         # A lent connector checks TLS in its own way, and must be told ours each time.
-        self._options: dict[str, Any] = {} if settings.ssl is None else {"ssl": settings.ssl}
+        self._options: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
         # Middlewares of a request replace those of its session, so keep theirs before ours.
         self._theirs = () if lent is None else tuple(lent._middlewares)  # noqa: SLF001  # it has no public name
 

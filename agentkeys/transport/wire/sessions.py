@@ -21,9 +21,9 @@ from agentkeys.transport.wire.proxy import Proxy, proxy_from_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+    from ssl import SSLContext
 
     from agentkeys.errors import Applied
-    from agentkeys.transport.settings import Settings
     from agentkeys.transport.wire.address import Address
 
 __all__ = ["MAX_HEAD", "borrowed", "check_lent", "check_usable", "opened", "proxy_of"]
@@ -57,11 +57,11 @@ _KINDS_OF_A_MESSAGE: Final = ("content-", "if-")
 
 
 async def opened(
-    settings: Settings, proxy: Proxy | None
+    ssl: SSLContext | None, proxy: Proxy | None
 ) -> AsyncGenerator[aiohttp.ClientSession, None]:
     """Open a session of our own."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=settings.ssl or True, resolver=Resolver()),
+        connector=aiohttp.TCPConnector(ssl=ssl or True, resolver=Resolver()),
         headers=_HEADERS,
         # A cookie would be one more secret to keep.
         cookie_jar=aiohttp.DummyCookieJar(),
