@@ -31,9 +31,9 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestEr
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
+from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.collection import Keys, Place
-from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Reader, camel_case
 from agentkeys.transport.settings import Service, variable
 

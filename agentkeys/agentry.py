@@ -21,9 +21,9 @@ from agentkeys.forks import Unpicklable
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
+from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client
 from agentkeys.transport.collection import Keys, Place
-from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Reader, as_spelt
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, variable

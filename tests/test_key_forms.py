@@ -17,8 +17,8 @@ from agentkeys.cli import output
 from agentkeys.masking import mask
 from agentkeys.secret import MASK, Secret
 from agentkeys.server.storage.key_format import AGENTITY_PREFIX, AGENTRY_PREFIX, new_key
+from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client
-from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Reader, as_spelt
 from agentkeys.transport.settings import Service
 

@@ -16,9 +16,9 @@ from agentkeys.credentials import BearerToken, Caller, Renewable, Token
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
+from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client
 from agentkeys.transport.collection import Keys, Place
-from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Milliseconds, Reader, camel_case
 from agentkeys.transport.settings import Service, variable
 

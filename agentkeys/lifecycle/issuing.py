@@ -28,8 +28,8 @@ from agentkeys.lifecycle.steps import Ending
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
+from agentkeys.transport.call.progress import Shelter
 from agentkeys.transport.collection import Keys, whose
-from agentkeys.transport.progress import Shelter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

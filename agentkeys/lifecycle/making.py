@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Expected, Found
-    from agentkeys.transport.progress import Shelter
+    from agentkeys.transport.call.progress import Shelter
 
 __all__ = ["IssuingHands", "store_failure"]
 

@@ -23,8 +23,8 @@ from agentkeys import forks
 from agentkeys.errors import ClientClosedError, ConfigurationError, DeadlineExceededError
 from agentkeys.sync import standstill
 from agentkeys.sync.executor import DaemonExecutor
+from agentkeys.transport.call.wording import doubted
 from agentkeys.transport.wire.loops import Generators
-from agentkeys.transport.wording import doubted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from agentkeys.forks import Unpicklable
 from agentkeys.keys import KeyCollection, NewKey, Scope
 from agentkeys.retry import RetryPolicy
-from agentkeys.transport.endpoint import Endpoint, Place
+from agentkeys.transport.call.endpoint import Endpoint, Place
 from agentkeys.transport.session import Session
 
 if TYPE_CHECKING:
-    from agentkeys.transport.progress import Shelter
+    from agentkeys.transport.call.progress import Shelter
 
 __all__ = ["Endpoint", "Keys", "Place", "whose"]
 

@@ -30,9 +30,9 @@ from agentkeys.errors import (
 from agentkeys.keys import Scope
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
+from agentkeys.transport.call.endpoint import Endpoint, Place, Request, build
+from agentkeys.transport.call.progress import Progress, Shelter, is_gone_as_wanted, late
 from agentkeys.transport.deadline import Deadline
-from agentkeys.transport.endpoint import Endpoint, Place, Request, build
-from agentkeys.transport.progress import Progress, Shelter, is_gone_as_wanted, late
 from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
 from agentkeys.transport.reading.json import as_text
 from agentkeys.transport.wire.http import Http

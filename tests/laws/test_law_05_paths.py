@@ -12,7 +12,7 @@ from samples import NEW_INBOX_KEY, agentity, agentry
 from wire import Wire, answer
 
 from agentkeys import InvalidArgumentError
-from agentkeys.transport.endpoint import Endpoint, build
+from agentkeys.transport.call.endpoint import Endpoint, build
 
 BAD = ["", ".", "..", "a\0b", "\ud800", "a\udfffb", None, 7, b"key_1", True, ["x"]]
 INBOX = "support@acme.to"

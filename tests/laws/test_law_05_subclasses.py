@@ -22,7 +22,7 @@ from agentkeys import (
 )
 from agentkeys.agentity import login, register
 from agentkeys.stores import MemoryStore, open_store
-from agentkeys.transport.endpoint import Endpoint, build
+from agentkeys.transport.call.endpoint import Endpoint, build
 
 
 class Loud(str):

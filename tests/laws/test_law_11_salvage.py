@@ -14,8 +14,8 @@ from wire import Wire, answer
 
 from agentkeys import DecodeError, TransportError
 from agentkeys.secret import Secret
+from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client
-from agentkeys.transport.endpoint import Endpoint
 from agentkeys.transport.reading.convert import Reader, camel_case
 from agentkeys.transport.reading.salvage import salvaged
 from agentkeys.transport.settings import Service

@@ -22,13 +22,13 @@ import attrs
 from agentkeys.errors import APIError, Applied, DecodeError, RequestError, TransportError
 from agentkeys.masking import LEFT_OUT, mask, masker, telling
 from agentkeys.secret import Secret
+from agentkeys.transport.call.wording import fact, sentence
 from agentkeys.transport.reading.convert import BadValue
 from agentkeys.transport.reading.json import loads
 from agentkeys.transport.reading.salvage import salvaged
-from agentkeys.transport.wording import fact, sentence
 
 if TYPE_CHECKING:
-    from agentkeys.transport.endpoint import Endpoint, Request
+    from agentkeys.transport.call.endpoint import Endpoint, Request
     from agentkeys.transport.reading.convert import Reader
 
 __all__ = [

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from agentkeys import __version__
-from agentkeys.transport.progress import UNDER_WAY, UNSENT, Progress
+from agentkeys.transport.call.progress import UNDER_WAY, UNSENT, Progress
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler

@@ -14,6 +14,7 @@ import aiohttp
 from yarl import URL
 
 from agentkeys.errors import ClientClosedError
+from agentkeys.transport.call.wording import sentence
 from agentkeys.transport.reading.answer import MAX_ANSWER, MAX_ERROR, Answer, Loss
 from agentkeys.transport.reading.json import dumps
 from agentkeys.transport.wire.coding import decoded
@@ -29,7 +30,6 @@ from agentkeys.transport.wire.sessions import (
     opened,
     proxy_of,
 )
-from agentkeys.transport.wording import sentence
 
 if TYPE_CHECKING:
     import asyncio
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from agentkeys.secret import Secret
-    from agentkeys.transport.endpoint import Request
-    from agentkeys.transport.progress import Progress
+    from agentkeys.transport.call.endpoint import Request
+    from agentkeys.transport.call.progress import Progress
     from agentkeys.transport.reading.answer import End
     from agentkeys.transport.wire.address import Address
     from agentkeys.transport.wire.proxy import Proxy

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from agentkeys.errors import APIError, Applied, DeadlineExceededError, NotFoundError
-from agentkeys.transport.wording import fact, sentence
+from agentkeys.transport.call.wording import fact, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agentkeys.cancellation import Waiting
     from agentkeys.errors import RequestError
     from agentkeys.secret import Secret
-    from agentkeys.transport.endpoint import Request
+    from agentkeys.transport.call.endpoint import Request
 
 __all__ = [
     "UNDER_WAY",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from agentkeys.errors import Applied
     from agentkeys.secret import Secret
-    from agentkeys.transport.endpoint import Endpoint
+    from agentkeys.transport.call.endpoint import Endpoint
 
 __all__ = ["DOUBT", "STORE_IT", "doubted", "fact", "named", "sentence"]
 
