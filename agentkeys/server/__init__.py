@@ -13,7 +13,7 @@ from agentkeys.errors import ConfigurationError
 _EXTRA: Final = frozenset({"argon2", "jwt", "sqlalchemy"})
 
 try:
-    from agentkeys.server.clock import Clock
+    from agentkeys.server.ground.clock import Clock
     from agentkeys.server.http.record import RecordedRequest, Requests
     from agentkeys.server.service import LocalService
     from agentkeys.server.serving import serve

@@ -8,8 +8,8 @@ from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
 from agentkeys.errors import ConfigurationError
+from agentkeys.server.ground.log import logger
 from agentkeys.server.http.fields import read_body
-from agentkeys.server.http.log import logger
 from agentkeys.server.http.protocol import from_http_exception, request_id
 from agentkeys.server.http.refusals import Refusal, refusal_response
 

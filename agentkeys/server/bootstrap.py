@@ -9,11 +9,11 @@ from sqlalchemy import insert, select
 
 from agentkeys.server.agentity import rows
 from agentkeys.server.agentry import scopes
-from agentkeys.server.clock import iso
+from agentkeys.server.ground.clock import iso
+from agentkeys.server.ground.sealed import opened, sealed
 from agentkeys.server.storage import derived, schema
 from agentkeys.server.storage.file import judge, marks_of
 from agentkeys.server.storage.passwords import hash_unguessable
-from agentkeys.server.storage.sealed import opened, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path

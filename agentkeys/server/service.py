@@ -24,9 +24,9 @@ from agentkeys.server.agentry.cursors import Cursors
 from agentkeys.server.agentry.routes import Agentry
 from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS, create_app
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
-from agentkeys.server.clock import Clock
 from agentkeys.server.faults.entrance import Entrance
 from agentkeys.server.faults.queue import Faults
+from agentkeys.server.ground.clock import Clock
 from agentkeys.server.http.authorization import Credentials
 from agentkeys.server.http.connections import CONNECTION_LIMIT, Connections, check_connection_limit
 from agentkeys.server.http.hosts import Hosts

@@ -14,7 +14,7 @@ from agentkeys.arguments import as_secret
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret
 from agentkeys.server.blocking import BlockingFaults, BlockingRequests
-from agentkeys.server.clock import Clock
+from agentkeys.server.ground.clock import Clock
 from agentkeys.sync.portal import Portal
 
 __all__ = ["LocalService", "LocalServiceSettings"]

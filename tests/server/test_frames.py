@@ -17,8 +17,8 @@ import pytest
 from agentkeys import Secret, server, sync
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.server import LocalService
+from agentkeys.server.ground.sealed import opened, sealed
 from agentkeys.server.storage import derived
-from agentkeys.server.storage.sealed import opened, sealed
 
 pytestmark = pytest.mark.asyncio
 

@@ -36,13 +36,13 @@ def test_another_missing_module_is_not_blamed_on_the_extra():
     """What is broken otherwise stays an ImportError."""
     program = """
 import sys
-sys.modules["agentkeys.server.clock"] = None
+sys.modules["agentkeys.server.ground.clock"] = None
 try:
     import agentkeys.server
 except ModuleNotFoundError as error:
     print(error.name)
 """
-    assert run(program) == "agentkeys.server.clock"
+    assert run(program) == "agentkeys.server.ground.clock"
 
 
 def test_the_server_imports_nothing_of_the_client():

@@ -10,10 +10,10 @@ import jwt
 
 from agentkeys.secret import Secret
 from agentkeys.server.agentity.sessions import Session
-from agentkeys.server.storage.sealed import opened
+from agentkeys.server.ground.sealed import opened
 
 if TYPE_CHECKING:
-    from agentkeys.server.clock import Clock
+    from agentkeys.server.ground.clock import Clock
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "agentkeys.server"

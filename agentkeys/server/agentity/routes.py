@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agentkeys.secret import Secret
 from agentkeys.server.agentity import rows, sessions
-from agentkeys.server.clock import Clock, iso
+from agentkeys.server.ground.clock import Clock, iso
 from agentkeys.server.http.answers import json_response
 from agentkeys.server.http.authorization import (
     Credentials,

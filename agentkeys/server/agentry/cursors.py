@@ -9,7 +9,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from agentkeys.server.storage.sealed import opened
+from agentkeys.server.ground.sealed import opened
 
 if TYPE_CHECKING:
     from agentkeys.secret import Secret

@@ -11,7 +11,7 @@ from aiohttp import web
 from agentkeys.server.agentry import rows
 from agentkeys.server.agentry.cursors import START, Cursors, Position
 from agentkeys.server.agentry.scopes import Kind, Scope, find_scope
-from agentkeys.server.clock import Clock, iso
+from agentkeys.server.ground.clock import Clock, iso
 from agentkeys.server.http.answers import json_response
 from agentkeys.server.http.authorization import bearer_token, refused_token
 from agentkeys.server.http.fields import (

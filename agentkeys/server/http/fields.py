@@ -11,8 +11,8 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from agentkeys.secret import Secret
+from agentkeys.server.ground.sealed import opened, sealed
 from agentkeys.server.http.refusals import Refusal, invalid
-from agentkeys.server.storage.sealed import opened, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

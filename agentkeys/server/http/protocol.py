@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
 
+from agentkeys.server.ground.log import logger
 from agentkeys.server.http.fields import BodyTooLateError
 from agentkeys.server.http.heads import HEAD_LIMIT, HeadLimit, HeadTooLongError
-from agentkeys.server.http.log import logger
 from agentkeys.server.http.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:

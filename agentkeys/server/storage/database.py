@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from agentkeys.errors import ConfigurationError
-from agentkeys.server.http.log import logger
+from agentkeys.server.ground.log import logger
 from agentkeys.server.storage.file import cannot
 from agentkeys.server.storage.sqlite import Held, connect
 from agentkeys.server.storage.worker import Job, Worker

@@ -7,8 +7,8 @@ import hmac
 import secrets
 
 from agentkeys.secret import Secret
+from agentkeys.server.ground.sealed import opened, sealed
 from agentkeys.server.storage.key_format import AGENTRY_PREFIX, base62, key_of
-from agentkeys.server.storage.sealed import opened, sealed
 
 
 def new_master_secret() -> Secret:
