@@ -6,14 +6,9 @@ import math
 from typing import Final
 
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.server.http.fields import is_storable
+from agentkeys.server.ground.plain import is_storable
 
 _MAX_ID_LENGTH: Final = 255
-
-
-def is_whole(given: object) -> bool:
-    """Tell whether *given* is a whole number; True and False are none."""
-    return isinstance(given, int) and not isinstance(given, bool)
 
 
 def check_seconds(**settings: float) -> None:

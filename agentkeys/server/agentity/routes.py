@@ -10,6 +10,7 @@ from aiohttp import web
 from agentkeys.secret import Secret
 from agentkeys.server.agentity import rows, sessions
 from agentkeys.server.ground.clock import Clock, iso
+from agentkeys.server.ground.plain import is_storable
 from agentkeys.server.http.answers import json_response
 from agentkeys.server.http.authorization import (
     Credentials,
@@ -21,7 +22,6 @@ from agentkeys.server.http.authorization import (
 )
 from agentkeys.server.http.fields import (
     body_of,
-    is_storable,
     json_object,
     path_segment,
     secret_field,

@@ -12,11 +12,11 @@ from agentkeys.server.agentry import rows
 from agentkeys.server.agentry.cursors import START, Cursors, Position
 from agentkeys.server.agentry.scopes import Kind, Scope, find_scope
 from agentkeys.server.ground.clock import Clock, iso
+from agentkeys.server.ground.plain import is_storable
 from agentkeys.server.http.answers import json_response
 from agentkeys.server.http.authorization import bearer_token, refused_token
 from agentkeys.server.http.fields import (
     body_of,
-    is_storable,
     json_object,
     path_segment,
     segment_pattern,

@@ -25,8 +25,8 @@ from agentkeys.server.faults.sending import (
     status_with_body,
     trickle,
 )
+from agentkeys.server.ground.plain import is_whole
 from agentkeys.server.http.answers import encoded
-from agentkeys.server.settings import is_whole
 
 When: TypeAlias = Literal["before", "after"]
 """Before the service acts on a request, or after it has: what it changed is durable by then."""

@@ -9,9 +9,9 @@ from typing import Self
 
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server.faults.kinds import Kind, Times, When
+from agentkeys.server.ground.plain import is_whole
 from agentkeys.server.http.routes import AGENTRY, LISTS, routes_of
 from agentkeys.server.http.tally import PATIENCE, Tally
-from agentkeys.server.settings import is_whole
 
 
 class Fault:

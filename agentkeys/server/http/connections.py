@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.server.settings import is_whole
+from agentkeys.server.ground.plain import is_whole
 
 CONNECTION_LIMIT: Final = 500
 
@@ -69,5 +69,5 @@ def check_connection_limit(limit: object) -> None:
     Raises:
         InvalidArgumentError: there cannot.
     """
-    if not (isinstance(limit, int) and is_whole(limit) and limit >= 1):
+    if not (is_whole(limit) and limit >= 1):
         raise InvalidArgumentError("connection_limit is a number of connections, 1 or more")

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import web
 
 from agentkeys.secret import Secret
+from agentkeys.server.ground.plain import is_storable
 from agentkeys.server.ground.sealed import opened, sealed
 from agentkeys.server.http.refusals import Refusal, invalid
 
@@ -112,11 +113,6 @@ def secret_field(body: Fields, name: str, max_length: int = MAX_NAME_LENGTH) -> 
     if not is_storable(value.reveal()):
         raise invalid(f"{name} holds a character that no text may hold.", name, code="character")
     return value
-
-
-def is_storable(text: str) -> bool:
-    """Tell whether *text* is Unicode that every database can keep: no NUL, no lone surrogate."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def segment_pattern(template: str) -> str:

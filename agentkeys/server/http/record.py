@@ -12,8 +12,8 @@ from aiohttp import web
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import mask
 from agentkeys.secret import MASK
+from agentkeys.server.ground.plain import is_whole
 from agentkeys.server.http.tally import PATIENCE, Tally
-from agentkeys.server.settings import is_whole
 
 if TYPE_CHECKING:
     from yarl import URL
