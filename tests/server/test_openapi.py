@@ -136,6 +136,30 @@ REQUESTS = {
 }
 
 
+WITH_A_BODY = [each for each in OPERATIONS if "requestBody" in each.says]
+
+
+def resolved(schema):
+    """Return a schema, or the one that it refers to."""
+    kind, name = schema.get("$ref", "/").split("/")[-2:]
+    return DOCUMENT["components"][kind][name] if name else schema
+
+
+def see_fields(value, schema):
+    """See that *value* has the fields that its schema names, all the way down."""
+    schema = resolved(schema)
+    if "items" in schema:
+        assert value
+        for each in value:
+            see_fields(each, schema["items"])
+    for name, part in schema.get("properties", {}).items():
+        assert name in value or name not in schema["required"]
+        if name in value:
+            see_fields(value[name], part)
+    if "properties" in schema:
+        assert set(value) <= set(schema["properties"])
+
+
 @pytest_asyncio.fixture
 async def caller(api):
     await api.service.add_pod("support")
@@ -181,6 +205,34 @@ async def test_every_status_that_it_names_comes(caller, operation):
         call = await caller.good(operation)
         request = REQUESTS.get(status, Caller.send)
         assert (await request(caller, call)).status == status
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.says["operationId"])
+async def test_an_answer_has_the_fields_that_are_named(caller, operation):
+    """What succeeds has each required field, and none that the document does not name."""
+    for each in OPERATIONS:
+        if each[:2] == ("POST", operation.path):
+            await caller.send(await caller.good(each))  # so that a list is of something
+    answer = await caller.send(await caller.good(operation))
+    says = operation.says["responses"][str(answer.status)]
+    if "content" in says:
+        see_fields(answer.json, says["content"]["application/json"]["schema"])
+    else:
+        assert answer.body == b""
+
+
+@pytest.mark.parametrize("operation", WITH_A_BODY, ids=lambda each: each.says["operationId"])
+async def test_the_fields_that_are_required_are_those_that_are_needed(caller, operation):
+    """Without one of them a request is refused; with these alone it succeeds."""
+    schema = operation.says["requestBody"]["content"]["application/json"]["schema"]
+    required = resolved(schema)["required"]
+    call = await caller.good(operation)
+    assert required
+    for name in required:
+        without = {key: value for key, value in call.body.items() if key != name}
+        assert (await caller.send(replace(call, body=without))).status == 400
+    alone = {name: call.body[name] for name in required}
+    assert (await caller.send(replace(call, body=alone))).status < 300
 
 
 async def test_a_body_that_does_not_come_is_named(api_of):
