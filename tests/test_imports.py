@@ -72,7 +72,9 @@ def allowed(name: str) -> set[str]:
 def test_imports_run_one_way(path):
     """No part imports what is built on it; the server imports nothing of the client."""
     public = set(agentkeys.__all__) if part(path) in {"cli", "testing"} else set()
-    assert imported(path) - public <= allowed(part(path))
+    # What the blocking service gives is public there, and made by the descriptors of `sync`.
+    twins = {"sync"} if path == PACKAGE / "server" / "blocking.py" else set()
+    assert imported(path) - public - twins <= allowed(part(path))
 
 
 def test_no_files_import_each_other_in_a_circle():
@@ -142,6 +144,7 @@ PAIRS = {
     ("agentkeys", "agentkeys.transport"),
     ("agentkeys", "agentkeys.transport.reading"),
     ("agentkeys.lifecycle", "agentkeys.lifecycle.journal"),
+    ("agentkeys.server", "agentkeys.sync"),  # for the names of `agentkeys.server.blocking` alone
     ("agentkeys.stores", "agentkeys.stores.dotenv"),
     ("agentkeys.transport", "agentkeys.transport.reading"),
     ("agentkeys.transport", "agentkeys.transport.wire"),

@@ -1,4 +1,4 @@
-"""The blocking clients and their collections: one line for each endpoint."""
+"""The blocking clients and their collections: one line for each name of the async ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agentkeys.errors import AgentKeysError, ConfigurationError
 from agentkeys.keys import Key, KeyCollection, Scope
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
-from agentkeys.sync.descriptors import BlockingPager, Facade, blocking, paging
+from agentkeys.sync.descriptors import BlockingPager, Facade, Shown, blocking, leading_to, paging
 from agentkeys.sync.portal import Portal
 from agentkeys.transport.client import Client, ClientSettings, seal, sealed
 
@@ -94,20 +94,9 @@ class Keys(Facade[KeysT_co], Generic[KeysT_co]):
 
     _instead = "take the collection from its client again"
 
-    @property
-    def scope(self) -> Scope:
-        """Whose keys these are."""
-        return self._twin.scope
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
-        return self._twin.timeout
-
-    @property
-    def retry(self) -> RetryPolicy:
-        """When to try again."""
-        return self._twin.retry
+    scope: Shown[Scope] = Shown("Whose keys these are.")
+    timeout: Shown[float] = Shown("Seconds that a call may take if nothing else is said.")
+    retry: Shown[RetryPolicy] = Shown("When to try again.")
 
 
 class AgentityApiKeys(Keys[agentity.ApiKeys]):
@@ -123,10 +112,7 @@ class AgentityClient(_Client[agentity.AgentityClient]):
 
     _kind = agentity.AgentityClient
 
-    @property
-    def api_keys(self) -> AgentityApiKeys:
-        """The account's keys."""
-        return AgentityApiKeys(self._twin.api_keys, self._portal)
+    api_keys: Shown[AgentityApiKeys] = Shown(agentity.AgentityClient.api_keys, AgentityApiKeys)
 
 
 class AgentryApiKeys(Keys[agentry.ApiKeys]):
@@ -158,10 +144,7 @@ class AgentryInbox(Facade[agentry.Inbox]):
 
     _instead = "take it from its client again"
 
-    @property
-    def api_keys(self) -> AgentryApiKeys:
-        """The inbox's keys."""
-        return AgentryApiKeys(self._twin.api_keys, self._portal)
+    api_keys: Shown[AgentryApiKeys] = Shown("The inbox's keys.", AgentryApiKeys)
 
 
 class AgentryAgentScope(Facade[agentry.AgentScope]):
@@ -169,10 +152,7 @@ class AgentryAgentScope(Facade[agentry.AgentScope]):
 
     _instead = "take it from its client again"
 
-    @property
-    def api_keys(self) -> AgentryAgentApiKeys:
-        """Its keys."""
-        return AgentryAgentApiKeys(self._twin.api_keys, self._portal)
+    api_keys: Shown[AgentryAgentApiKeys] = Shown("Its keys.", AgentryAgentApiKeys)
 
 
 class AgentryAgentSurface(Facade[agentry.AgentSurface]):
@@ -180,18 +160,9 @@ class AgentryAgentSurface(Facade[agentry.AgentSurface]):
 
     _instead = "take it from its client again"
 
-    @property
-    def api_keys(self) -> AgentryAgentApiKeys:
-        """The tenant's keys."""
-        return AgentryAgentApiKeys(self._twin.api_keys, self._portal)
-
-    def inbox(self, inbox_id: str) -> AgentryAgentScope:
-        """Return one inbox; nothing is sent."""
-        return AgentryAgentScope(self._twin.inbox(inbox_id), self._portal)
-
-    def pod(self, pod_id: str) -> AgentryAgentScope:
-        """Return one pod; nothing is sent."""
-        return AgentryAgentScope(self._twin.pod(pod_id), self._portal)
+    api_keys: Shown[AgentryAgentApiKeys] = Shown(agentry.AgentSurface.api_keys, AgentryAgentApiKeys)
+    inbox = leading_to(agentry.AgentSurface.inbox, AgentryAgentScope)
+    pod = leading_to(agentry.AgentSurface.pod, AgentryAgentScope)
 
 
 class AgentryClient(_Client[agentry.AgentryClient]):
@@ -199,24 +170,11 @@ class AgentryClient(_Client[agentry.AgentryClient]):
 
     _kind = agentry.AgentryClient
 
-    @property
-    def api_keys(self) -> AgentryTenantApiKeys:
-        """The tenant's keys, on the human surface."""
-        return AgentryTenantApiKeys(self._twin.api_keys, self._portal)
-
-    @property
-    def agent(self) -> AgentryAgentSurface:
-        """The agent surface."""
-        return AgentryAgentSurface(self._twin.agent, self._portal)
-
-    def inbox(self, inbox_id: str) -> AgentryInbox:
-        """Return one inbox on the human surface; nothing is sent.
-
-        Raises:
-            InvalidArgumentError: the id would leave its segment of the path.
-
-        """
-        return AgentryInbox(self._twin.inbox(inbox_id), self._portal)
+    api_keys: Shown[AgentryTenantApiKeys] = Shown(
+        agentry.AgentryClient.api_keys, AgentryTenantApiKeys
+    )
+    agent: Shown[AgentryAgentSurface] = Shown(agentry.AgentryClient.agent, AgentryAgentSurface)
+    inbox = leading_to(agentry.AgentryClient.inbox, AgentryInbox)
 
 
 def login(

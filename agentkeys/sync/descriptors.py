@@ -1,4 +1,4 @@
-"""Descriptors that turn a coroutine method into a blocking one of the same signature."""
+"""Descriptors that give a blocking twin what its async object has, one line for each name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,30 @@ import asyncio
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    get_args,
+    get_type_hints,
+    overload,
+)
 
 from agentkeys.errors import ClientClosedError
 from agentkeys.forks import Unpicklable
 from agentkeys.paging import Page, Pager
 from agentkeys.sync.portal import Portal
 
-__all__ = ["BlockingPager", "Facade", "blocking", "paging"]
+__all__ = ["BlockingPager", "Facade", "Shown", "blocking", "leading_to", "paging", "same"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+V = TypeVar("V")
 T_co = TypeVar("T_co", covariant=True)
 Item_co = TypeVar("Item_co", covariant=True)
 
@@ -82,6 +94,33 @@ class BlockingPager(Unpicklable, Generic[Item_co]):
         )
 
 
+class Shown(property, Generic[R_co]):
+    """A property: what the attribute of the same name is, in the async object.
+
+    Args:
+        of: the property of the async object, for its docstring; or a docstring.
+        twin: makes the blocking twin of its value, if that has one.
+    """
+
+    def __init__(self, of: object, twin: Callable[[Any, Portal], R_co] | None = None) -> None:
+        super().__init__()
+        self.__doc__ = of if isinstance(of, str) else of.__doc__
+        self._lead = twin
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, facade: None, owner: type | None = None, /) -> Self: ...
+    @overload
+    def __get__(self, facade: Any, owner: type | None = None, /) -> R_co: ...
+    def __get__(self, facade: Any, owner: type | None = None, /) -> Self | R_co:
+        if facade is None:
+            return self
+        value: R_co = getattr(facade._twin, self._name)  # noqa: SLF001  # it is the facade's
+        return value if self._lead is None else self._lead(value, facade._portal)  # noqa: SLF001
+
+
 def blocking(
     method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Facade[T], P], R]:
@@ -92,6 +131,31 @@ def blocking(
         return self._portal.run(functools.partial(method, self._twin, *args, **kwargs))
 
     call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # for help()
+    return call
+
+
+def same(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[Facade[T], P], R]:
+    """Return *method*, which waits for nothing, as one of the blocking twin."""
+
+    @functools.wraps(method)
+    def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return method(self._twin, *args, **kwargs)
+
+    return call
+
+
+def leading_to(
+    method: Callable[Concatenate[T, P], V], twin: Callable[[V, Portal], R]
+) -> Callable[Concatenate[Facade[T], P], R]:
+    """Return *method*, which waits for nothing, as one that returns the *twin* of its value."""
+
+    @functools.wraps(method)
+    def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return twin(method(self._twin, *args, **kwargs), self._portal)
+
+    signature = inspect.signature(method).replace(return_annotation=twin.__name__)
+    call.__signature__ = signature  # type: ignore[attr-defined]  # for help()
+    call.__annotations__ = {**method.__annotations__, "return": twin}
     return call
 
 

@@ -1,8 +1,11 @@
-"""The blocking local service, which `agentkeys.sync` imports when it is used."""
+"""The blocking local service, which `agentkeys.sync` imports when it is used.
+
+Its faults and its record may be used from any thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Self, TypedDict, Unpack
@@ -13,11 +16,18 @@ from agentkeys import forks, server
 from agentkeys.arguments import as_secret
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret
-from agentkeys.server.blocking import BlockingFaults, BlockingRequests
-from agentkeys.server.ground.clock import Clock
+from agentkeys.server import Clock, Requests
+from agentkeys.server.faults import Fault, Faults, Kind, Times, When
+from agentkeys.sync.descriptors import Facade, Shown, blocking, leading_to, same
 from agentkeys.sync.portal import Portal
 
-__all__ = ["LocalService", "LocalServiceSettings"]
+__all__ = [
+    "BlockingFault",
+    "BlockingFaults",
+    "BlockingRequests",
+    "LocalService",
+    "LocalServiceSettings",
+]
 
 
 class LocalServiceSettings(TypedDict, total=False):
@@ -41,7 +51,49 @@ class LocalServiceSettings(TypedDict, total=False):
     middlewares: Iterable[Middleware]
 
 
-class LocalService(forks.Unpicklable):
+class BlockingFault(Facade[Fault]):
+    """A fault on some routes. `BlockingFaults.add` makes it; at the end of a ``with`` it goes."""
+
+    routes: Shown[frozenset[str]] = Shown("The routes that it is on.")
+    kind: Shown[Kind] = Shown("What goes wrong.")
+    when: Shown[When] = Shown("Before the service acts on the request, or after.")
+    times: Shown[Times] = Shown('How many requests meet it, or ``"always"``.')
+    hits: Shown[int] = Shown(Fault.hits)
+    wait = blocking(Fault.wait)
+    remove = same(Fault.remove)
+    __repr__ = same(Fault.__repr__)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class BlockingFaults(Facade[Faults]):
+    """The faults of a blocking local service, in the order in which they were added."""
+
+    add = leading_to(Faults.add, BlockingFault)
+    clear = same(Faults.clear)
+    __repr__ = same(Faults.__repr__)
+
+    def __iter__(self) -> Iterator[BlockingFault]:
+        return (BlockingFault(fault, self._portal) for fault in self._twin)
+
+
+class BlockingRequests(Facade[Requests]):
+    """The last requests that came, oldest first: iterate, index, or take the `len`."""
+
+    count: Shown[int] = Shown(Requests.count)
+    wait = blocking(Requests.wait)
+    clear = same(Requests.clear)
+    __getitem__ = same(Requests.__getitem__)
+    __iter__ = same(Requests.__iter__)
+    __len__ = same(Requests.__len__)
+    __repr__ = same(Requests.__repr__)
+
+
+class LocalService(Facade[server.LocalService]):
     """Both services on one port of this machine, as a context manager.
 
     The arguments and attributes are those of `agentkeys.server.LocalService`. It runs in a thread
@@ -50,8 +102,8 @@ class LocalService(forks.Unpicklable):
 
     def __init__(self, **settings: Unpack[LocalServiceSettings]) -> None:
         self._make = partial(server.LocalService, **settings)
-        self._twin = self._make()
-        self._portal = Portal(self._twin.close)
+        twin = self._make()
+        super().__init__(twin, Portal(twin.close))
         forks.watch(self)
 
     def start(self) -> None:
@@ -92,63 +144,24 @@ class LocalService(forks.Unpicklable):
     def __repr__(self) -> str:
         return f"{getattr(self, '_twin', None)!r} (blocking)"
 
-    @property
-    def url(self) -> str:
-        """The base address of both services."""
-        return self._twin.url
+    url: Shown[str] = Shown(server.LocalService.url)
+    email: Shown[str] = Shown(server.LocalService.email)
+    password: Shown[str] = Shown(server.LocalService.password)
+    agentry_token: Shown[str] = Shown(server.LocalService.agentry_token)
+    inbox_id: Shown[str] = Shown(server.LocalService.inbox_id)
+    pod_id: Shown[str] = Shown(server.LocalService.pod_id)
+    clock: Shown[Clock] = Shown(server.LocalService.clock)
+    faults: Shown[BlockingFaults] = Shown(server.LocalService.faults, BlockingFaults)
+    requests: Shown[BlockingRequests] = Shown(server.LocalService.requests, BlockingRequests)
+    add_inbox = blocking(server.LocalService.add_inbox)
+    add_pod = blocking(server.LocalService.add_pod)
 
-    @property
-    def email(self) -> str:
-        """The email of the account that Agentity starts with."""
-        return self._twin.email
-
-    @property
-    def password(self) -> str:
-        """The password of that account. It is a secret: do not log it."""
-        return self._twin.password
-
-    @property
-    def agentry_token(self) -> str:
-        """The token of Agentry's tenant. It is a secret: do not log it."""
-        return self._twin.agentry_token
-
-    @property
-    def inbox_id(self) -> str:
-        """The id of the inbox that Agentry starts with."""
-        return self._twin.inbox_id
-
-    @property
-    def pod_id(self) -> str:
-        """The id of the pod that Agentry starts with; no inbox is in it."""
-        return self._twin.pod_id
-
-    @property
-    def faults(self) -> BlockingFaults:
-        """What goes wrong on purpose; nothing until something is added."""
-        return BlockingFaults(self._twin.faults, self._portal.run)
-
-    @property
-    def clock(self) -> Clock:
-        """The time, as both services tell it. It can be moved."""
-        return self._twin.clock
-
-    @property
-    def requests(self) -> BlockingRequests:
-        """The last requests that came."""
-        return BlockingRequests(self._twin.requests, self._portal.run)
+    # These two are given secrets, which no frame may show.
 
     def add_account(self, email: str, password: str | Secret) -> None:
         """Open an account with Agentity."""
         password = as_secret(password, "a password")
         self._portal.run(partial(self._twin.add_account, email, password))
-
-    def add_inbox(self, inbox_id: str, pod_id: str | None = None) -> None:
-        """Add an inbox to the tenant, in a pod if one is given."""
-        self._portal.run(partial(self._twin.add_inbox, inbox_id, pod_id))
-
-    def add_pod(self, pod_id: str) -> None:
-        """Add a pod to the tenant."""
-        self._portal.run(partial(self._twin.add_pod, pod_id))
 
     def is_live(self, secret: str | Secret) -> bool:
         """Tell whether a key of either service has this secret. That is no use of it."""

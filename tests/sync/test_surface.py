@@ -11,7 +11,9 @@ import pytest
 import agentkeys
 from agentkeys import agentity, agentry, server, sync
 from agentkeys.paging import Pager
-from agentkeys.sync.descriptors import Facade
+from agentkeys.server import blocking
+from agentkeys.server.faults import Fault, Faults
+from agentkeys.sync.descriptors import Facade, Shown
 from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.transport.client import Client
 
@@ -23,11 +25,10 @@ def public(kind: type) -> set[str]:
 def twins() -> dict[type, type]:
     """Return the blocking class of each async one."""
     found = {}
-    for name in sync.__all__:
-        kind = getattr(sync, name)
+    local = [getattr(blocking, name) for name in blocking.__all__]
+    for kind in [*(getattr(sync, name) for name in sync.__all__), *local]:
         for base in getattr(kind, "__orig_bases__", ()):
             found |= {twin: kind for twin in get_args(base) if inspect.isclass(twin)}
-    found[server.LocalService] = sync.LocalService
     found[Pager] = sync.BlockingPager
     return found
 
@@ -66,20 +67,56 @@ PAIRS = [(kind, twin, name) for kind, twin in twins().items() for name in sorted
 )
 def test_every_call_has_the_same_signature(kind, twin, name):
     """The same parameters, defaults and annotations; a BlockingPager for a Pager; no coroutine."""
-    original, blocking = getattr(kind, name), getattr(twin, name)
-    expected, found = inspect.signature(original), inspect.signature(blocking)
+    original, made = getattr(kind, name), getattr(twin, name)
+    expected, found = inspect.signature(original), inspect.signature(made)
     assert list(found.parameters.values()) == list(expected.parameters.values())
     if kind is not Pager:
         returns = str(expected.return_annotation).replace("Pager", "BlockingPager")
         assert found.return_annotation == returns
-    assert not inspect.iscoroutinefunction(blocking)
-    assert inspect.getdoc(blocking)
+    assert not inspect.iscoroutinefunction(made)
+    assert inspect.getdoc(made)
+
+
+PROPERTIES = [
+    (kind, twin, name)
+    for kind, twin in twins().items()
+    for name in sorted(public(twin))
+    if isinstance(getattr(twin, name), property)
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "twin", "name"),
+    PROPERTIES,
+    ids=[f"{twin.__name__}.{name}" for _, twin, name in PROPERTIES],
+)
+def test_every_property_says_what_it_is(kind, twin, name):
+    """In the words of the async one, if that has any."""
+    shown = inspect.getdoc(getattr(twin, name))
+    assert shown not in {None, inspect.getdoc(Shown)}
+    if isinstance(original := getattr(kind, name, None), property):
+        assert shown == inspect.getdoc(original)
+
+
+BLOCKING_SERVICE = {
+    Fault: (blocking.BlockingFault, {"hit", "is_for", "removal"}),
+    Faults: (blocking.BlockingFaults, {"due"}),
+    server.Requests: (blocking.BlockingRequests, {"note"}),
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKING_SERVICE, ids=lambda kind: kind.__name__)
+def test_what_the_local_service_gives_has_its_twin(kind):
+    """Each name but those that are for the service alone."""
+    twin, for_the_service = BLOCKING_SERVICE[kind]
+    assert public(kind) - for_the_service <= public(twin)
 
 
 def test_there_is_something_to_compare():
     """The lists above find what they are about."""
     assert len(ASYNC) == 9
-    assert len(PAIRS) >= 3 * 4 + 5
+    assert len(PAIRS) >= 3 * 4 + 7
+    assert len(PROPERTIES) >= 20
 
 
 @pytest.mark.parametrize("name", ["AgentityClient", "AgentryClient"])
