@@ -27,7 +27,7 @@ from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
 from agentkeys.server.faults.entrance import Entrance
 from agentkeys.server.faults.queue import Faults
 from agentkeys.server.ground.clock import Clock
-from agentkeys.server.http.authorization import Credentials
+from agentkeys.server.http.authorization import BasicCredentials
 from agentkeys.server.http.connections import CONNECTION_LIMIT, Connections, check_connection_limit
 from agentkeys.server.http.hosts import Hosts
 from agentkeys.server.http.listening import listen, url_of
@@ -246,7 +246,7 @@ class LocalService:
         password = as_secret(password, "a password")
         agentity = self._started().agentity
         check_email(email)
-        credentials = Credentials(email, password)
+        credentials = BasicCredentials(email, password)
         try:
             await agentity.add_account(credentials, email)
         except Refusal as error:

@@ -13,7 +13,7 @@ from agentkeys.server.ground.clock import Clock, iso
 from agentkeys.server.ground.plain import is_storable
 from agentkeys.server.http.answers import json_response
 from agentkeys.server.http.authorization import (
-    Credentials,
+    BasicCredentials,
     basic_credentials,
     bearer_token,
     challenge,
@@ -93,7 +93,7 @@ class Agentity:
         return json_response(await self.add_account(credentials, name, client_gone(request)), 201)
 
     async def add_account(
-        self, credentials: Credentials, name: str, gone: asyncio.Future[None] | None = None
+        self, credentials: BasicCredentials, name: str, gone: asyncio.Future[None] | None = None
     ) -> dict[str, object]:
         """Open an account and return it, unless its client is *gone* before the password is hashed.
 
@@ -106,7 +106,7 @@ class Agentity:
             rows.add_account, credentials.email, name, password_hash, iso(self._clock())
         )
 
-    async def knows(self, credentials: Credentials) -> bool:
+    async def knows(self, credentials: BasicCredentials) -> bool:
         """Tell whether there is an account with this email and this password."""
         return await self._account_id(credentials) is not None
 
@@ -183,7 +183,7 @@ class Agentity:
         return session
 
     async def _account_id(
-        self, credentials: Credentials, gone: asyncio.Future[None] | None = None
+        self, credentials: BasicCredentials, gone: asyncio.Future[None] | None = None
     ) -> str | None:
         account = await self._database.read(rows.find_account, credentials.email)
         stored = None if account is None else account.password_hash
@@ -206,7 +206,7 @@ def _check_session(connection: Connection, session: Session) -> None:
         raise refused_token(_REALM)
 
 
-def check_credentials(credentials: Credentials) -> None:
+def check_credentials(credentials: BasicCredentials) -> None:
     """See that an account may have these credentials.
 
     Raises:

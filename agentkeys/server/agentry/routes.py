@@ -10,7 +10,7 @@ from aiohttp import web
 
 from agentkeys.server.agentry import rows
 from agentkeys.server.agentry.cursors import START, Cursors, Position
-from agentkeys.server.agentry.scopes import Kind, Scope, find_scope
+from agentkeys.server.agentry.scopes import KeyScope, ScopeKind, find_scope
 from agentkeys.server.ground.clock import Clock, iso
 from agentkeys.server.ground.plain import is_storable
 from agentkeys.server.http.answers import json_response
@@ -54,7 +54,7 @@ class Collection:
     """
 
     path: str
-    kind: Kind
+    kind: ScopeKind
     created: int
     deleted: int
     takes_permissions: bool = False
@@ -177,7 +177,7 @@ class Agentry:
 
     def _scope(
         self, connection: Connection, collection: Collection, request: web.Request, token: Secret
-    ) -> Scope:
+    ) -> KeyScope:
         caller = rows.find_caller(
             connection, self._tenant_digest, self._used, token, iso(self._clock())
         )
@@ -186,7 +186,7 @@ class Agentry:
         scope_id = None if collection.kind == "tenant" else path_segment(request, _SCOPE_SEGMENT)
         return find_scope(connection, collection.kind, scope_id, caller)
 
-    def _after(self, request: web.Request, scope: Scope) -> Position:
+    def _after(self, request: web.Request, scope: KeyScope) -> Position:
         if "page_token" not in request.query:
             return START
         position = self._cursors.position(scope.collection, _single(request, "page_token"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, delete, insert, select, tuple_
 
 from agentkeys.server.agentry.cursors import Position
-from agentkeys.server.agentry.scopes import TENANT, Kind, Scope
+from agentkeys.server.agentry.scopes import TENANT, KeyScope, ScopeKind
 from agentkeys.server.http.refusals import Refusal
 from agentkeys.server.storage.key_format import (
     AGENTRY_PREFIX,
@@ -35,16 +35,16 @@ _CANDIDATES: Final = select(_KEYS.sequence, _KEYS.digest, _KEYS.pod_id, _KEYS.in
     _KEYS.prefix == bindparam("prefix")
 )
 _ADD: Final = insert(agentry_keys)
-_MEMBERS: Final[Mapping[Kind, tuple[ColumnElement[bool], ...]]] = {
+_MEMBERS: Final[Mapping[ScopeKind, tuple[ColumnElement[bool], ...]]] = {
     "tenant": (),
     "pod": (_KEYS.pod_id == bindparam("pod_id"),),
     "inbox": (_KEYS.inbox_id == bindparam("inbox_id"),),
 }
-_DELETE: Final[Mapping[Kind, Executable]] = {
+_DELETE: Final[Mapping[ScopeKind, Executable]] = {
     kind: delete(agentry_keys).where(_KEYS.key_id == bindparam("key_id"), *members)
     for kind, members in _MEMBERS.items()
 }
-_PAGE: Final[Mapping[Kind, Executable]] = {
+_PAGE: Final[Mapping[ScopeKind, Executable]] = {
     kind: select(
         _KEYS.sequence,
         _KEYS.used_at,
@@ -77,7 +77,7 @@ class Page:
 
 def find_caller(
     connection: Connection, tenant_digest: bytes, used: UsedTimes, token: Secret, now: str
-) -> Scope | None:
+) -> KeyScope | None:
     """Return the scope of the key that *token* is, or None if it is none; note its use.
 
     Keys are found by the part that may be shown, so that no index compares what is secret.
@@ -91,13 +91,13 @@ def find_caller(
     for row in connection.execute(_CANDIDATES, {"prefix": prefix}):
         if hmac.compare_digest(digest, row.digest):
             used.note(row.sequence, now)
-            return Scope(row.pod_id, row.inbox_id)
+            return KeyScope(row.pod_id, row.inbox_id)
     return None
 
 
 def add_key(
     connection: Connection,
-    scope: Scope,
+    scope: KeyScope,
     name: str,
     permissions: Mapping[str, bool] | None,
     now: str,
@@ -119,7 +119,7 @@ def add_key(
 
 
 def list_page(
-    connection: Connection, scope: Scope, after: Position, limit: int, used: UsedTimes
+    connection: Connection, scope: KeyScope, after: Position, limit: int, used: UsedTimes
 ) -> Page:
     """Return up to *limit* keys of the scope and what lies in it, newest first."""
     parameters = {
@@ -138,7 +138,7 @@ def list_page(
     return Page(keys, Position(end.created_at, end.sequence))
 
 
-def delete_key(connection: Connection, scope: Scope, key_id: str) -> None:
+def delete_key(connection: Connection, scope: KeyScope, key_id: str) -> None:
     """Delete a key of the scope for good.
 
     Raises:

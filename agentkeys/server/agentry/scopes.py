@@ -23,18 +23,18 @@ _INBOX: Final = select(inboxes.c.id, inboxes.c.pod_id).where(inboxes.c.id == bin
 _ADD_POD: Final = insert(pods)
 _ADD_INBOX: Final = insert(inboxes)
 
-Kind: TypeAlias = Literal["tenant", "pod", "inbox"]
+ScopeKind: TypeAlias = Literal["tenant", "pod", "inbox"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class KeyScope:
     """The tenant if both are None, else a pod, or an inbox, which may lie in a pod."""
 
     pod_id: str | None = None
     inbox_id: str | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ScopeKind:
         """What it is."""
         if self.inbox_id is not None:
             return "inbox"
@@ -50,15 +50,17 @@ class Scope:
         """A text that no other scope has."""
         return f"{self.kind} {self.id or ''}"
 
-    def reaches(self, other: Scope) -> bool:
+    def reaches(self, other: KeyScope) -> bool:
         """Tell whether a key of this scope may see and change the keys of *other*."""
         return self in {TENANT, other} or (self.kind == "pod" and self.pod_id == other.pod_id)
 
 
-TENANT: Final = Scope()
+TENANT: Final = KeyScope()
 
 
-def find_scope(connection: Connection, kind: Kind, scope_id: str | None, caller: Scope) -> Scope:
+def find_scope(
+    connection: Connection, kind: ScopeKind, scope_id: str | None, caller: KeyScope
+) -> KeyScope:
     """Return the scope of *kind* with this id, as *caller* may see it.
 
     Raises:
@@ -94,10 +96,10 @@ def add_inbox(connection: Connection, inbox_id: str, pod_id: str | None) -> None
         raise InvalidArgumentError("the inbox exists already, in another pod or in none")
 
 
-def _existing(connection: Connection, kind: Kind, scope_id: str | None) -> Scope | None:
+def _existing(connection: Connection, kind: ScopeKind, scope_id: str | None) -> KeyScope | None:
     if kind == "tenant":
         return TENANT
     row = connection.execute(_POD if kind == "pod" else _INBOX, {"id": scope_id}).first()
     if row is None:
         return None
-    return Scope(pod_id=row.id) if kind == "pod" else Scope(row.pod_id, row.id)
+    return KeyScope(pod_id=row.id) if kind == "pod" else KeyScope(row.pod_id, row.id)

@@ -21,7 +21,7 @@ _BASIC: Final = re.compile(r"basic +([A-Za-z0-9+/]+=*) *", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class BasicCredentials:
     """An email and a password."""
 
     email: str
@@ -57,7 +57,7 @@ def challenge(realm: str, error: str | None = None, description: str = "") -> Ma
     return {"WWW-Authenticate": value}
 
 
-def basic_credentials(request: web.BaseRequest, realm: str) -> Credentials:
+def basic_credentials(request: web.BaseRequest, realm: str) -> BasicCredentials:
     """Return the request's Basic credentials.
 
     Raises:
@@ -88,7 +88,7 @@ def _match(form: re.Pattern[str], header: Secret) -> Secret | None:
     return None if found is None else Secret(found[1])
 
 
-def _decoded(encoded: Secret) -> Credentials | None:
+def _decoded(encoded: Secret) -> BasicCredentials | None:
     try:
         decoded = Secret(base64.b64decode(encoded.reveal(), validate=True).decode())
     except (binascii.Error, ValueError):
@@ -96,4 +96,4 @@ def _decoded(encoded: Secret) -> Credentials | None:
     colon = decoded.reveal().find(":")
     if colon < 0:
         return None
-    return Credentials(decoded.reveal()[:colon], Secret(decoded.reveal()[colon + 1 :]))
+    return BasicCredentials(decoded.reveal()[:colon], Secret(decoded.reveal()[colon + 1 :]))
