@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from typing import (
+    TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
@@ -104,21 +105,29 @@ class Shown(property, Generic[R_co]):
 
     def __init__(self, of: object, twin: Callable[[Any, Portal], R_co] | None = None) -> None:
         super().__init__()
-        self.__doc__ = of if isinstance(of, str) else of.__doc__
+        self._doc = of if isinstance(of, str) else of.__doc__
         self._lead = twin
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        lead = self._lead
 
-    @overload
-    def __get__(self, facade: None, owner: type | None = None, /) -> Self: ...
-    @overload
-    def __get__(self, facade: Any, owner: type | None = None, /) -> R_co: ...
-    def __get__(self, facade: Any, owner: type | None = None, /) -> Self | R_co:
-        if facade is None:
-            return self
-        value: R_co = getattr(facade._twin, self._name)  # noqa: SLF001  # it is the facade's
-        return value if self._lead is None else self._lead(value, facade._portal)  # noqa: SLF001
+        def value(facade: Facade[Any]) -> Any:
+            shown = getattr(facade._twin, name)  # noqa: SLF001  # it is the facade's
+            return shown if lead is None else lead(shown, facade._portal)  # noqa: SLF001
+
+        value.__name__ = name
+        # What Sphinx shows: R of the ``Shown[R]`` that the class says.
+        value.__annotations__["return"] = owner.__annotations__[name].partition("[")[2][:-1]
+        super().__init__(value)
+        self.__doc__ = self._doc
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, facade: None, owner: type | None = None, /) -> Self: ...
+        @overload
+        def __get__(self, facade: Any, owner: type | None = None, /) -> R_co: ...
+        def __get__(self, facade: Any, owner: type | None = None, /) -> Self | R_co: ...
 
 
 def blocking(
