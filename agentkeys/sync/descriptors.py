@@ -10,6 +10,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
+    ForwardRef,
     Generic,
     ParamSpec,
     Self,
@@ -116,8 +117,9 @@ class Shown(property, Generic[R_co]):
             return shown if lead is None else lead(shown, facade._portal)  # noqa: SLF001
 
         value.__name__ = name
-        # What Sphinx shows: R of the ``Shown[R]`` that the class says.
-        value.__annotations__["return"] = owner.__annotations__[name].partition("[")[2][:-1]
+        # For Sphinx and `get_type_hints`: R of the ``Shown[R]`` that the class says.
+        shown = owner.__annotations__[name].partition("[")[2][:-1]
+        value.__annotations__["return"] = ForwardRef(shown, module=owner.__module__)
         super().__init__(value)
         self.__doc__ = self._doc
 
