@@ -32,12 +32,7 @@ FLOORS = [
 # Rooms that import each other still, though no two of their files do.
 CROWDED = [
     {"lifecycle", "lifecycle/journal"},
-    {"server", "server/agentity"},
-    {"server", "server/agentry"},
-    {"server", "server/faults"},
-    {"server", "server/http"},
-    {"server/http", "server/storage"},
-    {"stores", "stores/dotenv"},
+    {"server", "sync"},
 ]
 
 
@@ -110,77 +105,6 @@ def room(name: str) -> str:
     path = PACKAGE.parent / name.replace(".", "/")
     folder = path if path.is_dir() else path.parent
     return "/".join(folder.relative_to(PACKAGE).parts)
-
-
-# These still do. The package's own folder is left out: its files stand on many floors.
-MEETING = {
-    ("lifecycle", "lifecycle/journal"),
-    ("server", "server/agentity"),
-    ("server", "server/agentry"),
-    ("server", "server/faults"),
-    ("server", "server/http"),
-    ("server/http", "server/storage"),
-    ("transport", "transport/reading"),
-    ("transport", "transport/wire"),
-}
-
-
-def test_no_two_folders_import_each_other():
-    """But for those that are named, of which none may be added."""
-    files = {name_of(path): path for path in MODULES}
-    folder = {name: str(path.parent.relative_to(PACKAGE)) for name, path in files.items()}
-    imports = {
-        (folder[name], folder[other])
-        for name, path in files.items()
-        for other in files_imported(path) & set(files)
-    }
-    meeting = {pair for pair in imports if pair[0] < pair[1] and pair[::-1] in imports}
-    assert {pair for pair in meeting if "." not in pair} <= MEETING
-
-
-# Folders that import each other still. This list may get shorter, and not longer.
-PAIRS = {
-    ("agentkeys", "agentkeys.cli"),
-    ("agentkeys", "agentkeys.transport"),
-    ("agentkeys", "agentkeys.transport.reading"),
-    ("agentkeys.lifecycle", "agentkeys.lifecycle.journal"),
-    ("agentkeys.server", "agentkeys.sync"),  # for the names of `agentkeys.server.blocking` alone
-    ("agentkeys.stores", "agentkeys.stores.dotenv"),
-    ("agentkeys.transport", "agentkeys.transport.reading"),
-    ("agentkeys.transport", "agentkeys.transport.wire"),
-}
-
-
-def test_no_folders_import_each_other():
-    """But those that are named above."""
-    imports = folders_imported()
-    pairs = {(a, b) for a in imports for b in imports[a] if a in imports.get(b, ())}
-    assert {(a, b) for a, b in pairs if a < b} <= PAIRS
-
-
-def test_the_rooms_of_the_local_service_are_on_floors():
-    """Its folders import each other in no circle: ground, http, storage, and what is built on."""
-    inside = {
-        folder: {each for each in imported if each.startswith("agentkeys.server")}
-        for folder, imported in folders_imported().items()
-        if folder.startswith("agentkeys.server")
-    }
-    order = tuple(TopologicalSorter(inside).static_order())
-    assert order[0] == "agentkeys.server.ground"
-    assert order[-1] == "agentkeys.server"
-
-
-def folders_imported() -> dict[str, set[str]]:
-    """Return the folders whose files the files of each folder import."""
-    files = {name_of(path): path for path in MODULES}
-    imports: dict[str, set[str]] = {}
-    for name, path in files.items():
-        # The public names are imported when they are first used.
-        used = files_imported(path) & set(files) - {"agentkeys"} if name != "agentkeys" else set()
-        folder = name_of(path.parent / "__init__.py")
-        found = {name_of(files[each].parent / "__init__.py") for each in used}
-        imports.setdefault(folder, set()).update(found - {folder})
-    return imports
 
 
 def name_of(path: Path) -> str:
