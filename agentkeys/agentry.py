@@ -107,26 +107,31 @@ class _Listing:
 
 @attrs.frozen
 class _Collection:
-    """The three calls on the keys of one scope."""
+    """The three calls on the keys of one scope, and what kind of scope that is."""
 
+    surface: str
+    kind: str
     create: Endpoint[NewApiKey]
     list: Endpoint[_Listing]
     delete: Endpoint[None]
 
 
-def _collection(path: str) -> _Collection:
+def _collection(surface: str, kind: str, path: str) -> _Collection:
+    path = f"/{surface}/v0{path}"
     return _Collection(
+        surface,
+        kind,
         create=Endpoint("POST", path, returns=NewApiKey),
         list=Endpoint("GET", path, returns=_Listing, idempotent=True),
         delete=Endpoint("DELETE", f"{path}/{{api_key_id}}", returns=None, idempotent=True),
     )
 
 
-_HUMAN_TENANT: Final = _collection("/human/v0/api-keys")
-_HUMAN_INBOX: Final = _collection("/human/v0/inboxes/{inbox_id}/api-keys")
-_AGENT_TENANT: Final = _collection("/agent/v0/api-keys")
-_AGENT_INBOX: Final = _collection("/agent/v0/inboxes/{inbox_id}/api-keys")
-_AGENT_POD: Final = _collection("/agent/v0/pods/{pod_id}/api-keys")
+_HUMAN_TENANT: Final = _collection("human", "tenant", "/api-keys")
+_HUMAN_INBOX: Final = _collection("human", "inbox", "/inboxes/{inbox_id}/api-keys")
+_AGENT_TENANT: Final = _collection("agent", "tenant", "/api-keys")
+_AGENT_INBOX: Final = _collection("agent", "inbox", "/inboxes/{inbox_id}/api-keys")
+_AGENT_POD: Final = _collection("agent", "pod", "/pods/{pod_id}/api-keys")
 
 
 class _Keys(Keys[NewApiKey]):
@@ -136,7 +141,10 @@ class _Keys(Keys[NewApiKey]):
         self, session: Session, collection: _Collection, scope: Mapping[str, str] | None = None
     ) -> None:
         self._scope = scope or {}
-        super().__init__(session, Place(collection.create, self._scope))
+        super().__init__(
+            session,
+            Place(collection.create, self._scope, kind=collection.kind, surface=collection.surface),
+        )
         self._collection = collection
 
     def list(

@@ -24,28 +24,39 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Scope:
-    """Whose keys a collection holds: what tells it from every other one.
+    """Whose keys a collection holds, by what that is: no path of today's API is part of it.
 
     Attributes:
         service: the service's name.
-        base_url: where the service is.
-        path: the collection's path below that, percent-encoded.
+        realm: which one of them it is: the address of the service, or what stands for that.
+        kind: what has the keys, e.g. "account" or "inbox".
+        id: which one it is; empty if there is only one.
+        surface: by which of its surfaces the service is asked, if it has several.
         account: whose credentials see it: an email, or what a token says, but never a secret.
-        body: what the collection adds to each create, as JSON; empty if that is nothing.
         also: other names of the same account: it has one under a password, one in its tokens.
     """
 
     service: str
-    base_url: str
-    path: str
-    account: str
-    body: str = ""
+    realm: str
+    kind: str = "account"
+    id: str = ""
+    surface: str = ""
+    account: str = ""
     also: tuple[str, ...] = attrs.field(default=(), eq=False)
+
+    def __str__(self) -> str:
+        """Return it for a sentence: what has the keys, and where."""
+        which = f" {self.id}" if self.id else ""
+        surface = f" on the {self.surface} surface" if self.surface else ""
+        return f"{self.service}'s {self.kind}{which}{surface} at {self.realm}"
+
+    def is_at(self, other: Scope) -> bool:
+        """Whether both are the same place, whoever sees it."""
+        return attrs.evolve(self, account="") == attrs.evolve(other, account="")
 
     def is_of(self, other: Scope) -> bool:
         """Whether both are the same place, and are known to be of the same account."""
-        same_place = attrs.evolve(self, account="") == attrs.evolve(other, account="")
-        return same_place and bool(self._names & other._names)
+        return self.is_at(other) and bool(self._names & other._names)
 
     def named_as(self, other: Scope) -> Scope:
         """Return it with the names of the account that *other* has, if it is the same account."""

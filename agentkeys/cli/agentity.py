@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agentkeys.cli.options import Options
     from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
+    from agentkeys.keys import Scope
     from agentkeys.server import LocalService
     from agentkeys.transport.client import ClientSettings
 
@@ -59,9 +60,8 @@ class _Agentity(Service["AgentityClient"]):
 
         return PasswordLogin(local.email, local.password)
 
-    def keys_at(self, client: AgentityClient, path: str) -> ApiKeys | None:
-        keys = client.api_keys
-        return keys if keys.scope.path == path else None
+    def keys_at(self, client: AgentityClient, scope: Scope) -> ApiKeys | None:
+        return client.api_keys if scope.kind == "account" else None
 
 
 SERVICE: Final = _Agentity()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
-from urllib.parse import unquote
 
 import click
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from agentkeys.cli.options import Options
     from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
+    from agentkeys.keys import Scope
     from agentkeys.server import LocalService
     from agentkeys.transport.client import ClientSettings
 
@@ -61,18 +61,16 @@ class _Agentry(Service["AgentryClient"]):
         await local.add_pod(_LOCAL_POD)
         return BearerToken(local.agentry_token)
 
-    def keys_at(self, client: AgentryClient, path: str) -> Keys | None:
-        match path.split("/"):
-            case ["", surface, "v0", "api-keys"]:
-                scope = _Scope(None, None, agent=surface == "agent")
-            case ["", surface, "v0", "inboxes", inbox, "api-keys"]:
-                scope = _Scope(unquote(inbox), None, agent=surface == "agent")
-            case ["", "agent", "v0", "pods", pod, "api-keys"]:
-                scope = _Scope(None, unquote(pod), agent=True)
-            case _:
-                return None
-        keys = scope.keys(client)
-        return keys if keys.scope.path == path else None
+    def keys_at(self, client: AgentryClient, scope: Scope) -> Keys | None:
+        agent = scope.surface == "agent"
+        match scope.kind:
+            case "tenant":
+                return _Scope(None, None, agent=agent).keys(client)
+            case "inbox":
+                return _Scope(scope.id, None, agent=agent).keys(client)
+            case "pod":
+                return _Scope(None, scope.id, agent=True).keys(client)
+        return None
 
 
 SERVICE: Final = _Agentry()

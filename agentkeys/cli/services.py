@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from agentkeys.cli.options import Options
     from agentkeys.credentials import Credentials
-    from agentkeys.keys import KeyCollection
+    from agentkeys.keys import KeyCollection, Scope
     from agentkeys.server import LocalService
     from agentkeys.transport.client import Client, ClientSettings
 
@@ -62,8 +62,8 @@ class Service(ABC, Generic[ClientT]):
         """Return the credentials for the service on this machine."""
 
     @abstractmethod
-    def keys_at(self, client: ClientT, path: str) -> KeyCollection[Any, Any, Any] | None:
-        """Return the collection of keys at a path of the service, or None if it has none there."""
+    def keys_at(self, client: ClientT, scope: Scope) -> KeyCollection[Any, Any, Any] | None:
+        """Return the collection of keys of that scope, or None if the command has none such."""
 
     def credentials(self) -> Credentials | None:
         """Return the credentials, None for those that the environment holds; it may ask for them.

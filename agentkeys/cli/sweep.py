@@ -51,11 +51,7 @@ def commands(options: Options) -> None:
 def _of_others(scopes: Iterable[Scope]) -> list[str]:
     """Name the places of services that this command does not know."""
     known = {service.name for service in _SERVICES}
-    places = {
-        f"{scope.service} at {scope.base_url}{scope.path}"
-        for scope in scopes
-        if scope.service not in known
-    }
+    places = {str(scope) for scope in scopes if scope.service not in known}
     return [
         f"what is left of {place} was not looked at: this command knows"
         f" {' and '.join(sorted(known))}; sweep it from Python, or, {_way_out()}"
@@ -78,11 +74,11 @@ async def _swept(
     options: Options, service: Service[Any], client: Any, scopes: Iterable[Scope]
 ) -> tuple[list[Swept], list[str]]:
     swept, faults = [], []
-    places = {(scope.base_url, scope.path, scope.body): scope for scope in scopes}
-    for _, wanted in sorted(places.items()):
-        place = f"what is left at {wanted.base_url}{wanted.path}"
+    places = {str(scope): scope for scope in scopes}
+    for said, wanted in sorted(places.items()):
+        place = f"what is left of {said}"
         try:
-            found = await _swept_at(options, service.keys_at(client, wanted.path), wanted)
+            found = await _swept_at(options, service.keys_at(client, wanted), wanted)
         except NotFoundError as error:
             faults.append(f"{place} could not be swept: {mask(str(error))}; {_way_out()}")
         except AgentKeysError as error:
@@ -101,12 +97,10 @@ async def _swept_at(
     """Sweep the keys of one place; None if these are of another one."""
     from agentkeys import sweep
 
-    scope = None if keys is None else verbs.scope_of(options, keys)
-    if keys is None or scope is None:
+    if keys is None:
         return None
-    if (scope.base_url, scope.body) != (wanted.base_url, wanted.body):
-        return None
-    return await sweep(keys, scope=scope)
+    scope = verbs.scope_of(options, keys)
+    return await sweep(keys, scope=scope) if scope.is_at(wanted) else None
 
 
 _HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left"

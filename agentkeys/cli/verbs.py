@@ -147,7 +147,7 @@ def scope_of(options: Options, keys: Keys) -> Scope:
 
     from agentkeys.cli.local import local_database
 
-    return attrs.evolve(keys.scope, base_url=local_database())
+    return attrs.evolve(keys.scope, realm=local_database())
 
 
 async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: NewKey[Any]) -> None:

@@ -169,19 +169,19 @@ def _note_that_it_may_come(entry: Entry, state: Writing, _: WriteUnknown, now: M
     )
 
 
-def _weed_or_keep(entry: Entry, state: Writing, _: Written | Holds, __: Moment) -> Move:
+def _weed_or_keep(entry: Entry, state: Writing, _: Written | Holds, now: Moment) -> Move:
     # A try that was refused may have made a key all the same. It has our nonce.
     if state.alone or entry.plan.exact or state.key_id is None:
-        return _kept(entry, state)
+        return _kept(entry, state, now)
     return Move(entry, Weed(but=state.key_id))
 
 
-def _keep(entry: Entry, state: Writing, _: Weeded, __: Moment) -> Move:
-    return _kept(entry, state)
+def _keep(entry: Entry, state: Writing, _: Weeded, now: Moment) -> Move:
+    return _kept(entry, state, now)
 
 
-def _kept(entry: Entry, state: Writing) -> Move:
-    kept = Kept(state.key_id, state.digest)
+def _kept(entry: Entry, state: Writing, now: Moment) -> Move:
+    kept = Kept(state.key_id, state.digest, now, state.found)
     return Move(attrs.evolve(entry, state=kept), End(Ending.STORED))
 
 

@@ -22,15 +22,40 @@ __all__ = [
     "Entry",
     "Kept",
     "KeyId",
+    "Ousting",
     "Plan",
+    "Replaced",
+    "Restoring",
+    "Retiring",
     "State",
     "Writing",
 ]
 
 KeyId: TypeAlias = str | int
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The number of the format in which entries are written; of the first one it was not written."""
+
+
+@attrs.frozen
+class Replaced:
+    """The key that a new one is to replace, and how it retires.
+
+    Attributes:
+        key_id: its id.
+        name: its name on the service.
+        entry: the id of its own entry in the ledger.
+        grace: for how many seconds it lives on when everybody has been told.
+        longest: for how many seconds at most, if it is used all the while; then a person decides.
+        must_announce: whether something is owed to those who use it before its grace begins.
+    """
+
+    key_id: KeyId
+    name: str
+    entry: str
+    grace: float
+    longest: float
+    must_announce: bool = False
 
 
 @attrs.frozen
@@ -44,6 +69,7 @@ class Plan:
         store: the address of the store.
         late_write: for how many seconds a write may still come whose process has died; more than
             0.0 for a store on another machine.
+        replaces: the key that retires when the new one is stored, if there is one.
     """
 
     scope: Scope
@@ -51,6 +77,7 @@ class Plan:
     exact: bool = False
     store: str = ""
     late_write: float = 0.0
+    replaces: Replaced | None = None
 
 
 @attrs.frozen
@@ -100,11 +127,78 @@ class Dropping:
 
 
 @attrs.frozen
-class Kept:
-    """The store holds the secret."""
+class Retiring:
+    """The store holds the secret, and the key that was replaced is still alive.
+
+    Attributes:
+        key_id: the new key's id.
+        digest: the SHA-256 of the new secret.
+        switched: when the store was seen to hold it.
+        since: when the grace of the old key began, or began anew.
+        announced: whether everybody has been told who had to be.
+        found: what the store was directly before it was written; None if it cannot tell.
+    """
 
     key_id: KeyId | None
     digest: str
+    switched: Moment
+    since: Moment
+    announced: bool
+    found: Found | None = None
+
+
+@attrs.frozen
+class Ousting:
+    """The deletion of the key that was replaced may have been sent: there is no way back.
+
+    The attributes are those of `Retiring`.
+    """
+
+    key_id: KeyId | None
+    digest: str
+    switched: Moment
+    found: Found | None = None
+
+
+@attrs.frozen
+class Restoring:
+    """The store may hold the old secret again, which somebody has asked for.
+
+    Attributes:
+        retiring: what is so if it does not.
+        digest: the SHA-256 of the old secret.
+        begun: when it was noted.
+        late: for how many seconds after that a write may still come.
+        found: what the store was directly before it was written; None if it cannot tell.
+    """
+
+    retiring: Retiring
+    digest: str
+    begun: Moment
+    late: float
+    found: Found | None = None
+
+    @property
+    def key_id(self) -> KeyId | None:
+        """The new key's id."""
+        return self.retiring.key_id
+
+
+@attrs.frozen
+class Kept:
+    """The store holds the secret.
+
+    Attributes:
+        key_id: the key's id, or None if no answer told it.
+        digest: the SHA-256 of the secret.
+        since: when that was noted.
+        found: what the store was directly before it was written; None if it cannot tell.
+    """
+
+    key_id: KeyId | None
+    digest: str
+    since: Moment
+    found: Found | None = None
 
 
 @attrs.frozen
@@ -112,7 +206,9 @@ class Closed:
     """Nothing is left to be done, and the entry is forgotten."""
 
 
-State: TypeAlias = Asking | Denied | Writing | Dropping | Kept | Closed
+State: TypeAlias = (
+    Asking | Denied | Writing | Dropping | Retiring | Ousting | Restoring | Kept | Closed
+)
 
 
 @attrs.frozen

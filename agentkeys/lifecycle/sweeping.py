@@ -6,8 +6,6 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
-
 from agentkeys import arguments
 from agentkeys.cancellation import Waiting
 from agentkeys.errors import AgentKeysError
@@ -58,7 +56,7 @@ async def sweep(
     checked_collection(keys, "sweep", blocking=False)
     seconds = keys.timeout if timeout is None else arguments.timeout(timeout)
     own = scope or keys.scope
-    return await _swept(keys, own, partial(_is_at_the_place, own), seconds)
+    return await _swept(keys, own, own.is_at, seconds)
 
 
 async def sweep_own(keys: AnyKeys, scope: Scope, seconds: float) -> None:
@@ -70,10 +68,6 @@ async def sweep_own(keys: AnyKeys, scope: Scope, seconds: float) -> None:
     else:
         for sentence in swept.unresolved:
             logger.warning("%s", sentence)
-
-
-def _is_at_the_place(own: Scope, found: Scope) -> bool:
-    return attrs.evolve(found, account="") == attrs.evolve(own, account="")
 
 
 async def _swept(

@@ -188,13 +188,13 @@ class Session:
     def scope(self, place: Place[Any]) -> Scope:
         """Return whose keys are made at a place, by these credentials."""
         account, *also = names_of(self._credentials) or ("",)
-        request = build(place.create, place.path, _NONE, place.body or None)
         return Scope(
             service=self._settings.service.name,
-            base_url=self._settings.base_url,
-            path=request.target,
+            realm=self._settings.base_url,
+            kind=place.kind,
+            id=_id_of(place),
+            surface=place.surface,
             account=account,
-            body="" if request.json is None else as_text(request.json),
             also=tuple(also),
         )
 
@@ -382,6 +382,18 @@ def _only_secret(given: object, *, or_none: bool = False) -> Secret | None:
         return None
     kind = "None" if given is None else type(given).__name__
     return unfit(ConfigurationError, f"the token that the credentials gave is no Secret but {kind}")
+
+
+def _id_of(place: Place[Any]) -> str:
+    """Return what tells a place from others of its kind: all ids that its creates send."""
+    request = build(place.create, place.path, _NONE, place.body or None)  # each can be sent
+    ids = {**place.path, **(request.json or {})}
+    match [*ids.values()]:
+        case []:
+            return ""
+        case [str() as only]:
+            return only
+    return as_text(ids)
 
 
 def _remaining(end: float) -> float:

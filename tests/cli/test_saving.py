@@ -135,29 +135,22 @@ def test_nothing_to_sweep_needs_no_credentials(run):
 
 def test_every_place_is_swept(run, served, background):
     """Both services, every scope, each with its own credentials."""
+    inbox = "demo@agentkeys.local"
     places = {
-        "/auth/api-keys": ["agentity", "create"],
-        "/human/v0/inboxes/demo%40agentkeys.local/api-keys": [
-            "agentry",
-            "create",
-            "demo@agentkeys.local",
-        ],
-        "/human/v0/api-keys": ["agentry", "create", "--tenant"],
-        "/agent/v0/api-keys": ["agentry", "create", "--agent", "--tenant"],
-        "/agent/v0/pods/demo/api-keys": ["agentry", "create", "--pod", "demo"],
-        "/agent/v0/inboxes/demo%40agentkeys.local/api-keys": [
-            "agentry",
-            "create",
-            "--agent",
-            "demo@agentkeys.local",
-        ],
+        ("account", "", ""): ["agentity", "create"],
+        ("inbox", inbox, "human"): ["agentry", "create", inbox],
+        ("tenant", "", "human"): ["agentry", "create", "--tenant"],
+        ("tenant", "", "agent"): ["agentry", "create", "--agent", "--tenant"],
+        ("pod", "demo", "agent"): ["agentry", "create", "--pod", "demo"],
+        ("inbox", inbox, "agent"): ["agentry", "create", "--agent", inbox],
     }
     for n, words in enumerate(places.values()):
         served.faults.add(CREATES, NeverAnswer(), when="after")
         served.faults.add(LISTS, Answer(403))
         ended = run(*words, f"ci{n}", *SAVE, "--replace", "--timeout", "0.5")
         assert ended.code == 1, ended
-    assert {scope.path for scope in attempt_files.survey().scopes} == set(places)
+    left = attempt_files.survey().scopes
+    assert {(scope.kind, scope.id, scope.surface) for scope in left} == set(places)
     ended = run("sweep", "--json")
     assert (ended.code, len(json.loads(ended.out)["deleted"])) == (0, len(places))
     assert attempt_files.survey().entries == ()
@@ -167,7 +160,7 @@ def test_what_local_left_is_swept_locally(run):
     """--local has another address each time, but one database."""
     made = json.loads(run("--local", "agentity", "create", "ci~k7f3q2", "--json").out)
     scope = AgentityClient(PasswordLogin(EMAIL, "pw")).api_keys.scope
-    scope = attrs.evolve(scope, base_url=local_database())
+    scope = attrs.evolve(scope, realm=local_database())
     leave(scope, "ci~k7f3q2", "k7f3q2")
     elsewhere = run("sweep")
     assert elsewhere.code == 1
@@ -180,7 +173,7 @@ def test_what_is_left_elsewhere_is_named(run, served):
     leave(client.api_keys.scope, "ci~k7f3q2", "k7f3q2")
     ended = run("sweep")
     assert (ended.code, ended.out) == (1, "")
-    assert "http://127.0.0.1:9/auth/api-keys was not looked at" in ended.err
+    assert "Agentity's account at http://127.0.0.1:9 was not looked at" in ended.err
     assert "--base-url" in ended.err
     assert str(attempt_files.folder()) in ended.err  # for an address that nothing will be at again
 
@@ -210,7 +203,7 @@ def test_a_place_that_is_gone_does_not_stop_the_others(run, served, background):
     ended = run("sweep")
     assert (ended.code, ended.err.count("\n")) == (1, 1)
     assert {*ended.out.splitlines()} == {f"deleted {key['api_key_id']}" for key in (made, other)}
-    assert "/inboxes/a-gone%40acme.to/api-keys could not be swept" in ended.err
+    assert "inbox a-gone@acme.to on the human surface at" in ended.err
     assert "404" in ended.err
     assert str(attempt_files.folder()) in ended.err
 

@@ -16,7 +16,7 @@ from agentkeys import AgentryClient
 from agentkeys.keys import Scope
 
 SWEEP = [sys.executable, "-m", "agentkeys", "sweep"]
-SCOPE = Scope("Vault", "https://vault.test", "/keys", "me")
+SCOPE = Scope("Vault", "https://vault.test", "team", "t1", account="me")
 
 
 def with_rights_that_count():
@@ -52,19 +52,19 @@ def test_a_service_that_the_command_does_not_know_is_named(run):
     attempt_files.begin(SCOPE, "ci~k7f3q2", "k7f3q2").release()
     ended = run("sweep")
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert "Vault at https://vault.test/keys was not looked at" in ended.err
+    assert "Vault's team t1 at https://vault.test was not looked at" in ended.err
     assert str(attempt_files.folder()) in ended.err
 
 
-def test_keys_that_the_command_makes_otherwise_are_named(run, served):
-    """Of the path that it knows, but with something else in the body of each create."""
+def test_keys_of_a_kind_that_the_command_does_not_know_are_named(run, served):
+    """Of a service that it knows: somebody's own subclass of its client has made them."""
     client = AgentryClient(served.agentry_token, base_url=served.url)
-    scope = attrs.evolve(client.api_keys.scope, body='{"pod": 1}')
+    scope = attrs.evolve(client.api_keys.scope, kind="team")
     attempt_files.begin(scope, "ci~k7f3q2", "k7f3q2").release()
     attempt_files.begin(client.api_keys.scope, "ci~abcdef", "abcdef").release()
     ended = run("sweep")
     assert (ended.code, ended.out) == (1, "")
-    assert f"{scope.path} was not looked at" in ended.err
+    assert f"{scope} was not looked at" in ended.err
     assert "The key ci~abcdef is not there" in ended.err
 
 

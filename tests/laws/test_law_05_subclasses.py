@@ -146,7 +146,7 @@ async def test_paths_queries_and_bodies_hold_the_value(of):
         await client.agent.pod(of("p/1")).api_keys.create("x", permissions={of("read"): True})
         await client.api_keys.list(inbox_id=of("in"), page_token=of("a&b")).first()
         await keys.delete(of("key 1"))
-        assert keys.scope.path == "/human/v0/inboxes/support%40acme.to/api-keys"
+        assert (keys.scope.kind, keys.scope.id) == ("inbox", "support@acme.to")
     first, second, third, fourth = wire.requests
     assert first.target == "/human/v0/inboxes/support%40acme.to/api-keys"
     assert first.json == {"name": "ci"}

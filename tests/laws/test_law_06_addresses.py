@@ -97,7 +97,7 @@ def test_so_is_that_of_the_environment(host, monkeypatch):
 def test_an_address_has_one_way_of_writing(given, used):
     """So that two ways to write it are one place to `sweep`."""
     assert Address.of(Secret(given)).url == used
-    assert AgentityClient("tok", base_url=given).api_keys.scope.base_url == used
+    assert AgentityClient("tok", base_url=given).api_keys.scope.realm == used
 
 
 NO_PROXY = [

@@ -149,11 +149,11 @@ async def test_names_are_what_is_known_and_no_secret():
 
 async def test_scopes_without_a_name_are_nobodys():
     """Two of them are not known to be of one account."""
-    scope = Scope("Gate", "https://gate.test", "/passes", "")
+    scope = Scope("Gate", "https://gate.test", "house")
     assert not scope.is_of(scope)
     named = attrs.evolve(scope, account="a", also=("b",))
     assert named.is_of(attrs.evolve(scope, account="b"))
-    assert not named.is_of(attrs.evolve(scope, account="b", path="/others"))
+    assert not named.is_of(attrs.evolve(scope, account="b", id="other"))
     assert scope.named_as(named) == named
     assert attrs.evolve(scope, account="c").named_as(named).also == ()
 

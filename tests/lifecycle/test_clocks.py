@@ -23,7 +23,7 @@ from agentkeys.lifecycle.moments import Moment, elapsed
 from agentkeys.lifecycle.states import Asking, Entry, Plan
 from agentkeys.lifecycle.steps import End, Ending, Listed
 
-SCOPE = Scope("Agentry", "https://agentry.test", "/keys", "me")
+SCOPE = Scope("Agentry", "https://agentry.test", account="me")
 NAME = "ci~aaaaaa"
 YEAR = 365 * 86400.0
 NOW = Moment(1e9, "this boot", 5000.0)

@@ -128,7 +128,7 @@ Way = "Callable[[Place, Store, float], Awaitable[AgentKeysError | None]]"
 
 
 def remembered(place: Place) -> int:
-    found = attempt_files.claim(lambda scope: scope.base_url == place.service.url)
+    found = attempt_files.claim(lambda scope: scope.realm == place.service.url)
     for held in found:
         held.release()
     return len(found)
@@ -138,7 +138,7 @@ def remembered(place: Place) -> int:
 async def forgotten(place: Place) -> AsyncIterator[None]:
     """Remove what is left of the attempts at the end: another service may come to have the port."""
     yield
-    for held in attempt_files.claim(lambda scope: scope.base_url == place.service.url):
+    for held in attempt_files.claim(lambda scope: scope.realm == place.service.url):
         held.finish()
 
 

@@ -15,7 +15,19 @@ from agentkeys import ConfigurationError, Secret, issue, sweep
 from agentkeys.keys import Scope
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn, dumped, loaded
 from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, Plan, Writing
+from agentkeys.lifecycle.states import (
+    Asking,
+    Denied,
+    Dropping,
+    Entry,
+    Kept,
+    Ousting,
+    Plan,
+    Replaced,
+    Restoring,
+    Retiring,
+    Writing,
+)
 from agentkeys.stores import MemoryStore
 from agentkeys.stores.contract import Found
 
@@ -27,7 +39,7 @@ NAME = "production~aaaaaa"
 def step(place, **changes):
     """Return the first line of an attempt for the key of that name."""
     document = {
-        "scope": attrs.asdict(place.keys.scope),
+        "scope": attempt_files.as_a_path(attrs.asdict(place.keys.scope)),
         "name": NAME,
         "nonce": "aaaaaa",
         "begun_at": 0,
@@ -114,7 +126,7 @@ async def test_a_file_that_is_not_ours_alone_decides_nothing(state, plant):
         assert os.path.samestat(path.lstat(), before)
 
 
-NOWHERE = {"service": "Agentry", "base_url": "x", "path": "x", "account": "x"}
+NOWHERE = {"service": "Agentry", "base_url": "x", "path": "/human/v0/api-keys", "account": "x"}
 CLAIMS = {
     "a nonce in no name": {"name": "production"},
     "an empty nonce": {"name": "production", "nonce": ""},
@@ -134,6 +146,8 @@ CLAIMS = {
     "a time that is too big": {"begun_at": 10**400},
     "a scope that is none": {"scope": 1},
     "half a scope": {"scope": {"service": "Agentry"}},
+    "a path that no service has": {"scope": {**NOWHERE, "path": "/human/v0/keys"}},
+    "a body that no service has": {"scope": {**NOWHERE, "body": "{}"}},
     "a step that nobody knows": {"replaces": 7},
     "a name for a list of names": {"scope": {**NOWHERE, "also": "me"}},
 }
@@ -280,34 +294,39 @@ async def test_lines_are_an_entry_or_it_is_said_why_not():
         assert isinstance(loaded(text), NotAnEntry)
 
 
-SCOPE = Scope("Agentry", "https://agentry.test", "/keys", "me", also=("you",))
+SCOPE = Scope("Agentry", "https://agentry.test", "inbox", "i", "agent", "me", also=("you",))
+RETIRING = Retiring(7, "ab12", Moment(1.0), Moment(2.0), False, Found("a file", "1:2:3"))
 STATES = [
     Asking(Moment(1.0, "a boot", 2.0), 5.0),
     Denied(),
     Writing("an id", "ab12", True, Moment(1.0), 0.0, Found("a file", "1:2:3")),
     Writing(7, "ab12", False, Moment(1.0), 60.0),
     Dropping(None),
-    Kept(7, "ab12"),
+    RETIRING,
+    Ousting(7, "ab12", Moment(1.0)),
+    Restoring(RETIRING, "cd34", Moment(3.0), 0.0),
+    Kept(7, "ab12", Moment(1.0)),
 ]
 
 
 @pytest.mark.parametrize("state", STATES, ids=repr)
 async def test_an_entry_is_read_as_it_was_written(state):
     """Each kind of state; of several lines the last one counts that is whole."""
-    plan = Plan(SCOPE, "production", False, "memory:x", 1.5)
+    replaced = Replaced("an id", "production", "0a1b", 60.0, 420.0, True)
+    plan = Plan(SCOPE, "production", False, "memory:x", 1.5, replaced)
     entry = Entry(plan, NAME, state)
     first = dumped(attrs.evolve(entry, state=Asking(Moment(0.0), 1.0)))
     assert loaded(dumped(entry)) == entry
     assert loaded(first + dumped(entry)) == entry
-    assert loaded(first + dumped(entry) + b'{"format": 2, "pl') == entry
+    assert loaded(first + dumped(entry) + b'{"format": 3, "pl') == entry
 
 
 async def test_an_entry_of_a_later_version_is_named():
     """Nobody guesses what it may mean."""
-    later = dumped(Entry(Plan(SCOPE, "production"), NAME, Denied())).replace(b": 2,", b": 3,", 1)
+    later = dumped(Entry(Plan(SCOPE, "production"), NAME, Denied())).replace(b": 3,", b": 4,", 1)
     found = loaded(later)
     assert isinstance(found, NotAnEntry)
-    assert "format 3" in found.why
+    assert "format 4" in found.why
 
 
 FIRST = {
@@ -332,7 +351,7 @@ async def test_files_of_the_first_format_are_read(which):
     """They had no number, and a line for each step."""
     steps, state = FIRST[which]
     first = {
-        "scope": attrs.asdict(SCOPE) | {"also": []},
+        "scope": attempt_files.as_a_path(attrs.asdict(SCOPE)),
         "name": NAME,
         "nonce": "aaaaaa",
         "begun_at": 5.0,
@@ -344,6 +363,31 @@ async def test_files_of_the_first_format_are_read(which):
     text = "".join(f"{json.dumps(step)}\n" for step in [first, *steps]).encode()
     store = steps[0].get("store", "") if steps else ""
     assert loaded(text) == Entry(Plan(SCOPE, "production", False, store), NAME, state)
+
+
+def as_of_format_2(entry):
+    """Write an entry as the second format did."""
+    document = json.loads(dumped(entry))
+    scope = attempt_files.as_a_path(document["plan"]["scope"])
+    document["plan"]["scope"] = scope | {"body": "", "also": document["plan"]["scope"]["also"]}
+    del document["plan"]["replaces"]
+    return json.dumps(document | {"format": 2}).encode() + b"\n"
+
+
+@pytest.mark.parametrize("state", [STATES[0], STATES[1], STATES[2], STATES[4]], ids=repr)
+async def test_files_of_the_second_format_are_read_and_gone_on_with(state):
+    """They named a place by a path."""
+    entry = Entry(Plan(SCOPE, "production"), NAME, state)
+    after = attrs.evolve(entry, state=Denied())
+    assert loaded(as_of_format_2(entry)) == entry
+    assert loaded(as_of_format_2(entry) + dumped(after)) == after
+
+
+async def test_a_file_of_the_first_format_is_gone_on_with():
+    """What a sweep of today notes in it is of the format of today."""
+    after = Entry(Plan(SCOPE, "production"), NAME, Dropping(7))
+    first = json.dumps({"scope": 1}).encode() + b"\n"
+    assert loaded(first + dumped(after)) == after
 
 
 async def test_a_step_behind_a_torn_one_is_read(state):

@@ -183,8 +183,8 @@ def forked_child():
 
 async def test_attempts_of_other_places_are_left_alone(place, state):
     """Another address, another path: not for these keys to say."""
-    begun(place, base_url="https://elsewhere.test")
-    begun(place, path="/human/v0/inboxes/other/api-keys")
+    begun(place, realm="https://elsewhere.test")
+    begun(place, id="/human/v0/inboxes/other/api-keys")
     assert await sweep(place.keys) == NOTHING
     assert len(left(state)) == 2
 
@@ -285,9 +285,10 @@ async def test_an_attempt_says_what_it_must_and_no_secret(place, state):
         "exact": False,
         "store": ANYTHING,
         "late_write": 0.0,
+        "replaces": None,
     }
     begun = {"wall": ANYTHING, "boot": ANYTHING, "uptime": ANYTHING}
-    head = {"format": 2, "plan": plan, "name": "ci~k7f3q2"}
+    head = {"format": 3, "plan": plan, "name": "ci~k7f3q2"}
     assert [json.loads(line) for line in text.splitlines()] == [
         head | {"state": "Asking", "begun": begun, "seconds": 0.0},
         head

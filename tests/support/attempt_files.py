@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import attrs
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.moments import Moment
     from agentkeys.stores.contract import Found
 
-__all__ = ["Held", "as_of_0_1", "begin", "claim", "digest_of", "folder", "survey"]
+__all__ = ["Held", "as_a_path", "as_of_0_1", "begin", "claim", "digest_of", "folder", "survey"]
 
 
 class Held:
@@ -80,9 +81,7 @@ def claim(is_wanted: Callable[[Scope], bool] = lambda _: True) -> list[Held]:
 def as_of_0_1(path: Path) -> None:
     """Write a file of an entry as version 0.1 did: without a number, a line for each step."""
     first, *more = map(json.loads, path.read_text().splitlines())
-    scope = {
-        name: first["plan"]["scope"][name] for name in ("service", "base_url", "path", "account")
-    }
+    scope = as_a_path(first["plan"]["scope"])
     lines = [
         {
             "scope": scope,
@@ -97,6 +96,19 @@ def as_of_0_1(path: Path) -> None:
         received = {"store": step["plan"]["store"]}
         lines.append({name: step[name] for name in ("key_id", "digest")} | received)
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def as_a_path(scope: dict[str, Any]) -> dict[str, Any]:
+    """Return a scope as the formats 1 and 2 had it: with a path of the service's API."""
+    which = quote(scope["id"], safe="")
+    within = {"inbox": f"/inboxes/{which}", "pod": f"/pods/{which}"}.get(scope["kind"], "")
+    path = f"/{scope['surface']}/v0{within}/api-keys" if scope["surface"] else "/auth/api-keys"
+    return {
+        "service": scope["service"],
+        "base_url": scope["realm"],
+        "path": path,
+        "account": scope["account"],
+    }
 
 
 def survey() -> Claimed:

@@ -64,7 +64,7 @@ class Rules:
     table: m.Table = m.TABLE
 
     def plan(self) -> Plan:
-        scope = Scope("Agentity", "https://api.test", "/keys", "me")
+        scope = Scope("Agentity", "https://api.test", account="me")
         late = m.PATIENCE if self.late_writes else 0.0
         return Plan(scope, "bot", self.exact, "dotenv:.env#KEY", late)
 

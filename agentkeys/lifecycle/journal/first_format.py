@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from agentkeys.keys import Scope
+from agentkeys.lifecycle.journal.former_places import renamed
 from agentkeys.lifecycle.moments import Moment
 from agentkeys.lifecycle.naming import base_of
 from agentkeys.lifecycle.states import Asking, Entry, Plan, Writing
@@ -66,7 +67,7 @@ def entry(lines: Sequence[bytes], structure: Any) -> Entry:
 
     """
     first, *steps = map(json.loads, lines)
-    attempt = structure(first, _Attempt)
+    attempt = structure({**first, "scope": renamed(first["scope"])}, _Attempt)
     begun = attempt.moment()
     state: State = Asking(begun, attempt.seconds)
     store = ""

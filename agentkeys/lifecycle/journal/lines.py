@@ -16,6 +16,7 @@ import attrs
 from cattrs.preconf.json import make_converter
 
 from agentkeys.lifecycle.journal import first_format
+from agentkeys.lifecycle.journal.former_places import renamed
 from agentkeys.lifecycle.naming import is_made_of
 from agentkeys.lifecycle.states import (
     FORMAT,
@@ -24,16 +25,28 @@ from agentkeys.lifecycle.states import (
     Dropping,
     Entry,
     Kept,
+    KeyId,
+    Ousting,
     Plan,
+    Restoring,
+    Retiring,
     State,
     Writing,
 )
 
 __all__ = ["NotAnEntry", "Torn", "dumped", "loaded"]
 
-_STATES: Final[dict[str, type[State]]] = {
-    kind.__name__: kind for kind in (Asking, Denied, Writing, Dropping, Kept)
-}
+_NOTED: Final[tuple[type[State], ...]] = (
+    Asking,
+    Denied,
+    Writing,
+    Dropping,
+    Retiring,
+    Ousting,
+    Restoring,
+    Kept,
+)
+_STATES: Final = {kind.__name__: kind for kind in _NOTED}
 
 
 @attrs.frozen
@@ -73,11 +86,12 @@ def loaded(text: bytes) -> Entry | NotAnEntry | Torn:
     if not lines:
         return Torn()
     try:
-        first = json.loads(lines[0])
-        number = first.get("format", 1)
-        if number not in {FORMAT, 1}:
+        # By the last line: a later version may have gone on with what an earlier one began.
+        last = json.loads(lines[-1])
+        number = last.get("format", 1)
+        if number not in {1, 2, FORMAT}:
             return NotAnEntry(f"it is of format {number}, which a newer agentkeys reads")
-        entry = _first(lines) if number == 1 else _entry(json.loads(lines[-1]))
+        entry = first_format.entry(lines, _converter.structure) if number == 1 else _entry(last)
     except Exception:  # noqa: BLE001  # whatever is wrong with it
         return NotAnEntry("it is no entry that this version can read")
     if entry.plan.exact or is_made_of(entry.name, entry.plan.name):
@@ -85,14 +99,11 @@ def loaded(text: bytes) -> Entry | NotAnEntry | Torn:
     return NotAnEntry("the name of its key does not end in a nonce, so it proves nothing")
 
 
-def _first(lines: list[bytes]) -> Entry:
-    return first_format.entry(lines, _converter.structure)
-
-
 def _entry(document: dict[str, Any]) -> Entry:
+    plan = document.pop("plan")
     if document.pop("format") != FORMAT:
-        raise ValueError
-    plan = _converter.structure(document.pop("plan"), Plan)
+        plan["scope"] = renamed(plan["scope"])
+    plan = _converter.structure(plan, Plan)
     name = _converter.structure(document.pop("name"), str)
     kind: type[State] = _STATES[document.pop("state")]
     return Entry(plan, name, _converter.structure(document, kind))
@@ -134,9 +145,17 @@ def _key_id(value: object, _: object) -> str | int | None:
     return value  # type: ignore[return-value]  # just looked at
 
 
+def _known_key_id(value: object, _: object) -> KeyId:
+    key_id = _key_id(value, None)
+    if key_id is None:
+        raise TypeError
+    return key_id
+
+
 _converter: Final = make_converter(detailed_validation=False, forbid_extra_keys=True)
 _converter.register_structure_hook(str, _text)
 _converter.register_structure_hook(bool, _flag)
 _converter.register_structure_hook(float, _seconds)
 _converter.register_structure_hook_func(partial(operator.eq, tuple[str, ...]), _texts)
 _converter.register_structure_hook_func(partial(operator.eq, str | int | None), _key_id)
+_converter.register_structure_hook_func(partial(operator.eq, KeyId), _known_key_id)

@@ -72,11 +72,15 @@ class Place(Generic[T]):
         create: the call that makes a key.
         path: the ids in its path.
         body: what each create has in its body, beside what is a key's own, like its name.
+        kind: what has the keys, e.g. "account" or "inbox".
+        surface: by which of its surfaces the service is asked, if it has several.
     """
 
     create: Endpoint[T]
     path: Mapping[str, str | int] = attrs.field(factory=dict)
     body: Mapping[str, object] = attrs.field(factory=dict)
+    kind: str = "account"
+    surface: str = ""
 
 
 def build(
