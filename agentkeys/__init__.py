@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient, PasswordLogin, TokenPair
     from agentkeys.agentry import AgentryClient
-    from agentkeys.credentials import BearerToken, Credentials
+    from agentkeys.credentials import BearerToken, Credentials, StoredToken
     from agentkeys.errors import (
         AgentKeysError,
         APIError,
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
         DeadlineExceededError,
         DecodeError,
         InvalidArgumentError,
+        JournalError,
         NotFoundError,
         OrphanKeyError,
         PaginationError,
         PermissionDeniedError,
         RateLimitError,
         RequestError,
+        RotationError,
+        RotationInProgressError,
         ServerError,
         StoreConflictError,
         StoreError,
@@ -40,7 +43,21 @@ if TYPE_CHECKING:
         UncertainStoreError,
         UnprocessableError,
     )
-    from agentkeys.lifecycle import Issued, Swept, issue, sweep
+    from agentkeys.lifecycle import (
+        Announcement,
+        Issued,
+        Known,
+        Rotated,
+        Status,
+        Swept,
+        abort,
+        adopt,
+        announced,
+        issue,
+        rotate,
+        status,
+        sweep,
+    )
     from agentkeys.paging import Page, Pager
     from agentkeys.retry import RetryPolicy
     from agentkeys.secret import Secret
@@ -52,6 +69,7 @@ __all__ = [
     "AgentKeysError",
     "AgentityClient",
     "AgentryClient",
+    "Announcement",
     "AuthenticationError",
     "BadRequestError",
     "BearerToken",
@@ -63,6 +81,8 @@ __all__ = [
     "DecodeError",
     "InvalidArgumentError",
     "Issued",
+    "JournalError",
+    "Known",
     "NotFoundError",
     "OrphanKeyError",
     "Page",
@@ -73,10 +93,15 @@ __all__ = [
     "RateLimitError",
     "RequestError",
     "RetryPolicy",
+    "Rotated",
+    "RotationError",
+    "RotationInProgressError",
     "Secret",
     "ServerError",
+    "Status",
     "StoreConflictError",
     "StoreError",
+    "StoredToken",
     "Swept",
     "TokenPair",
     "TransportError",
@@ -84,24 +109,39 @@ __all__ = [
     "UncertainStoreError",
     "UnprocessableError",
     "__version__",
+    "abort",
+    "adopt",
+    "announced",
     "issue",
+    "rotate",
+    "status",
     "sweep",
 ]
 
 _ELSEWHERE = {
     "AgentityClient": "agentkeys.agentity",
     "AgentryClient": "agentkeys.agentry",
+    "Announcement": "agentkeys.lifecycle",
     "BearerToken": "agentkeys.credentials",
     "Credentials": "agentkeys.credentials",
     "Issued": "agentkeys.lifecycle",
+    "Known": "agentkeys.lifecycle",
     "Page": "agentkeys.paging",
     "Pager": "agentkeys.paging",
     "PasswordLogin": "agentkeys.agentity",
     "RetryPolicy": "agentkeys.retry",
+    "Rotated": "agentkeys.lifecycle",
     "Secret": "agentkeys.secret",
+    "Status": "agentkeys.lifecycle",
+    "StoredToken": "agentkeys.credentials",
     "Swept": "agentkeys.lifecycle",
     "TokenPair": "agentkeys.agentity",
+    "abort": "agentkeys.lifecycle",
+    "adopt": "agentkeys.lifecycle",
+    "announced": "agentkeys.lifecycle",
     "issue": "agentkeys.lifecycle",
+    "rotate": "agentkeys.lifecycle",
+    "status": "agentkeys.lifecycle",
     "sweep": "agentkeys.lifecycle",
 }
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from agentkeys import arguments
 from agentkeys.credentials import BearerToken, Credentials
-from agentkeys.errors import ConfigurationError
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.forks import Unpicklable
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
@@ -178,6 +178,29 @@ class _Keys(Keys[NewApiKey]):
         path = {**self._scope, "api_key_id": arguments.segment("api_key_id", api_key_id)}
         await self._session.call(self._collection.delete, path=path, timeout=timeout)
 
+    async def _prove(self, timeout: float) -> bool:
+        await self._list(1, None, timeout).first()
+        return True
+
+    def _may_be(self, key: ApiKey, secret: Secret) -> bool:
+        # How much of the secret it shows, and whether dots stand for the rest, is not documented.
+        return secret.reveal().startswith(key.prefix.rstrip(".…*"))
+
+    def _inherited(self, key: ApiKey) -> dict[str, Any]:
+        limits = {"inbox_id": key.inbox_id} if key.inbox_id else {"pod_id": key.pod_id}
+        for name, limit in limits.items():
+            if limit and self._scope.get(name) != limit:
+                raise InvalidArgumentError(
+                    f"the key {key.id} is limited to {name} {limit}, and a new one here would not"
+                    " be: rotate it among the keys of that"
+                )
+        if key.permissions:
+            raise InvalidArgumentError(
+                f"the key {key.id} has permissions of its own, and a new one on the human surface"
+                " would have all of them: rotate it on the agent surface"
+            )
+        return {}
+
     async def _create(
         self, name: str, timeout: float | None, permissions: dict[str, bool] | None = None
     ) -> NewApiKey:
@@ -261,6 +284,10 @@ class TenantApiKeys(ApiKeys):
 
 class AgentApiKeys(_Keys):
     """The keys of a tenant, an inbox or a pod, on the agent surface."""
+
+    def _inherited(self, key: ApiKey) -> dict[str, Any]:
+        super()._inherited(attrs.evolve(key, permissions=None))
+        return {"permissions": key.permissions} if key.permissions else {}
 
     async def create(
         self,

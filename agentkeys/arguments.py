@@ -7,6 +7,7 @@ returns is a plain str, int or float, also of a subclass: use that, and not the 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import NoReturn, TypeVar
@@ -74,6 +75,17 @@ def timeout(value: object) -> float:
             f"timeout must be more than 0 seconds, not {seconds!r}; math.inf waits for ever"
         )
     return seconds
+
+
+def duration(name: str, value: object) -> float:
+    """Check a number of seconds, or a timedelta, that is not negative; return the seconds."""
+    return number(name, _seconds(value), unit="seconds")
+
+
+def _seconds(value: object) -> object:
+    # Whoever hands over a timedelta has imported it.
+    timedelta = getattr(sys.modules.get("datetime"), "timedelta", ())
+    return value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def flags(name: str, value: object) -> dict[str, bool]:

@@ -28,8 +28,9 @@ from agentkeys.errors import (
     DeadlineExceededError,
 )
 from agentkeys.secret import Secret
+from agentkeys.stores import Store, open_store
 
-__all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "Token"]
+__all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "StoredToken", "Token"]
 
 # A token is renewed this share of its lifetime before it ends, but no more than a minute, so that
 # it does not end on the way.
@@ -214,6 +215,33 @@ class Renewable(forks.Unpicklable, ABC):
             if self._flight is flight:
                 self._flight = None
         flight.future.set_result(landed)
+
+
+class StoredToken(Renewable):
+    """A token that is kept in a store, and read again when the service refuses it.
+
+    Args:
+        store: the store, or its address, like ``keyring:agentry#ops``.
+
+    Attributes:
+        address: the address of the store.
+
+    """
+
+    def __init__(self, store: Store | str) -> None:
+        super().__init__()
+        self._store = open_store(store) if isinstance(store, str) else store
+        self.address = self._store.address
+
+    async def fetch(self, caller: Caller, timeout: float) -> Token:  # noqa: ARG002  # the protocol's
+        """Read the store."""
+        secret = (await self._store.read()).secret
+        if secret is None:
+            raise ConfigurationError(
+                f"there is no token in {self._store.describe()}: put one there, or use other"
+                " credentials"
+            )
+        return Token(checked_token(secret, f"token in {self._store.describe()}"))
 
 
 class _Flight:

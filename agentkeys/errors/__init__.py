@@ -6,6 +6,16 @@ where it happens.
 
 from __future__ import annotations
 
+from agentkeys.errors.keys import (
+    JournalError,
+    OrphanKeyError,
+    RotationError,
+    RotationInProgressError,
+    StoreConflictError,
+    StoreError,
+    UncertainCreateError,
+    UncertainStoreError,
+)
 from agentkeys.errors.requests import (
     AgentKeysError,
     APIError,
@@ -19,18 +29,12 @@ from agentkeys.errors.requests import (
     DecodeError,
     InvalidArgumentError,
     NotFoundError,
-    OrphanKeyError,
     PaginationError,
     PermissionDeniedError,
     RateLimitError,
     RequestError,
-    RequestFields,
     ServerError,
-    StoreConflictError,
-    StoreError,
     TransportError,
-    UncertainCreateError,
-    UncertainStoreError,
     UnprocessableError,
 )
 
@@ -46,13 +50,15 @@ __all__ = [
     "DeadlineExceededError",
     "DecodeError",
     "InvalidArgumentError",
+    "JournalError",
     "NotFoundError",
     "OrphanKeyError",
     "PaginationError",
     "PermissionDeniedError",
     "RateLimitError",
     "RequestError",
-    "RequestFields",
+    "RotationError",
+    "RotationInProgressError",
     "ServerError",
     "StoreConflictError",
     "StoreError",

@@ -26,17 +26,13 @@ __all__ = [
     "DecodeError",
     "InvalidArgumentError",
     "NotFoundError",
-    "OrphanKeyError",
     "PaginationError",
     "PermissionDeniedError",
     "RateLimitError",
     "RequestError",
+    "RequestFields",
     "ServerError",
-    "StoreConflictError",
-    "StoreError",
     "TransportError",
-    "UncertainCreateError",
-    "UncertainStoreError",
     "UnprocessableError",
 ]
 
@@ -207,82 +203,6 @@ class PaginationError(RequestError):
         request.setdefault("applied", "yes")
         super().__init__(text, **request)
         self.page_token = page_token
-
-
-class OrphanKeyError(RequestError):
-    """A key may exist on the service whose secret nobody holds, and it could not be deleted.
-
-    Attributes:
-        name: the key's name on the service, by which it can be found.
-        key_id: its id, or None if that is not known.
-    """
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        name: str = "",
-        key_id: str | int | None = None,
-        **request: Unpack[RequestFields],
-    ) -> None:
-        super().__init__(text, **request)
-        self.name = name
-        self.key_id = key_id
-
-
-class UncertainCreateError(RequestError):
-    """Whether a key of a given name was made is not known, and the name does not tell.
-
-    Attributes:
-        name: the key's name.
-        candidates: the ids of the keys of that name that were not there before.
-    """
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        name: str = "",
-        candidates: tuple[str | int, ...] = (),
-        **request: Unpack[RequestFields],
-    ) -> None:
-        super().__init__(text, **request)
-        self.name = name
-        self.candidates = candidates
-
-
-class StoreError(AgentKeysError):
-    """A store of secrets cannot be used.
-
-    Attributes:
-        store: which one: where the secret lies, or would.
-    """
-
-    def __init__(self, text: str, *, store: str = "") -> None:
-        super().__init__(text)
-        self.store = store
-
-
-class StoreConflictError(StoreError):
-    """A store holds something else than was expected, and it was left as it is."""
-
-
-class UncertainStoreError(StoreError):
-    """Whether a store holds a secret that was to be written is not known.
-
-    If `issue` raises it, the key is kept, for its secret may be in use: look into the store.
-
-    Attributes:
-        name: the key's name on the service; empty if a store alone raises this.
-        key_id: the key's id, or None if that is not known.
-    """
-
-    def __init__(
-        self, text: str, *, store: str = "", name: str = "", key_id: str | int | None = None
-    ) -> None:
-        super().__init__(text, store=store)
-        self.name = name
-        self.key_id = key_id
 
 
 class APIError(RequestError):

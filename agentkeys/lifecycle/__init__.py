@@ -1,4 +1,4 @@
-"""What happens to a key over its life: it is issued, and what a failure left is swept up.
+"""What happens to a key over its life: it is issued, replaced, and looked after until it is gone.
 
 Here live the states of a key, the machine that decides, its driver, and the ways in. What is
 remembered lies in `journal`; how a call travels and where a secret is kept is none of it.
@@ -6,8 +6,26 @@ remembered lies in `journal`; how a call travels and where a secret is kept is n
 
 from __future__ import annotations
 
+from agentkeys.lifecycle.aborting import abort
+from agentkeys.lifecycle.callbacks import Announcement
 from agentkeys.lifecycle.issuing import issue
-from agentkeys.lifecycle.outcomes import Issued, Swept
+from agentkeys.lifecycle.results import Issued, Known, Rotated, Status, Swept
+from agentkeys.lifecycle.rotating import rotate
 from agentkeys.lifecycle.sweeping import sweep
+from agentkeys.lifecycle.upkeep import adopt, announced, status
 
-__all__ = ["Issued", "Swept", "issue", "sweep"]
+__all__ = [
+    "Announcement",
+    "Issued",
+    "Known",
+    "Rotated",
+    "Status",
+    "Swept",
+    "abort",
+    "adopt",
+    "announced",
+    "issue",
+    "rotate",
+    "status",
+    "sweep",
+]

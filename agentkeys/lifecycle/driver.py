@@ -10,15 +10,24 @@ import attrs
 from agentkeys.cancellation import GRACE
 from agentkeys.errors import StoreError
 from agentkeys.lifecycle import disk
+from agentkeys.lifecycle.commands import (
+    End,
+    Ending,
+)
+from agentkeys.lifecycle.events import (
+    Event,
+    NotNoted,
+)
 from agentkeys.lifecycle.machine import advance
 from agentkeys.lifecycle.moments import now
 from agentkeys.lifecycle.states import Entry
-from agentkeys.lifecycle.steps import End, Ending, Event, NotNoted
 
 if TYPE_CHECKING:
     from agentkeys.cancellation import Waiting
+    from agentkeys.lifecycle.commands import (
+        Command,
+    )
     from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.steps import Command
 
 __all__ = ["Hands", "Outcome", "drive", "not_noted"]
 
@@ -39,12 +48,14 @@ class Outcome:
         ending: how it ended.
         events: what was heard on the way, in its order.
         where: where the entry lies, in words.
+        id: what the journal calls it.
     """
 
     entry: Entry
     ending: Ending
     events: tuple[Event, ...]
     where: str
+    id: str = ""
 
 
 async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> Outcome:
@@ -61,7 +72,8 @@ async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> O
                 event = failed
             elif isinstance(move.command, End):
                 is_held = move.command.ending is Ending.HELD
-                return Outcome(entry, move.command.ending, tuple(events), owned.describe())
+                ending = move.command.ending
+                return Outcome(entry, ending, tuple(events), owned.describe(), owned.id)
             else:
                 event = await hands.do(owned, move.command)
     finally:

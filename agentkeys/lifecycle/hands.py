@@ -14,17 +14,25 @@ from agentkeys.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from agentkeys.lifecycle import steps
+from agentkeys.lifecycle import commands, events
+from agentkeys.lifecycle.callbacks import Announcement, announce
 from agentkeys.lifecycle.moments import Moment, now
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from datetime import datetime
 
     from agentkeys.cancellation import Waiting
     from agentkeys.keys import Key, KeyCollection, NewKey, Scope
+    from agentkeys.lifecycle.callbacks import Then
+    from agentkeys.lifecycle.commands import (
+        Command,
+    )
+    from agentkeys.lifecycle.events import (
+        Event,
+    )
     from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.states import Entry, KeyId
-    from agentkeys.lifecycle.steps import Command, Event
+    from agentkeys.lifecycle.states import Entry, KeyId, Replaced
     from agentkeys.secret import Secret
 
 __all__ = ["Listing", "ServiceHands", "digest_of"]
@@ -39,6 +47,11 @@ _NOT_OURS: Final = (AuthenticationError, PermissionDeniedError, NotFoundError)
 def digest_of(secret: Secret) -> str:
     """Return the SHA-256 of a secret in hexadecimal. A key is random: it tells nothing of it."""
     return hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _replaced(entry: Entry) -> Replaced:
+    assert entry.plan.replaces is not None  # noqa: S101  # or nothing retires
+    return entry.plan.replaces
 
 
 @attrs.frozen
@@ -66,24 +79,33 @@ class ServiceHands(Generic[KeyT]):
     """What is done with keys, whoever drives."""
 
     def __init__(
-        self, keys: KeyCollection[Any, KeyT, NewKey[Any]], scope: Scope, waiting: Waiting
+        self,
+        keys: KeyCollection[Any, KeyT, NewKey[Any]],
+        scope: Scope,
+        waiting: Waiting,
+        then: Then | None = None,
     ) -> None:
         self.keys = keys
         self.waiting = waiting
+        self._then = then
         self._scope = scope
 
     async def do(self, owned: Owned, command: Command) -> Event:
         """Run a command; see `driver.Hands`."""
         entry = owned.entry
         match command:
-            case steps.Find():
+            case commands.Find():
                 return await self._find(entry)
-            case steps.Delete(ids):
+            case commands.Delete(ids):
                 return await self._delete(ids)
-            case steps.Weed(but):
+            case commands.Weed(but):
                 return await self._weed(entry, but)
-            case steps.Look(late):
+            case commands.Look(late):
                 return await self._look(entry, late=late)
+            case commands.Announce():
+                return await self._announce(owned)
+            case commands.Watch(force):
+                return await self._watch(entry, _replaced(entry), force=force)
         raise AssertionError(f"nobody does {command!r} here")
 
     async def listed(self) -> Listing[KeyT]:
@@ -103,27 +125,27 @@ class ServiceHands(Generic[KeyT]):
             listing = await self.listed()
         except AgentKeysError as error:
             is_theirs = isinstance(error, _NOT_OURS) and self._is_own(entry)
-            return steps.CannotList(error, refused=is_theirs)
+            return events.CannotList(error, refused=is_theirs)
         # Once a token is there, that tells more names of the account.
-        return steps.Listed(listing.ids(entry.name), self._is_own(entry), listing.asked)
+        return events.Listed(listing.ids(entry.name), self._is_own(entry), listing.asked)
 
     async def _delete(self, ids: tuple[KeyId, ...]) -> Event:
         try:
             await self._delete_all(ids)
         except AgentKeysError as error:
-            return steps.NotDeleted(error, ids)
-        return steps.Deleted(ids)
+            return events.NotDeleted(error, ids)
+        return events.Deleted(ids)
 
     async def _weed(self, entry: Entry, but: KeyId | None) -> Event:
         if not self._is_own(entry):
-            return steps.NotWeeded()
+            return events.NotWeeded()
         try:
             named = (await self.listed()).ids(entry.name)
             ids = tuple(key_id for key_id in named if key_id != but)
             await self._delete_all(ids)
         except AgentKeysError as error:
-            return steps.NotWeeded(error)
-        return steps.Weeded(ids)
+            return events.NotWeeded(error)
+        return events.Weeded(ids)
 
     async def _delete_all(self, ids: tuple[KeyId, ...]) -> None:
         for key_id in ids:
@@ -135,6 +157,34 @@ class ServiceHands(Generic[KeyT]):
 
     async def _look(self, entry: Entry, *, late: bool) -> Event:
         raise NotImplementedError
+
+    async def _announce(self, owned: Owned) -> Event:
+        if self._then is None:
+            return events.NotAnnounced()
+        plan, replaced = owned.entry.plan, _replaced(owned.entry)
+        told = Announcement(owned.id, plan.name, owned.entry.key_id, replaced.key_id, plan.store)
+        try:
+            why = await self.waiting.result(announce(self._then, told))
+        except TimeoutError:
+            why = "there was no time left for it"
+        return events.Announced() if why is None else events.NotAnnounced(AgentKeysError(why))
+
+    async def _watch(self, entry: Entry, replaced: Replaced, *, force: bool) -> Event:
+        try:
+            listing = await self.listed()
+        except AgentKeysError as error:
+            return events.CannotList(error)
+        named = (key for key in listing.named(replaced.name) if key.id == replaced.key_id)
+        key = next(named, None)
+        # Not every service tells that.
+        used: datetime | None = getattr(key, "used_at", None)
+        return events.Watched(
+            key is not None,
+            self._is_own(entry),
+            None if used is None else used.timestamp(),
+            listing.asked,
+            force,
+        )
 
     def _is_own(self, entry: Entry) -> bool:
         """Whether these credentials see all that the entry's could."""

@@ -16,15 +16,17 @@ from agentkeys import arguments
 from agentkeys.cancellation import GRACE, Waiting
 from agentkeys.errors import AgentKeysError, InvalidArgumentError, StoreConflictError
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
-from agentkeys.lifecycle import disk, outcomes, steps
+from agentkeys.lifecycle import disk, events, heard, outcomes
+from agentkeys.lifecycle.commands import (
+    Ending,
+)
 from agentkeys.lifecycle.driver import drive
 from agentkeys.lifecycle.journal import FileJournal, Owned
 from agentkeys.lifecycle.making import IssuingHands, store_failure
 from agentkeys.lifecycle.moments import now
 from agentkeys.lifecycle.naming import new_nonce, with_nonce
-from agentkeys.lifecycle.outcomes import Issued
+from agentkeys.lifecycle.results import Issued
 from agentkeys.lifecycle.states import Asking, Entry, Plan
-from agentkeys.lifecycle.steps import Ending
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.states import KeyId
     from agentkeys.stores import Expected
 
-__all__ = ["issue"]
+__all__ = ["Issuing", "check", "checked_store", "issue"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
@@ -89,13 +91,9 @@ async def issue(
     """
     checked_collection(keys, "issue", blocking=False)
     name = arguments.text("name", name)
-    store = open_store(into) if isinstance(into, str) else into
-    if not isinstance(store, Store):
-        raise InvalidArgumentError(
-            f"into must be a store or its address, not of type {type(store).__name__}"
-        )
+    store = checked_store(into)
     _check_options(keys.create, name, options)
-    issuing = _Issuing(
+    issuing = Issuing(
         keys,
         Plan(scope or keys.scope, name, exact_name, store.address),
         store,
@@ -106,7 +104,7 @@ async def issue(
     return await issuing.issued()
 
 
-class _Issuing(Generic[KeyT]):
+class Issuing(Generic[KeyT]):
     """One call of `issue`: it drives one entry after the other, until a secret is stored."""
 
     def __init__(
@@ -128,21 +126,26 @@ class _Issuing(Generic[KeyT]):
         self._options = options
         self._seconds = seconds
         self._journal: Journal = FileJournal()
-        self._recovered: list[KeyId] = []
+        self._recovered: tuple[KeyId, ...] = ()
         self._late: list[str] = []  # names of keys that a slow service may yet make
 
     async def issued(self) -> Issued[KeyT]:
         """Do all of it."""
+        _, key = await self._ended()
+        return Issued(key, self._store.describe(), self._recovered)
+
+    async def _ended(self) -> tuple[Outcome, KeyT]:
+        """Go on until a secret is stored; return the key that has it."""
         with self._waiting:
             hands = await self._prepared()
             tried = 0
             while True:
                 tried += 1
-                outcome = await drive(await self._begun(), steps.Begin(), hands, self._waiting)
-                self._recovered += outcomes.deleted(outcome)
+                outcome = await drive(await self._begun(), events.Begin(), hands, self._waiting)
+                self._recovered += heard.deleted(outcome)
                 self._go_on_with_a_cancellation(outcome)
-                if outcome.ending is Ending.STORED:
-                    return await self._stored(outcome, hands)
+                if heard.is_stored(outcome):
+                    return outcome, await self._key(outcome, hands)
                 if not await self._waited(outcome, tried):
                     error = outcomes.explain(outcome, self._late)
                     try:
@@ -162,16 +165,12 @@ class _Issuing(Generic[KeyT]):
         raise outcomes.late(self._plan.name, self._seconds)
 
     async def _looked_around(self) -> IssuingHands[KeyT]:
-        left = self._waiting.left
-        # First, for a probe removes what a writer has left who died, and it may be a proof.
-        await sweep_own(self._keys, self._plan.scope, left() / 2)
-        await _check(self._store, self._expected)
-        # Before anything is noted: the entry must be known as this account's own ever after.
-        scope = await whose(self._keys, self._plan.scope, left())
-        self._plan = attrs.evolve(self._plan, scope=scope)
+        await self._sweep()
+        await check(self._store, self._expected)
+        await self._see_whose()
         hands = IssuingHands(
             self._keys,
-            scope,
+            self._plan.scope,
             self._waiting,
             store=self._store,
             expected=self._expected,
@@ -182,6 +181,15 @@ class _Issuing(Generic[KeyT]):
             hands.known = frozenset((await hands.listed()).ids(self._plan.name))
             self._waiting.raise_cancellation()
         return hands
+
+    async def _sweep(self) -> None:
+        # First, for a probe removes what a writer has left who died, and it may be a proof.
+        await sweep_own(self._keys, self._plan.scope, self._waiting.left() / 2)
+
+    async def _see_whose(self) -> None:
+        # Before anything is noted: the entry must be known as this account's own ever after.
+        scope = await whose(self._keys, self._plan.scope, self._waiting.left())
+        self._plan = attrs.evolve(self._plan, scope=scope)
 
     async def _begun(self) -> Owned:
         plan = self._plan
@@ -209,17 +217,17 @@ class _Issuing(Generic[KeyT]):
             )
         self._waiting.raise_cancellation()
 
-    async def _stored(self, outcome: Outcome, hands: IssuingHands[KeyT]) -> Issued[KeyT]:
+    async def _key(self, outcome: Outcome, hands: IssuingHands[KeyT]) -> KeyT:
         """Return the key; of an answer that could not be read, complain."""
-        place = self._store.describe()
-        complaint = outcomes.complaint(outcome, place)
+        complaint = outcomes.complaint(outcome, self._store.describe())
         if complaint is None:
-            return Issued(hands.made, place, tuple(self._recovered))
+            made: KeyT = hands.made
+            return made
         found = await self._found(outcome.entry.name, hands)
         if found is None:
             raise complaint
         logger.warning("%s", complaint)
-        return Issued(found, place, tuple(self._recovered))
+        return found
 
     async def _found(self, name: str, hands: IssuingHands[KeyT]) -> KeyT | None:
         """Return the key of that name as it is listed, if that proves that it is this one."""
@@ -232,11 +240,11 @@ class _Issuing(Generic[KeyT]):
 
     async def _waited(self, outcome: Outcome, tried: int) -> bool:
         """Wait until another key may be asked for; False if none may be."""
-        if not outcomes.may_be_asked_again(outcome):
+        if not heard.may_be_asked_again(outcome):
             return False
         seconds = self._keys.retry.wait_after(
             tried,
-            asked=outcomes.asked_to_wait(outcome),
+            asked=heard.asked_to_wait(outcome),
             chance=random.random(),  # noqa: S311  # jitter needs no cryptography
         )
         if seconds is None or seconds >= self._waiting.left():
@@ -247,7 +255,7 @@ class _Issuing(Generic[KeyT]):
         return True
 
 
-async def _check(store: Store, expected: Expected) -> None:
+async def check(store: Store, expected: Expected) -> None:
     """See that a store can keep a secret, and holds none that would be lost."""
     place = store.describe()
     try:
@@ -264,6 +272,16 @@ async def _check(store: Store, expected: Expected) -> None:
             store=place,
         )
     raise failure
+
+
+def checked_store(into: Store | str) -> Store:
+    """Return the store that an argument means."""
+    store = open_store(into) if isinstance(into, str) else into
+    if not isinstance(store, Store):
+        raise InvalidArgumentError(
+            f"into must be a store or its address, not of type {type(store).__name__}"
+        )
+    return store
 
 
 def _check_options(create: Callable[..., object], name: str, options: dict[str, Any]) -> None:

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from agentkeys.errors import (
     AgentKeysError,
     StoreError,
 )
-from agentkeys.lifecycle import steps
+from agentkeys.lifecycle import events
 from agentkeys.lifecycle.hands import Listing, ServiceHands, digest_of
 from agentkeys.lifecycle.moments import Moment, now
-from agentkeys.lifecycle.states import Writing
+from agentkeys.lifecycle.states import Ousting, Retiring, Writing
 from agentkeys.lifecycle.wording import shown
 from agentkeys.stores import open_store
 from agentkeys.stores.contract import RecognizableStore
 
 if TYPE_CHECKING:
     from agentkeys.cancellation import Waiting
-    from agentkeys.keys import Key, KeyCollection, Scope
-    from agentkeys.lifecycle.states import Entry
-    from agentkeys.lifecycle.steps import Event
+    from agentkeys.keys import KeyCollection, Scope
+    from agentkeys.lifecycle.callbacks import Then
+    from agentkeys.lifecycle.events import (
+        Event,
+    )
+    from agentkeys.lifecycle.states import Entry, State
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Found
 
-__all__ = ["SweepingHands"]
+__all__ = ["SweepingHands", "looked_again"]
 
-KeyT = TypeVar("KeyT", bound="Key[Any]")
-T = TypeVar("T")
+_REMEDY: Final = (
+    "if that is not mounted, was renamed or was replaced, undo that and sweep again; else "
+)
 
 
 class SweepingHands(ServiceHands[Any]):
     """Finishes what others have left. It lists the keys once."""
 
-    def __init__(self, keys: KeyCollection[Any, Any, Any], scope: Scope, waiting: Waiting) -> None:
-        super().__init__(keys, scope, waiting)
+    def __init__(
+        self,
+        keys: KeyCollection[Any, Any, Any],
+        scope: Scope,
+        waiting: Waiting,
+        then: Then | None = None,
+    ) -> None:
+        super().__init__(keys, scope, waiting, then)
         self._listing: Listing[Any] | None = None
 
     async def listed(self) -> Listing[Any]:
@@ -54,40 +64,56 @@ class SweepingHands(ServiceHands[Any]):
             reason = str(error)
         except Exception as error:  # noqa: BLE001  # whatever a store's library raises
             reason = f"its store cannot be read ({type(error).__name__})"
-        return steps.CannotLook(StoreError(reason))
+        return events.CannotLook(StoreError(reason))
 
 
 async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
-    writing = entry.state
-    assert isinstance(writing, Writing)  # noqa: S101  # no other state is looked for
     store = open_store(entry.plan.store)
+    if not isinstance(entry.state, Writing):
+        return await looked_again(store, entry.state, asked, late=late)
     if not store.readable:
-        return steps.CannotLook(StoreError(f"nobody can read {store.describe()}"))
+        return events.CannotLook(StoreError(f"nobody can read {store.describe()}"))
     # First, for a read removes what a writer has left who died.
-    difference = await _difference(store, writing.found)
+    difference = await _difference(store, entry.state.found)
     secret = (await store.read()).secret
-    if secret is not None and digest_of(secret) == writing.digest:
-        return steps.Holds()
-    return difference or steps.Lacks(late, asked)
+    if secret is not None and digest_of(secret) == entry.state.digest:
+        return events.Holds()
+    return difference or events.Lacks(late, asked)
 
 
-async def _difference(store: Store, found: Found | None) -> steps.CannotLook | None:
+async def looked_again(store: Store, state: State, asked: Moment, *, late: bool) -> Event:
+    """Look into a store that held the secret of a key when it was last seen.
+
+    What cannot be read by anybody, as a program that keeps a secret, holds what it was given.
+    """
+    if not store.readable and isinstance(state, Retiring | Ousting):
+        return events.Holds()
+    secret = (await store.read()).secret
+    if secret is None:
+        reason = f"{store.describe()} holds no secret at all, and may be another place"
+        return events.CannotLook(StoreError(reason), _REMEDY)
+    if digest_of(secret) == getattr(state, "digest", None):
+        return events.Holds()
+    return events.Lacks(late, asked)
+
+
+async def _difference(store: Store, found: Found | None) -> events.CannotLook | None:
     """Return why a secret that the store does not hold may have been written all the same."""
     lacks = f"{store.describe()} does not hold its secret"
     if found is None or not isinstance(store, RecognizableStore):
         reason = f"{lacks}, but what was written to may have been another place"
-        return steps.CannotLook(StoreError(reason))
+        return events.CannotLook(StoreError(reason))
     try:
         if await store.is_as_found(found):
             return None
     except AgentKeysError as error:
-        return steps.CannotLook(
+        return events.CannotLook(
             StoreError(f"{lacks}, and whether it ever did cannot be told: {error}")
         )
-    return steps.CannotLook(
+    return events.CannotLook(
         StoreError(
             f"{lacks}, but is not as it was when the secret was to be written into"
             f" {shown(found.place)}"
         ),
-        "if that is not mounted, was renamed or was replaced, undo that and sweep again; else ",
+        _REMEDY,
     )

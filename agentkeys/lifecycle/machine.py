@@ -9,29 +9,31 @@ its own, and proves nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import attrs
 
-from agentkeys.lifecycle.moments import Moment, elapsed
-from agentkeys.lifecycle.states import Asking, Closed, Denied, Dropping, Entry, Kept, Writing
-from agentkeys.lifecycle.steps import (
+from agentkeys.lifecycle import retiring
+from agentkeys.lifecycle.commands import (
+    Create,
+    Delete,
+    End,
+    Ending,
+    Find,
+    Look,
+    Verify,
+    Weed,
+    Write,
+)
+from agentkeys.lifecycle.events import (
     Begin,
     CannotList,
     CannotLook,
-    Command,
-    Create,
-    Delete,
     Deleted,
-    End,
-    Ending,
     Event,
-    Find,
     Holds,
     Lacks,
     Listed,
-    Look,
     Lost,
     Made,
     NotDeleted,
@@ -41,34 +43,24 @@ from agentkeys.lifecycle.steps import (
     Refused,
     Resumed,
     Unsent,
-    Weed,
+    Unusable,
+    Verified,
     Weeded,
-    Write,
     WriteUnknown,
     Written,
 )
+from agentkeys.lifecycle.moments import Moment, elapsed
+from agentkeys.lifecycle.retiring import WRITE_PATIENCE
+from agentkeys.lifecycle.rows import Move, Table, closed, end, noting, over, then
+from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, Retiring, Writing
 
-__all__ = ["LONGEST", "PATIENCE", "TABLE", "WRITE_PATIENCE", "Move", "Row", "Table", "advance"]
+__all__ = ["LONGEST", "PATIENCE", "TABLE", "advance"]
 
 PATIENCE: Final = 600.0
 """Seconds for which a key that is not there is looked for again: a service may make it late."""
 
 LONGEST: Final = 86400.0
 """Seconds: a request that takes longer is given up by somebody on the way."""
-WRITE_PATIENCE: Final = 60.0
-"""Seconds for which a write that was given up may still come, from a thread that hangs."""
-
-
-@attrs.frozen
-class Move:
-    """What comes next: an entry to note, if it is another one, and then a command to run."""
-
-    entry: Entry
-    command: Command
-
-
-Row: TypeAlias = Callable[[Entry, Any, Any, Moment], Move]
-Table: TypeAlias = Mapping[tuple[type[Any], type[Any]], Row]
 
 
 def advance(entry: Entry, event: Event, now: Moment, table: Table | None = None) -> Move:
@@ -85,32 +77,29 @@ def advance(entry: Entry, event: Event, now: Moment, table: Table | None = None)
     return row(entry, entry.state, event, now)
 
 
-def _then(command: Command) -> Row:
-    return lambda entry, _state, _event, _now: Move(entry, command)
+def _verify_or_write(entry: Entry, _: Asking, made: Made, now: Moment) -> Move:
+    if entry.plan.replaces is not None:
+        return Move(entry, Verify(made))
+    return _write(entry, made, now)
 
 
-def _end(ending: Ending) -> Row:
-    return _then(End(ending))
+def _write_what_works(entry: Entry, _: Asking, verified: Verified, now: Moment) -> Move:
+    return _write(entry, verified.made, now)
 
 
-def _over(ending: Ending) -> Row:
-    """Forget the entry."""
-    return lambda entry, _state, _event, _now: _closed(entry, ending)
-
-
-def _closed(entry: Entry, ending: Ending) -> Move:
-    return Move(attrs.evolve(entry, state=Closed()), End(ending))
-
-
-def _write(entry: Entry, _: Asking, made: Made, now: Moment) -> Move:
+def _write(entry: Entry, made: Made, now: Moment) -> Move:
     state = Writing(made.key_id, made.digest, made.alone, now, late=entry.plan.late_write)
     return Move(entry, Write(state))
+
+
+def _remove_what_does_not_work(entry: Entry, _: Asking, failed: Unusable, __: Moment) -> Move:
+    return Move(entry, _removal(entry, failed.made))
 
 
 def _ask_why_it_was_refused(entry: Entry, _: Asking, __: Refused, ___: Moment) -> Move:
     # Without a nonce a key of that name may be anybody's, and the refusal is all there is to know.
     if entry.plan.exact:
-        return _closed(entry, Ending.REFUSED)
+        return closed(entry, Ending.REFUSED)
     return Move(attrs.evolve(entry, state=Denied()), Find())
 
 
@@ -127,7 +116,7 @@ def _delete_by_nonce_or_wait(entry: Entry, state: Asking, listed: Listed, _: Mom
         return Move(attrs.evolve(entry, state=state), End(Ending.MAY_COME))
     if seconds < min(state.seconds, LONGEST) + PATIENCE:
         return Move(entry, End(Ending.MAY_COME))
-    return _closed(entry, Ending.GONE)
+    return closed(entry, Ending.GONE)
 
 
 def _delete_unnoted(entry: Entry, _: Asking, failed: NotNoted, __: Moment) -> Move:
@@ -137,7 +126,7 @@ def _delete_unnoted(entry: Entry, _: Asking, failed: NotNoted, __: Moment) -> Mo
     return Move(entry, Find())
 
 
-def _removal(entry: Entry, writing: Writing) -> Delete | Find:
+def _removal(entry: Entry, writing: Writing | Made) -> Delete | Find:
     """Return what gets rid of a key whose answer this very process has heard.
 
     If other tries were made, their keys have the same name, and a listing finds them all.
@@ -152,13 +141,13 @@ def _delete_what_was_denied(entry: Entry, _: Denied, listed: Listed, __: Moment)
         return Move(entry, Delete(listed.ids))
     if not listed.whole:
         return Move(entry, End(Ending.FOREIGN))
-    return _closed(entry, Ending.REFUSED)
+    return closed(entry, Ending.REFUSED)
 
 
 def _believe_the_refusal(entry: Entry, _: Denied, failed: CannotList, __: Moment) -> Move:
     # Who may not see these keys may not make them either.
     if failed.refused:
-        return _closed(entry, Ending.REFUSED)
+        return closed(entry, Ending.REFUSED)
     return Move(entry, End(Ending.REFUSED))
 
 
@@ -181,8 +170,9 @@ def _keep(entry: Entry, state: Writing, _: Weeded, now: Moment) -> Move:
 
 
 def _kept(entry: Entry, state: Writing, now: Moment) -> Move:
-    kept = Kept(state.key_id, state.digest, now, state.found)
-    return Move(attrs.evolve(entry, state=kept), End(Ending.STORED))
+    if entry.plan.replaces is not None:
+        return retiring.switched(entry, state, now)
+    return noting(entry, Kept(state.key_id, state.digest, now, state.found), End(Ending.STORED))
 
 
 def _drop_or_wait(entry: Entry, state: Writing, lacks: Lacks, _: Moment) -> Move:
@@ -199,7 +189,7 @@ def _drop_or_wait(entry: Entry, state: Writing, lacks: Lacks, _: Moment) -> Move
 
 def _go_on_without_the_note(entry: Entry, state: Writing, failed: NotNoted, _: Moment) -> Move:
     # A later sweep sees for itself that the store holds the secret, or what has become of the key.
-    if isinstance(failed.wanted, Kept):
+    if isinstance(failed.wanted, Kept | Retiring):
         return Move(entry, End(Ending.STORED))
     if isinstance(failed.wanted, Writing):
         return Move(entry, End(Ending.HELD))
@@ -209,13 +199,13 @@ def _go_on_without_the_note(entry: Entry, state: Writing, failed: NotNoted, _: M
 
 def _see_whether_it_is_gone(entry: Entry, _: Writing, listed: Listed, __: Moment) -> Move:
     if listed.whole and not listed.ids:
-        return _closed(entry, Ending.GONE)
+        return closed(entry, Ending.GONE)
     return Move(entry, End(Ending.UNKNOWN))
 
 
 def _drop(entry: Entry, _: Dropping, listed: Listed, __: Moment) -> Move:
     if not listed.ids:
-        return _closed(entry, Ending.GONE) if listed.whole else Move(entry, End(Ending.FOREIGN))
+        return closed(entry, Ending.GONE) if listed.whole else Move(entry, End(Ending.FOREIGN))
     # Of an exact name there may be several, and an id alone may have been given to another key.
     if entry.plan.exact:
         return Move(entry, End(Ending.UNPROVEN))
@@ -223,40 +213,43 @@ def _drop(entry: Entry, _: Dropping, listed: Listed, __: Moment) -> Move:
 
 
 TABLE: Final[Table] = {
-    (Asking, Begin): _then(Create()),
-    (Asking, Made): _write,
-    (Asking, Unsent): _over(Ending.REFUSED),
+    (Asking, Begin): then(Create()),
+    (Asking, Made): _verify_or_write,
+    (Asking, Verified): _write_what_works,
+    (Asking, Unusable): _remove_what_does_not_work,
+    (Asking, Unsent): over(Ending.REFUSED),
     (Asking, Refused): _ask_why_it_was_refused,
-    (Asking, Lost): _then(Find()),
-    (Asking, Resumed): _then(Find()),
+    (Asking, Lost): then(Find()),
+    (Asking, Resumed): then(Find()),
     (Asking, Listed): _delete_by_nonce_or_wait,
-    (Asking, CannotList): _end(Ending.LEFT),
-    (Asking, Deleted): _over(Ending.DROPPED),
-    (Asking, NotDeleted): _end(Ending.LEFT),
+    (Asking, CannotList): end(Ending.LEFT),
+    (Asking, Deleted): over(Ending.DROPPED),
+    (Asking, NotDeleted): end(Ending.LEFT),
     (Asking, NotNoted): _delete_unnoted,
-    (Denied, Resumed): _then(Find()),
+    (Denied, Resumed): then(Find()),
     (Denied, Listed): _delete_what_was_denied,
     (Denied, CannotList): _believe_the_refusal,
-    (Denied, Deleted): _over(Ending.DROPPED),
-    (Denied, NotDeleted): _end(Ending.LEFT),
-    (Writing, Resumed): _then(Look(late=True)),
+    (Denied, Deleted): over(Ending.DROPPED),
+    (Denied, NotDeleted): end(Ending.LEFT),
+    (Writing, Resumed): then(Look(late=True)),
     (Writing, Written): _weed_or_keep,
-    (Writing, NotWritten): _then(Look(late=False)),
+    (Writing, NotWritten): then(Look(late=False)),
     (Writing, WriteUnknown): _note_that_it_may_come,
     (Writing, Holds): _weed_or_keep,
     (Writing, Weeded): _keep,
-    (Writing, NotWeeded): _end(Ending.STORED),
+    (Writing, NotWeeded): end(Ending.STORED),
     (Writing, Lacks): _drop_or_wait,
-    (Writing, CannotLook): _then(Find()),
+    (Writing, CannotLook): then(Find()),
     (Writing, Listed): _see_whether_it_is_gone,
-    (Writing, CannotList): _end(Ending.UNKNOWN),
-    (Writing, Deleted): _over(Ending.DROPPED),
-    (Writing, NotDeleted): _end(Ending.LEFT),
+    (Writing, CannotList): end(Ending.UNKNOWN),
+    (Writing, Deleted): over(Ending.DROPPED),
+    (Writing, NotDeleted): end(Ending.LEFT),
     (Writing, NotNoted): _go_on_without_the_note,
-    (Dropping, Resumed): _then(Find()),
+    (Dropping, Resumed): then(Find()),
     (Dropping, Listed): _drop,
-    (Dropping, CannotList): _end(Ending.LEFT),
-    (Dropping, Deleted): _over(Ending.DROPPED),
-    (Dropping, NotDeleted): _end(Ending.LEFT),
+    (Dropping, CannotList): end(Ending.LEFT),
+    (Dropping, Deleted): over(Ending.DROPPED),
+    (Dropping, NotDeleted): end(Ending.LEFT),
+    **retiring.ROWS,
 }
 """One row for each pair of state and event that can meet."""

@@ -15,19 +15,29 @@ from agentkeys.errors import (
     StoreError,
     UncertainStoreError,
 )
-from agentkeys.lifecycle import disk, steps
+from agentkeys.lifecycle import commands, disk, events
 from agentkeys.lifecycle.driver import not_noted
 from agentkeys.lifecycle.hands import Listing, ServiceHands, digest_of
+from agentkeys.lifecycle.looking import looked_again
 from agentkeys.lifecycle.moments import elapsed, now
 from agentkeys.lifecycle.states import Writing
 from agentkeys.stores.contract import RecognizableStore
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from agentkeys.cancellation import Waiting
     from agentkeys.keys import Key, KeyCollection, NewKey, Scope
+    from agentkeys.lifecycle.callbacks import Then
+    from agentkeys.lifecycle.commands import (
+        Command,
+    )
+    from agentkeys.lifecycle.events import (
+        Event,
+    )
     from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.moments import Moment
     from agentkeys.lifecycle.states import Asking, Entry, KeyId
-    from agentkeys.lifecycle.steps import Command, Event
     from agentkeys.secret import Secret
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Expected, Found
@@ -68,8 +78,9 @@ class IssuingHands(ServiceHands[KeyT]):
         expected: Expected,
         shelter: Shelter,
         options: dict[str, Any],
+        then: Then | None = None,
     ) -> None:
-        super().__init__(keys, scope, waiting)
+        super().__init__(keys, scope, waiting, then)
         self._store = store
         self._expected: Expected = expected
         self._shelter = shelter
@@ -81,9 +92,9 @@ class IssuingHands(ServiceHands[KeyT]):
     async def do(self, owned: Owned, command: Command) -> Event:
         """Run a command; see `driver.Hands`."""
         match command:
-            case steps.Create():
+            case commands.Create():
                 return await self._create(owned.entry, owned.entry.state)  # type: ignore[arg-type]  # no other state asks
-            case steps.Write(wanted):
+            case commands.Write(wanted):
                 return await self._write(owned, wanted)
         return await super().do(owned, command)
 
@@ -98,7 +109,7 @@ class IssuingHands(ServiceHands[KeyT]):
         # Who goes on when a sweep may have given it up would make a key that nobody knows.
         waited = elapsed(asking.begun, now())
         if waited is None or waited > asking.seconds or self.waiting.cancellation is not None:
-            return steps.Unsent(DeadlineExceededError(_TOO_LATE, applied="no"))
+            return events.Unsent(DeadlineExceededError(_TOO_LATE, applied="no"))
         seconds = min(asking.seconds, self.waiting.half())
         making = self.keys.create(entry.name, timeout=seconds, **self._options)
         try:
@@ -109,19 +120,19 @@ class IssuingHands(ServiceHands[KeyT]):
             applied: Applied = "maybe" if self._shelter.may_have_been_sent() else "no"
             return self._not_made(DeadlineExceededError(_TOO_LATE, applied=applied))
         self._secret, self.made = made.secret, made.listed()
-        return steps.Made(made.id, digest_of(made.secret), self._was_alone())
+        return events.Made(made.id, digest_of(made.secret), self._was_alone())
 
     def _not_made(self, error: AgentKeysError) -> Event:
         salvaged: Secret | None = getattr(error, "salvaged", None)
         if salvaged is not None:
             self._secret = salvaged
-            return steps.Made(None, digest_of(salvaged), self._was_alone(), error)
+            return events.Made(None, digest_of(salvaged), self._was_alone(), error)
         if getattr(error, "applied", "no") != "no":
-            return steps.Lost(error)
+            return events.Lost(error)
         # What ended the call may be another request, of a login that a refused try has led to.
         progress = self._shelter.progress
         refused = isinstance(error, APIError) if progress is None else progress.was_answered
-        return steps.Refused(error) if refused else steps.Unsent(error)
+        return events.Refused(error) if refused else events.Unsent(error)
 
     def _was_alone(self) -> bool:
         return self._shelter.progress is None or self._shelter.progress.attempts == 1
@@ -137,12 +148,12 @@ class IssuingHands(ServiceHands[KeyT]):
         except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
             failure = store_failure(self._store, error)
         if not note.closed():
-            return steps.NotNoted(failure, wanted=wanted)
+            return events.NotNoted(failure, wanted=wanted)
         if failure is None:
-            return steps.Written()
+            return events.Written()
         if isinstance(failure, UncertainStoreError):
-            return steps.WriteUnknown(failure)
-        return steps.NotWritten(failure)
+            return events.WriteUnknown(failure)
+        return events.NotWritten(failure)
 
     async def _written(self, note: _Note) -> None:
         assert self._secret is not None  # noqa: S101  # nothing else is written than what was made
@@ -163,16 +174,25 @@ class IssuingHands(ServiceHands[KeyT]):
             store=place,
         )
 
-    async def _look(self, _: Entry, *, late: bool) -> Event:
+    async def _look(self, entry: Entry, *, late: bool) -> Event:
         asked = now()
+        if not isinstance(entry.state, Writing):
+            looking = looked_again(self._store, entry.state, asked, late=late)
+            return await self._looked(looking)
         if not self._store.readable:
             # If it says that it failed, that is all there is to know.
-            return steps.CannotLook() if late else steps.Lacks(late, asked)
+            return events.CannotLook() if late else events.Lacks(late, asked)
+        return await self._looked(self._compared(asked, late=late))
+
+    async def _compared(self, asked: Moment, *, late: bool) -> Event:
+        stored = await self._store.read()
+        return events.Holds() if stored.secret == self._secret else events.Lacks(late, asked)
+
+    async def _looked(self, looking: Coroutine[Any, Any, Event]) -> Event:
         try:
-            stored = await self.waiting.result(self._store.read(), most=self.waiting.half())
+            return await self.waiting.result(looking, most=self.waiting.half())
         except Exception as error:  # noqa: BLE001  # a store may be anybody's
-            return steps.CannotLook(store_failure(self._store, error))
-        return steps.Holds() if stored.secret == self._secret else steps.Lacks(late, asked)
+            return events.CannotLook(store_failure(self._store, error))
 
 
 class _Note:

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-__all__ = ["Moment", "elapsed", "now"]
+__all__ = ["Moment", "aged", "before", "elapsed", "now"]
 
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 _LONGEST: Final = 64  # bytes, more than a UUID has
@@ -68,3 +68,21 @@ def elapsed(since: Moment, until: Moment) -> float | None:
     else:
         return None
     return seconds if seconds >= 0 else None
+
+
+def aged(since: Moment, until: Moment) -> float | None:
+    """Return the seconds between two moments that may be weeks apart; None if no clock can tell.
+
+    Over a boot it is the wall clock that tells, or what is to last for a month would begin anew
+    with each boot. It is for what may come too late, and harms nobody if it comes too early by what
+    a wall clock is wrong.
+    """
+    if since.boot is not None and since.boot == until.boot:
+        return elapsed(since, until)
+    seconds = until.wall - since.wall
+    return seconds if seconds >= 0 else None
+
+
+def before(moment: Moment, seconds: float) -> Moment:
+    """Return the moment that was so many seconds before that one."""
+    return Moment(moment.wall - seconds, moment.boot, moment.uptime - seconds)

@@ -6,7 +6,7 @@ import re
 import secrets
 from typing import Final
 
-__all__ = ["base_of", "is_made_of", "new_nonce", "with_nonce"]
+__all__ = ["base_name", "base_of", "is_made_of", "new_nonce", "with_nonce"]
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"  # base32 (RFC 4648, section 6), in lower case
 _LENGTH: Final = 6
@@ -30,6 +30,12 @@ def is_made_of(name: str, base: str) -> bool:
         and name.startswith(f"{base}~")
         and _NONCE.fullmatch(name[len(base) + 1 :]) is not None
     )
+
+
+def base_name(name: str) -> str:
+    """Return the name of a key without the nonce that it may end in."""
+    base, _, nonce = name.rpartition("~")
+    return base if base and _NONCE.fullmatch(nonce) else name
 
 
 def base_of(name: str, nonce: str) -> str:

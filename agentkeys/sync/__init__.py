@@ -26,14 +26,24 @@ from agentkeys.sync.clients import (
 )
 
 if TYPE_CHECKING:
-    from agentkeys.sync.lifecycle import issue, sweep
+    from agentkeys.sync.lifecycle import (
+        abort,
+        adopt,
+        announced,
+        issue,
+        rotate,
+        status,
+        sweep,
+    )
     from agentkeys.sync.service import LocalService
 else:
     # What a client does without: it must not import the service, and need not import the lifecycle.
     _ELSEWHERE = {
         "LocalService": "agentkeys.sync.service",
-        "issue": "agentkeys.sync.lifecycle",
-        "sweep": "agentkeys.sync.lifecycle",
+        **dict.fromkeys(
+            ("abort", "adopt", "announced", "issue", "rotate", "status", "sweep"),
+            "agentkeys.sync.lifecycle",
+        ),
     }
 
     def __getattr__(name: str) -> object:
@@ -59,8 +69,13 @@ __all__ = [
     "BlockingPager",
     "Keys",
     "LocalService",
+    "abort",
+    "adopt",
+    "announced",
     "issue",
     "login",
     "register",
+    "rotate",
+    "status",
     "sweep",
 ]

@@ -1,66 +1,57 @@
-"""The blocking twins of `issue` and `sweep`, which `agentkeys.sync` imports when they are used."""
+"""Blocking twins of what is done with keys, which `agentkeys.sync` imports when they are used."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, TypeVar
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from agentkeys import lifecycle
-from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
-from agentkeys.lifecycle import Issued, Swept
-from agentkeys.stores import Store, open_store
+from agentkeys.keys import KeyCollection, Scope, checked_collection
+from agentkeys.lifecycle import Status
+from agentkeys.lifecycle.upkeep import remembered
+from agentkeys.stores import open_store
 from agentkeys.sync.clients import Keys
 
-__all__ = ["issue", "sweep"]
+__all__ = ["abort", "adopt", "announced", "issue", "rotate", "status", "sweep"]
 
-KeyT = TypeVar("KeyT", bound="Key[Any]")
-
-
-def issue(
-    keys: Keys[KeyCollection[Any, KeyT, NewKey[Any]]],
-    name: str,
-    *,
-    into: Store | str,
-    exact_name: bool = False,
-    replace: bool = False,
-    timeout: float | None = None,
-    scope: Scope | None = None,
-    **options: Any,
-) -> Issued[KeyT]:
-    """Make exactly one key, and store its secret before this returns.
-
-    The arguments, the result and the errors are those of `agentkeys.issue`, but for the keys, which
-    are those of a blocking client.
-    """
-    checked_collection(keys, "issue", blocking=True)
-    # Not in the loop, where others would wait for what a store imports.
-    store = open_store(into) if isinstance(into, str) else into
-    return keys._portal.run(  # noqa: SLF001  # a function of the collection
-        partial(
-            lifecycle.issue,
-            keys._twin,  # noqa: SLF001
-            name,
-            into=store,
-            exact_name=exact_name,
-            replace=replace,
-            timeout=timeout,
-            scope=scope,
-            **options,
-        )
-    )
+CollectionT = TypeVar("CollectionT", bound=KeyCollection[Any, Any, Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def sweep(
-    keys: Keys[KeyCollection[Any, Any, Any]],
-    *,
-    timeout: float | None = None,
-    scope: Scope | None = None,
-) -> Swept:
-    """Finish the attempts to issue a key here whose processes are gone.
+def _blocking(
+    function: Callable[Concatenate[CollectionT, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Keys[CollectionT], P], T]:
+    """Return the twin of a function of an async client's keys: one of a blocking client's."""
 
-    The arguments, the result and the errors are those of `agentkeys.sweep`, but for the keys, which
-    are those of a blocking client.
-    """
-    checked_collection(keys, "sweep", blocking=True)
-    start = partial(lifecycle.sweep, keys._twin, timeout=timeout, scope=scope)  # noqa: SLF001
-    return keys._portal.run(start)  # noqa: SLF001  # a function of the collection
+    @functools.wraps(function)
+    def twin(keys: Keys[CollectionT], *args: P.args, **kwargs: P.kwargs) -> T:
+        checked_collection(keys, function.__name__, blocking=True)
+        if isinstance(into := kwargs.get("into"), str):
+            # Not in the loop, where others would wait for what a store imports.
+            kwargs["into"] = open_store(into)
+        start = functools.partial(function, keys._twin, *args, **kwargs)  # noqa: SLF001  # of ours
+        return keys._portal.run(start)  # noqa: SLF001
+
+    twin.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # for help()
+    return twin  # type: ignore[return-value]  # `keys` may be given by its name as well
+
+
+issue = _blocking(lifecycle.issue)  # type: ignore[arg-type]  # its options could be `keys` too
+rotate = _blocking(lifecycle.rotate)
+sweep = _blocking(lifecycle.sweep)
+adopt = _blocking(lifecycle.adopt)
+announced = _blocking(lifecycle.announced)
+abort = _blocking(lifecycle.abort)
+
+
+def status(
+    keys: Keys[KeyCollection[Any, Any, Any]] | None = None, *, scope: Scope | None = None
+) -> Status:
+    """Return what the journal remembers; see `agentkeys.status`."""
+    if keys is not None:
+        checked_collection(keys, "status", blocking=True)
+        scope = scope or keys.scope
+    return remembered(scope)

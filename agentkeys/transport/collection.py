@@ -6,13 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from agentkeys.credentials import names_of
 from agentkeys.forks import Unpicklable
 from agentkeys.keys import KeyCollection, NewKey, Scope
 from agentkeys.retry import RetryPolicy
-from agentkeys.transport.call.endpoint import Endpoint, Place
+from agentkeys.transport.call.endpoint import Endpoint, Place, build
+from agentkeys.transport.reading.json import as_text
 from agentkeys.transport.session import Session
 
 if TYPE_CHECKING:
+    from agentkeys.credentials import Credentials
+    from agentkeys.secret import Secret
     from agentkeys.transport.call.progress import Shelter
 
 __all__ = ["Endpoint", "Keys", "Place", "whose"]
@@ -36,7 +40,17 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
     @property
     def scope(self) -> Scope:
         """Whose keys these are."""
-        return self._session.scope(self._place)
+        settings = self._session.settings
+        account, *also = names_of(self._session.credentials) or ("",)
+        return Scope(
+            service=settings.service.name,
+            realm=settings.base_url,
+            kind=self._place.kind,
+            id=_id_of(self._place),
+            surface=self._place.surface,
+            account=account,
+            also=tuple(also),
+        )
 
     @abstractmethod
     async def delete(self, key_id: Any, /, *, timeout: float | None = None) -> None:
@@ -58,6 +72,40 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
         vars(keys).update(vars(self), _session=self._session.sheltered(shelter))
         return keys
 
+    def _with(self, token: Secret) -> Self:
+        """Return these keys as whoever bears *token* sees them."""
+        keys = object.__new__(type(self))
+        vars(keys).update(vars(self), _session=self._session.bearing(token))
+        return keys
+
+    @property
+    def _credentials(self) -> Credentials:
+        """Where the token comes from that is sent."""
+        return self._session.credentials
+
+    async def _prove(self, timeout: float) -> bool:
+        """Make the cheapest call that only a known key may make; False if there is none.
+
+        A service whose keys may call one says so here: by it `rotate` sees that a new key works.
+        """
+        del timeout
+        return False
+
+    def _may_be(self, key: Any, secret: Secret) -> bool:
+        """Whether what the service tells of a key does not rule out that this is its secret."""
+        del key, secret
+        return True
+
+    def _inherited(self, key: Any) -> dict[str, Any]:
+        """Return what `create` must be given so that a new key may do no more than this one.
+
+        Raises:
+            InvalidArgumentError: these keys cannot be limited so.
+
+        """
+        del key
+        return {}
+
     @property
     def timeout(self) -> float:
         """Seconds that a call may take if nothing else is said."""
@@ -67,6 +115,18 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
     def retry(self) -> RetryPolicy:
         """When to try again."""
         return self._session.retry
+
+
+def _id_of(place: Place[Any]) -> str:
+    """Return what tells a place from others of its kind: all ids that its creates send."""
+    request = build(place.create, place.path, {}, place.body or None)  # each can be sent
+    ids = {**place.path, **(request.json or {})}
+    match [*ids.values()]:
+        case []:
+            return ""
+        case [str() as only]:
+            return only
+    return as_text(ids)
 
 
 async def whose(keys: KeyCollection[Any, Any, Any], scope: Scope, timeout: float) -> Scope:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from agentkeys import arguments
 from agentkeys.arguments import unfit
 from agentkeys.cancellation import Waiting
-from agentkeys.credentials import checked_token, names_of
+from agentkeys.credentials import BearerToken, checked_token
 from agentkeys.errors import (
     AgentKeysError,
     AuthenticationError,
@@ -27,14 +27,12 @@ from agentkeys.errors import (
     ConfigurationError,
     RequestError,
 )
-from agentkeys.keys import Scope
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.transport.call.endpoint import Endpoint, Place, Request, build
 from agentkeys.transport.call.progress import Progress, Shelter, is_gone_as_wanted, late
 from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
-from agentkeys.transport.reading.json import as_text
 from agentkeys.transport.wire.http import Http
 
 if TYPE_CHECKING:
@@ -84,6 +82,23 @@ class Session:
         session = copy.copy(self)
         session._shelter = shelter  # noqa: SLF001  # it is one of ours
         return session
+
+    def bearing(self, token: Secret) -> Self:
+        """Return this session, but that it sends that token."""
+        session = copy.copy(self)
+        session._credentials = BearerToken(token)  # noqa: SLF001  # it is one of ours
+        session._checked = None  # noqa: SLF001
+        return session
+
+    @property
+    def settings(self) -> Settings:
+        """How calls are made."""
+        return self._settings
+
+    @property
+    def credentials(self) -> Credentials:
+        """Where the token comes from."""
+        return self._credentials
 
     async def call(
         self,
@@ -184,19 +199,6 @@ class Session:
     def path(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> str:
         """Return the path of an endpoint, percent-encoded, for people: with every secret masked."""
         return build(endpoint, path, _NONE, None).shown(self._secrets(None))
-
-    def scope(self, place: Place[Any]) -> Scope:
-        """Return whose keys are made at a place, by these credentials."""
-        account, *also = names_of(self._credentials) or ("",)
-        return Scope(
-            service=self._settings.service.name,
-            realm=self._settings.base_url,
-            kind=place.kind,
-            id=_id_of(place),
-            surface=place.surface,
-            account=account,
-            also=tuple(also),
-        )
 
     async def log_in(self, timeout: float) -> None:
         """Get a token if there is none.
@@ -382,18 +384,6 @@ def _only_secret(given: object, *, or_none: bool = False) -> Secret | None:
         return None
     kind = "None" if given is None else type(given).__name__
     return unfit(ConfigurationError, f"the token that the credentials gave is no Secret but {kind}")
-
-
-def _id_of(place: Place[Any]) -> str:
-    """Return what tells a place from others of its kind: all ids that its creates send."""
-    request = build(place.create, place.path, _NONE, place.body or None)  # each can be sent
-    ids = {**place.path, **(request.json or {})}
-    match [*ids.values()]:
-        case []:
-            return ""
-        case [str() as only]:
-            return only
-    return as_text(ids)
 
 
 def _remaining(end: float) -> float:

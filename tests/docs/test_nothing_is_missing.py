@@ -15,6 +15,7 @@ import pytest
 
 import agentkeys
 from agentkeys import errors, server, sync
+from agentkeys.errors import requests
 from agentkeys.cli import commands
 from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
@@ -129,7 +130,7 @@ def test_every_attribute_of_an_error_is_explained(error):
     """What an error tells can be looked up."""
     told = set(inspect.signature(error.__init__).parameters) - {"self", "text", "args", "kwargs"}
     if "request" in told:
-        told = told - {"request"} | set(errors.RequestFields.__annotations__)
+        told = told - {"request"} | set(requests.RequestFields.__annotations__)
     assert told - set(re.findall(r"`(\w+)`", section("errors", "## Every error"))) == set()
 
 

@@ -18,10 +18,16 @@ from lifecycle import left
 from agentkeys import Swept, sweep
 from agentkeys.keys import Scope
 from agentkeys.lifecycle import moments
+from agentkeys.lifecycle.commands import (
+    End,
+    Ending,
+)
+from agentkeys.lifecycle.events import (
+    Listed,
+)
 from agentkeys.lifecycle.machine import advance
 from agentkeys.lifecycle.moments import Moment, elapsed
 from agentkeys.lifecycle.states import Asking, Entry, Plan
-from agentkeys.lifecycle.steps import End, Ending, Listed
 
 SCOPE = Scope("Agentry", "https://agentry.test", account="me")
 NAME = "ci~aaaaaa"

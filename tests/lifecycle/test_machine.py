@@ -1,4 +1,4 @@
-"""The lifecycle, explored whole: every order of what can happen to two keys that are issued.
+"""The lifecycle, explored whole: every order of what can happen to keys, issued or replaced.
 
 The machine is the real one. Of the world around it there is a model: a service that makes keys
 late, denies what it did, and loses answers; a store that lies, hangs, and goes away; a journal that
@@ -7,12 +7,30 @@ cannot write; and drivers that die between any two steps, while a sweep may begi
 
 from __future__ import annotations
 
+import functools
+import re
+
 import attrs
 import pytest
-from worlds import Rules, Story, explore
+from worlds import OLD, Rules, Story, explore
 
+from agentkeys.lifecycle import commands as c
+from agentkeys.lifecycle import events as e
 from agentkeys.lifecycle import machine as m
-from agentkeys.lifecycle.states import Asking, Closed, Denied, Dropping, Writing
+from agentkeys.lifecycle import rows
+from agentkeys.lifecycle.moments import elapsed
+from agentkeys.lifecycle.states import (
+    Asking,
+    Closed,
+    Denied,
+    Dropping,
+    Ousting,
+    Restoring,
+    Retiring,
+    Writing,
+)
+
+ROTATED = Rules(creates=1, replaces=True, is_owed=True)
 
 # What is explored, and how many worlds there were when it was last counted. There may be more.
 KINDS = {
@@ -22,7 +40,38 @@ KINDS = {
     "swept with other credentials": (Rules(foreign=True), 55_000),
     "a machine that starts anew": (Rules(creates=1, boots=1, late_writes=True), 5_000),
     "other credentials, exact name": (Rules(exact=True, foreign=True), 2_300),
+    "a key is replaced": (Rules(creates=1, replaces=True), 11_000),
+    "a key is replaced, and its users must be told": (ROTATED, 18_000),
+    "a key is replaced, with writes that come late": (
+        Rules(creates=1, replaces=True, late_writes=True, is_owed=True),
+        14_000,
+    ),
+    "a key is replaced, and retires at once": (
+        Rules(creates=1, replaces=True, late_writes=True, grace=0.0),
+        13_000,
+    ),
+    "a key is replaced, and used for ever": (
+        Rules(creates=1, replaces=True, longest=m.PATIENCE),
+        11_000,
+    ),
+    "a key is replaced, by a machine that starts anew": (
+        Rules(creates=1, replaces=True, boots=1, late_writes=True),
+        26_000,
+    ),
+    "a key is replaced, and swept with other credentials": (
+        Rules(creates=1, replaces=True, foreign=True),
+        7_500,
+    ),
 }
+
+
+@pytest.mark.long
+def test_no_order_of_events_harms_anybody_while_a_key_is_replaced_by_the_second_one_asked_for():
+    """The first one may come late, and be found, while the second one is stored."""
+    story = explore(Rules(creates=2, replaces=True))
+    print(story)
+    assert story.harm is None, story
+    assert story.worlds >= 220_000
 
 
 @pytest.mark.parametrize(
@@ -47,41 +96,54 @@ SMALL = [
     Rules(creates=1, crashes=1, exact=True),
     Rules(creates=1, crashes=1, foreign=True),
     Rules(creates=1, crashes=0, boots=1, late_writes=True),
+    ROTATED,
+    Rules(creates=1, replaces=True, late_writes=True, grace=0.0),
+    Rules(creates=1, replaces=True, longest=m.PATIENCE),
+    Rules(creates=1, replaces=True, foreign=True),
 ]
+
+
+@functools.cache
+def whole(rules: Rules) -> Story:
+    """Return the story of a small world of which nothing is broken."""
+    return explore(rules)
 
 
 def test_every_row_is_met_in_some_world():
     """What no world leads to would be code that nobody needs; what is missing, a KeyError."""
-    met = [explore(rules).rows for rules in SMALL]
+    met = [whole(rules).rows for rules in SMALL]
     assert set().union(*met) == set(m.TABLE)
 
 
 def forget(entry, *_):
-    return m.Move(attrs.evolve(entry, state=Closed()), m.End(m.Ending.GONE))
+    return rows.Move(attrs.evolve(entry, state=Closed()), c.End(c.Ending.GONE))
 
 
 def leave(entry, *_):
-    return m.Move(entry, m.End(m.Ending.LEFT))
+    return rows.Move(entry, c.End(c.Ending.LEFT))
 
 
 def delete(entry, *_):
-    return m.Move(entry, m.Delete((1,)))
+    return rows.Move(entry, c.Delete((1,)))
 
 
 def harmed(harm: str = "", **broken) -> Story | None:
     """Return the first story in which machine or drivers that are broken do such harm."""
-    stories = (explore(attrs.evolve(rules, **broken)) for rules in SMALL)
+    table = broken.get("table", {})
+    rows = {row for row in m.TABLE if table and table[row] is not m.TABLE[row]}
+    met = (rules for rules in SMALL if rows <= whole(rules).rows)
+    stories = (explore(attrs.evolve(rules, **broken)) for rules in met)
     return next((story for story in stories if story.harm and harm in story.harm), None)
 
 
 # There nothing is left: the key was never made, or it is deleted.
 FORGETTING_IS_RIGHT = {
-    (Asking, m.Begin),
-    (Asking, m.Unsent),
-    (Asking, m.Deleted),
-    (Denied, m.Deleted),
-    (Writing, m.Deleted),
-    (Dropping, m.Deleted),
+    (Asking, e.Begin),
+    (Asking, e.Unsent),
+    (Asking, e.Deleted),
+    (Denied, e.Deleted),
+    (Writing, e.Deleted),
+    (Dropping, e.Deleted),
 }
 
 
@@ -96,18 +158,28 @@ def test_a_row_that_forgets_too_early_loses_a_key(row):
 @pytest.mark.parametrize(
     "row",
     [
-        (Asking, m.Resumed),
-        (Asking, m.Listed),
-        (Asking, m.Deleted),
-        (Denied, m.Resumed),
-        (Denied, m.Listed),
-        (Denied, m.Deleted),
-        (Writing, m.Resumed),
-        (Writing, m.Lacks),
-        (Writing, m.Holds),
-        (Dropping, m.Resumed),
-        (Dropping, m.Listed),
-        (Dropping, m.Deleted),
+        (Asking, e.Resumed),
+        (Asking, e.Listed),
+        (Asking, e.Deleted),
+        (Denied, e.Resumed),
+        (Denied, e.Listed),
+        (Denied, e.Deleted),
+        (Writing, e.Resumed),
+        (Writing, e.Lacks),
+        (Writing, e.Holds),
+        (Dropping, e.Resumed),
+        (Dropping, e.Listed),
+        (Dropping, e.Deleted),
+        (Retiring, e.Resumed),
+        (Retiring, e.Announced),
+        (Retiring, e.Watched),
+        (Retiring, e.Holds),
+        (Ousting, e.Resumed),
+        (Ousting, e.Watched),
+        (Ousting, e.Holds),
+        (Restoring, e.Resumed),
+        (Restoring, e.Holds),
+        (Restoring, e.Lacks),
     ],
     ids=lambda row: "-".join(each.__name__ for each in row),
 )
@@ -121,8 +193,15 @@ def test_a_row_that_never_finishes_leaves_an_entry_for_ever(row):
 @pytest.mark.parametrize(
     "event",
     [
-        *(m.Resumed, m.Written, m.NotWritten, m.WriteUnknown),
-        *(m.Holds, m.CannotLook, m.Listed, m.CannotList, m.Weeded, m.NotWeeded),
+        *(e.Resumed, e.Written, e.NotWritten, e.WriteUnknown),
+        *(
+            e.Holds,
+            e.CannotLook,
+            e.Listed,
+            e.CannotList,
+            e.Weeded,
+            e.NotWeeded,
+        ),
     ],
 )
 def test_deleting_without_a_proof_leaves_a_dead_secret_in_the_store(event):
@@ -132,34 +211,81 @@ def test_deleting_without_a_proof_leaves_a_dead_secret_in_the_store(event):
     assert story is not None
 
 
+def delete_the_old_one(entry, *_):
+    return rows.Move(entry, c.Delete((OLD,)))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [*(e.Resumed, e.NotAnnounced, e.Watched, e.CannotList, e.Lacks, e.CannotLook)],
+)
+def test_deleting_the_old_key_without_a_proof_harms_whoever_uses_it(event):
+    """It goes when the new secret was seen in the store, its users know, and nobody uses it."""
+    ended = {(Retiring, e.Deleted): leave, (Retiring, e.NotDeleted): leave}
+    story = harmed("the", table={**m.TABLE, **ended, (Retiring, event): delete_the_old_one})
+    print(story)
+    assert story is not None
+    assert OLD_HARM.search(story.harm), story
+
+
+OLD_HARM = re.compile("the old key was deleted|holds the secret of key 9, which was deleted")
+
+
+def store_at_once(entry, _, failed, now):
+    return m.TABLE[Asking, e.Verified](entry, entry.state, e.Verified(failed.made), now)
+
+
+def busy(entry, state, watched, now):
+    return m.TABLE[Retiring, e.Watched](entry, state, attrs.evolve(watched, used=None), now)
+
+
+def restless(entry, state, lacks, now):
+    return m.TABLE[Restoring, e.Lacks](entry, state, attrs.evolve(lacks, late=False), now)
+
+
+def untold(entry, state, resumed, now):
+    told = attrs.evolve(state, announced=True)
+    return m.TABLE[Retiring, e.Resumed](attrs.evolve(entry, state=told), told, resumed, now)
+
+
+def unseen(entry, state, holds, now):
+    """Believe what was seen before: the deletion is noted and sent without another look."""
+    return m.TABLE[Retiring, e.Holds](entry, state, holds, now)
+
+
 def impatient(entry, state, listed, now):
     later = attrs.evolve(listed, asked=attrs.evolve(now, uptime=now.uptime + 10 * m.PATIENCE))
-    return m.TABLE[Asking, m.Listed](entry, state, later, now)
+    return m.TABLE[Asking, e.Listed](entry, state, later, now)
 
 
 def hasty(entry, state, lacks, now):
-    return m.TABLE[Writing, m.Lacks](entry, state, attrs.evolve(lacks, late=False), now)
+    return m.TABLE[Writing, e.Lacks](entry, state, attrs.evolve(lacks, late=False), now)
 
 
 def timeless(entry, state, listed, now):
     """Take the wall clock's word for it, though it may have been set meanwhile."""
-    if m.elapsed(state.begun, listed.asked) is None:
+    if elapsed(state.begun, listed.asked) is None:
         return forget(entry)
-    return m.TABLE[Asking, m.Listed](entry, state, listed, now)
+    return m.TABLE[Asking, e.Listed](entry, state, listed, now)
 
 
 def by_name(entry, state, listed, now):
     nonce = attrs.evolve(entry, plan=attrs.evolve(entry.plan, exact=False))
-    return attrs.evolve(m.TABLE[Asking, m.Listed](nonce, state, listed, now), entry=entry)
+    return attrs.evolve(m.TABLE[Asking, e.Listed](nonce, state, listed, now), entry=entry)
 
 
 @pytest.mark.parametrize(
     ("broken", "harm"),
     [
-        ({"table": {**m.TABLE, (Asking, m.Listed): impatient}}, "nobody knows of it"),
-        ({"table": {**m.TABLE, (Writing, m.Lacks): hasty}}, DEAD),
-        ({"table": {**m.TABLE, (Asking, m.Listed): timeless}}, "keys [1] are alive"),
-        ({"table": {**m.TABLE, (Asking, m.Listed): by_name}}, "somebody else's was deleted"),
+        ({"table": {**m.TABLE, (Asking, e.Listed): impatient}}, "nobody knows of it"),
+        ({"table": {**m.TABLE, (Writing, e.Lacks): hasty}}, DEAD),
+        ({"table": {**m.TABLE, (Asking, e.Listed): timeless}}, "keys [1] are alive"),
+        ({"table": {**m.TABLE, (Asking, e.Listed): by_name}}, "somebody else's was deleted"),
+        ({"table": {**m.TABLE, (Asking, e.Unusable): store_at_once}}, "does not work"),
+        ({"table": {**m.TABLE, (Retiring, e.Watched): busy}}, "while it was used"),
+        ({"table": {**m.TABLE, (Retiring, e.Watched): unseen}}, "key 9, which was deleted"),
+        ({"table": {**m.TABLE, (Retiring, e.Resumed): untold}}, "before its users were told"),
+        ({"table": {**m.TABLE, (Restoring, e.Lacks): restless}}, "key 9, which was deleted"),
         ({"act_first": True}, DEAD),
         ({"is_blind": True}, DEAD),
         ({"is_sleepy": True}, "nobody knows of it"),
@@ -169,6 +295,11 @@ def by_name(entry, state, listed, now):
         "does not wait for a write that comes late",
         "does not wait when no clock can tell",
         "takes an exact name for a proof",
+        "stores a secret that does not work",
+        "does not wait for a key that is used",
+        "does not look into the store before it deletes the old key",
+        "does not wait until its users are told",
+        "does not wait for an old secret that comes late",
         "acts before it has noted",
         "takes a store that is gone for one that lacks the secret",
         "asks though it has slept",

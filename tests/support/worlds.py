@@ -14,9 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import attrs
 
 from agentkeys.keys import Scope
+from agentkeys.lifecycle import commands as c
+from agentkeys.lifecycle import events as e
 from agentkeys.lifecycle import machine as m
+from agentkeys.lifecycle import rows
 from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import Asking, Closed, Denied, Entry, Kept, Plan
+from agentkeys.lifecycle.states import (
+    Asking,
+    Closed,
+    Denied,
+    Entry,
+    Kept,
+    Ousting,
+    Plan,
+    Replaced,
+    Restoring,
+    Retiring,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +39,14 @@ if TYPE_CHECKING:
 
 THEIRS = 0
 """The id of a key that is not ours, and that has the very name that we give ours."""
+OLD = 9
+"""The id of the key that is replaced, if one is. The store holds its secret at first."""
 TWIN = 10
 """What the id of a key is more that a try made which was refused."""
 LONG: Final = 10 * m.PATIENCE
-AGAIN = {m.Ending.DROPPED, m.Ending.MAY_COME}
+AGAIN = {c.Ending.DROPPED, c.Ending.MAY_COME}
 """After these `issue` begins anew."""
-SILENT = {m.Ending.UNPROVEN, m.Ending.FOREIGN, m.Ending.UNKNOWN}
+SILENT = {c.Ending.UNPROVEN, c.Ending.FOREIGN, c.Ending.UNKNOWN}
 """What only a person can decide."""
 
 
@@ -49,6 +65,10 @@ class Rules:
         is_blind: whether a store whose place is gone counts as one that was looked into. It must
             not.
         is_sleepy: whether the driver asks though it has slept since it noted that. It must not.
+        replaces: whether the key is to replace another one.
+        is_owed: whether somebody must be told before the other one retires.
+        grace: for how many seconds the other one lives on.
+        longest: for how many seconds the other one may be used.
         table: the machine's rows.
     """
 
@@ -61,12 +81,24 @@ class Rules:
     act_first: bool = False
     is_blind: bool = False
     is_sleepy: bool = False
-    table: m.Table = m.TABLE
+    replaces: bool = False
+    is_owed: bool = False
+    grace: float = m.PATIENCE
+    longest: float = 2 * LONG
+    table: rows.Table = attrs.field(default=m.TABLE, hash=False)
 
     def plan(self) -> Plan:
         scope = Scope("Agentity", "https://api.test", account="me")
         late = m.PATIENCE if self.late_writes else 0.0
-        return Plan(scope, "bot", self.exact, "dotenv:.env#KEY", late)
+        replaced = Replaced(OLD, "bot~old", "1", self.grace, self.longest, self.is_owed)
+        return Plan(
+            scope,
+            "bot",
+            self.exact,
+            "dotenv:.env#KEY",
+            late,
+            replaced if self.replaces else None,
+        )
 
 
 class Driver(NamedTuple):
@@ -91,6 +123,17 @@ class World(NamedTuple):
     moves: int
     boots: int
     is_over: bool
+    is_told: bool = False
+    """Whether those who use the key that is replaced have been told."""
+    is_put_back: bool = False
+    """Whether somebody has put the old secret back by hand."""
+    is_used: bool = False
+    """Whether the key that is replaced was seen in use a moment ago."""
+    useless: frozenset[int] = frozenset()
+    """The keys that the service does not know, though it has made them."""
+    aborts: int = 0
+    blame: str = ""
+    """What should not have been done when it was."""
 
     def now(self) -> Moment:
         """Return the time: soon after the last note, or long after it."""
@@ -103,7 +146,7 @@ class Story(NamedTuple):
 
     worlds: int
     moves: int
-    endings: frozenset[tuple[str, m.Ending]]
+    endings: frozenset[tuple[str, c.Ending]]
     rows: frozenset[tuple[type, type]]
     harm: str | None
     steps: tuple[str, ...]
@@ -119,13 +162,13 @@ class Model:
         self.rules = rules
         self.plan = rules.plan()
         self.rows: set[tuple[type, type]] = set()
-        self.endings: set[tuple[str, m.Ending]] = set()
+        self.endings: set[tuple[str, c.Ending]] = set()
 
     def start(self) -> World:
         nothing: frozenset[int] = frozenset()
-        world = World(
-            frozenset({THEIRS}), nothing, None, nothing, True, (), (), 0, 0, 0, 0, is_over=False
-        )
+        old = OLD if self.rules.replaces else None
+        live = frozenset({THEIRS} if old is None else {THEIRS, old})
+        world = World(live, nothing, old, nothing, True, (), (), 0, 0, 0, 0, is_over=False)
         return self._begun(world)
 
     def _begun(self, world: World) -> World:
@@ -134,7 +177,7 @@ class Model:
         world = world._replace(is_over=False)
         return world._replace(
             entries=(*world.entries, (number, Asking(world.now(), 0.0))),
-            drivers=(*world.drivers, Driver("issue", number, m.Begin())),
+            drivers=(*world.drivers, Driver("issue", number, e.Begin())),
             creates=number,
         )
 
@@ -146,9 +189,9 @@ class Model:
 
     def steps(self, world: World) -> Iterator[tuple[str, World]]:
         for driver in world.drivers:
-            if isinstance(driver.step, m.End):
+            if isinstance(driver.step, c.End):
                 pass  # it keeps the entry to itself for as long as it lives
-            elif isinstance(driver.step, m.Command):
+            elif isinstance(driver.step, c.Command):
                 yield from self._acts(world, driver)
             else:
                 yield from self._hears(world, driver)
@@ -159,7 +202,7 @@ class Model:
 
     def _killed(self, world: World, driver: Driver) -> World:
         # A thread that hangs in a local store dies with its process.
-        writes = world.writes if self.rules.late_writes else world.writes - {driver.entry}
+        writes = world.writes if self.rules.late_writes else world.writes - {driver.entry, OLD}
         return _without(world, driver)._replace(crashes=world.crashes + 1, writes=writes)
 
     def _meanwhile(self, world: World) -> Iterator[tuple[str, World]]:
@@ -183,9 +226,28 @@ class Model:
             writes = world.writes if self.rules.late_writes else frozenset()
             anew = world._replace(boots=world.boots + 1, drivers=(), writes=writes)
             yield "the machine starts anew", anew
-        at_work = any(isinstance(each.step, m.Create | m.Write) for each in world.drivers)
+        at_work = any(isinstance(each.step, c.Create | c.Write) for each in world.drivers)
         if not (world.is_over or world.late or world.writes or at_work):
-            yield "ten minutes go by", world._replace(is_over=True)
+            yield "ten minutes go by", world._replace(is_over=True, is_used=False)
+
+        if self.rules.replaces:
+            yield from self._others(world)
+
+    def _others(self, world: World) -> Iterator[tuple[str, World]]:
+        """People put an old secret back, or abort a rotation, when nobody is at work on it."""
+        owned = {each.entry for each in world.drivers}
+        for number, state in world.entries:
+            if number in owned or OLD not in world.live:
+                continue
+            if not isinstance(state, Retiring | Ousting):
+                continue
+            if not world.is_put_back and world.is_there and world.stored == number:
+                back = world._replace(stored=OLD, is_put_back=True)
+                yield "somebody puts the old secret back", back
+            if world.aborts < 1 and isinstance(state, Retiring):
+                driver = Driver("abort", number, e.Abort("digest of the old"))
+                aborted = world._replace(drivers=(*world.drivers, driver), aborts=1)
+                yield f"somebody aborts entry {number}", aborted
 
     def _sweeps(self, world: World) -> Iterator[tuple[str, World]]:
         if any(each.who == "sweep" for each in world.drivers):
@@ -193,7 +255,7 @@ class Model:
         owned = {each.entry for each in world.drivers}
         for number, state in world.entries:
             if number not in owned and not isinstance(state, Kept):
-                sweep = Driver("sweep", number, m.Resumed())
+                sweep = Driver("sweep", number, e.Resumed())
                 yield (
                     f"sweep takes over entry {number}",
                     world._replace(drivers=(*world.drivers, sweep)),
@@ -209,13 +271,15 @@ class Model:
         entry = self._entry(world, driver.entry)
         event = driver.step
         self.rows.add((type(entry.state), type(event)))
-        move = m.advance(entry, event, world._replace(is_over=False).now(), self.rules.table)
+        waits = isinstance(entry.state, Retiring)  # for its grace, which is what goes by
+        now = world.now() if waits else world._replace(is_over=False).now()
+        move = m.advance(entry, event, now, self.rules.table)
         said = f"{driver.who} hears: {_said(event)}"
         if move.entry == entry:
             yield said, self._told(world, driver, entry, move.command)
             return
         noted = f"{said}; notes {type(move.entry.state).__name__}"
-        if self.rules.act_first and not isinstance(move.command, m.End):
+        if self.rules.act_first and not isinstance(move.command, c.End):
             yield said, _with(world, driver, move.command, unnoted=move.entry.state)
             return
         after = _noted(world, driver.entry, move.entry.state)
@@ -223,14 +287,14 @@ class Model:
         if not isinstance(move.entry.state, Closed):
             yield (
                 f"{said}; cannot note it",
-                _with(world, driver, m.NotNoted(wanted=move.entry.state)),
+                _with(world, driver, e.NotNoted(wanted=move.entry.state)),
             )
 
     def _told(self, world: World, driver: Driver, entry: Entry, command: Any) -> World:
-        if not isinstance(command, m.End):
+        if not isinstance(command, c.End):
             return _with(world, driver, command)
         self.endings.add((driver.who, command.ending))
-        if command.ending is m.Ending.HELD:
+        if command.ending is c.Ending.HELD:
             return _with(world, driver, command)
         left = _without(world, driver)
         # Once the store was touched, `issue` does not begin anew.
@@ -244,7 +308,7 @@ class Model:
         entry = self._entry(world, driver.entry)
         act = getattr(self, f"_{type(driver.step).__name__.lower()}")
         unnoted = driver.unnoted
-        if isinstance(driver.step, m.Write) and self.rules.act_first:
+        if isinstance(driver.step, c.Write) and self.rules.act_first:
             unnoted = driver.step.wanted
         for then, changed, event in act(world, driver, entry):
             yield f"{driver.who}: {then}", _with(changed, driver, event, unnoted)
@@ -254,34 +318,34 @@ class Model:
         if (
             world.is_over and not self.rules.is_sleepy
         ):  # e.g. the machine slept since the entry was noted
-            yield "it is too late to ask", world, m.Unsent()
+            yield "it is too late to ask", world, e.Unsent()
             return
         made = world._replace(live=world.live | {n})
-        yield f"key {n} is made", made, m.Made(n, f"digest {n}")
+        yield f"key {n} is made", made, e.Made(n, f"digest {n}")
         if not self.rules.exact:
             twins = world._replace(live=made.live | {n + TWIN})
             said = f"key {n + TWIN} is made and denied, then key {n} is made"
-            yield said, twins, m.Made(n, f"digest {n}", alone=False)
-            yield f"key {n} is made and denied", made, m.Refused()
-        yield f"key {n} is made, and its id cannot be read", made, m.Made(None, f"digest {n}")
-        yield f"key {n} is made, and the answer lost", made, m.Lost()
-        yield "the request is lost", world, m.Lost()
+            yield said, twins, e.Made(n, f"digest {n}", alone=False)
+            yield f"key {n} is made and denied", made, e.Refused()
+        yield f"key {n} is made, and its id cannot be read", made, e.Made(None, f"digest {n}")
+        yield f"key {n} is made, and the answer lost", made, e.Lost()
+        yield "the request is lost", world, e.Lost()
         late = world._replace(late=world.late | {n})
-        yield f"no answer comes; key {n} may come late", late, m.Lost()
-        yield "the key is refused", world, m.Refused()
-        yield "the service cannot be reached", world, m.Unsent()
+        yield f"no answer comes; key {n} may come late", late, e.Lost()
+        yield "the key is refused", world, e.Refused()
+        yield "the service cannot be reached", world, e.Unsent()
 
     def _find(self, world: World, driver: Driver, entry: Entry) -> Iterator[tuple[str, World, Any]]:
         is_foreign = self._is_foreign(driver)
         yield (
             "lists",
             world,
-            m.Listed(self._ids(world, driver, entry), not is_foreign, _asked(world, entry)),
+            e.Listed(self._ids(world, driver, entry), not is_foreign, _asked(world, entry)),
         )
-        yield "cannot list", world, m.CannotList()
+        yield "cannot list", world, e.CannotList()
         # Who may not list the keys cannot have made one: what else a service says is a lie.
         if not is_foreign and driver.entry not in world.live:
-            yield "may not list", world, m.CannotList(refused=True)
+            yield "may not list", world, e.CannotList(refused=True)
 
     def _is_foreign(self, driver: Driver) -> bool:
         return self.rules.foreign and driver.who == "sweep"
@@ -298,16 +362,20 @@ class Model:
 
     def _delete(self, world: World, driver: Driver, _: Entry) -> Iterator[tuple[str, World, Any]]:
         ids = driver.step.ids
-        gone = world._replace(live=world.live - set(ids))
-        yield f"deletes {_keys(ids)}", gone, m.Deleted(ids)
-        yield f"deletes {_keys(ids)}, and does not hear of it", gone, m.NotDeleted(ids=ids)
-        yield f"cannot delete {_keys(ids)}", world, m.NotDeleted(ids=ids)
+        gone = world._replace(live=world.live - set(ids), blame=self._blame(world, ids))
+        yield f"deletes {_keys(ids)}", gone, e.Deleted(ids)
+        yield f"deletes {_keys(ids)}, and does not hear of it", gone, e.NotDeleted(ids=ids)
+        yield f"cannot delete {_keys(ids)}", world, e.NotDeleted(ids=ids)
 
     def _weed(self, world: World, driver: Driver, entry: Entry) -> Iterator[tuple[str, World, Any]]:
         if not self._is_foreign(driver):
             ids = tuple(n for n in self._ids(world, driver, entry) if n != driver.step.but)
-            yield f"weeds {_keys(ids)}", world._replace(live=world.live - set(ids)), m.Weeded(ids)
-        yield "cannot weed", world, m.NotWeeded()
+            yield (
+                f"weeds {_keys(ids)}",
+                world._replace(live=world.live - set(ids)),
+                e.Weeded(ids),
+            )
+        yield "cannot weed", world, e.NotWeeded()
 
     def _write(
         self, world: World, driver: Driver, entry: Entry
@@ -317,31 +385,85 @@ class Model:
             wanted = driver.step.wanted
             noted = _noted(world, n, wanted)
             yield "notes Writing", noted, driver.step
-            yield "the store fails before it is noted", world, m.NotNoted(wanted=wanted)
+            yield "the store fails before it is noted", world, e.NotNoted(wanted=wanted)
             return
-        yield "the store fails", world, m.NotWritten()
-        if not world.is_there or world.stored is not None:
+        yield "the store fails", world, e.NotWritten()
+        if not world.is_there or world.stored != (OLD if self.rules.replaces else None):
             return
         kept = world._replace(stored=n)
-        yield f"the store keeps key {n}", kept, m.Written()
-        yield f"the store keeps key {n}, and says that it failed", kept, m.NotWritten()
-        yield f"the store keeps key {n}, and does not answer", kept, m.WriteUnknown()
-        yield "the store does not answer", world, m.WriteUnknown()
+        yield f"the store keeps key {n}", kept, e.Written()
+        yield f"the store keeps key {n}, and says that it failed", kept, e.NotWritten()
+        yield f"the store keeps key {n}, and does not answer", kept, e.WriteUnknown()
+        yield "the store does not answer", world, e.WriteUnknown()
         late = world._replace(writes=world.writes | {n}, is_over=False)
-        yield f"the store does not answer; it may keep key {n} late", late, m.WriteUnknown()
+        yield f"the store does not answer; it may keep key {n} late", late, e.WriteUnknown()
 
     def _look(self, world: World, driver: Driver, entry: Entry) -> Iterator[tuple[str, World, Any]]:
-        yield "cannot look into the store", world, m.CannotLook()
+        yield "cannot look into the store", world, e.CannotLook()
         if world.is_there or self.rules.is_blind:
-            holds = world.is_there and world.stored == driver.entry
-            event = m.Holds() if holds else m.Lacks(driver.step.late, _asked(world, entry))
+            wanted = OLD if isinstance(entry.state, Restoring) else driver.entry
+            holds = world.is_there and world.stored == wanted
+            event = e.Holds() if holds else e.Lacks(driver.step.late, _asked(world, entry))
             yield f"looks into the store: {'there' if holds else 'not there'}", world, event
+
+    def _blame(self, world: World, ids: tuple[int, ...]) -> str:
+        """Say why the old key should not have been deleted, if it was."""
+        if OLD not in ids or OLD not in world.live:
+            return world.blame
+        if world.stored in {None, OLD}:
+            return "the old key was deleted before the new one was stored"
+        if self.rules.is_owed and not world.is_told:
+            return "the old key was deleted before its users were told"
+        if world.is_used and self.rules.grace:
+            return "the old key was deleted while it was used"
+        return world.blame
+
+    def _verify(self, world: World, driver: Driver, _: Entry) -> Iterator[tuple[str, World, Any]]:
+        made = driver.step.made
+        yield "the new secret works", world, e.Verified(made)
+        useless = world._replace(useless=world.useless | {driver.entry})
+        yield "the new secret does not work", useless, e.Unusable(made=made)
+
+    def _announce(self, world: World, driver: Driver, _: Entry) -> Iterator[tuple[str, World, Any]]:
+        yield "tells the users of the key", world._replace(is_told=True), e.Announced()
+        yield "cannot tell the users of the key", world, e.NotAnnounced()
+
+    def _watch(
+        self, world: World, driver: Driver, entry: Entry
+    ) -> Iterator[tuple[str, World, Any]]:
+        is_foreign = self._is_foreign(driver)
+        asked = world.now()
+        is_there = OLD in world.live and not is_foreign
+        watched = e.Watched(is_there, not is_foreign, None, asked, driver.step.force)
+        force = driver.step.force  # then nobody asks whether it is used
+        if force or not (is_there and world.is_used):
+            yield f"the old key is {'quiet' if is_there else 'not listed'}", world, watched
+        if is_there and not force:
+            used = world._replace(is_used=True)
+            yield "the old key is in use", used, attrs.evolve(watched, used=asked.wall)
+        yield "cannot list", world, e.CannotList()
+
+    def _restore(self, world: World, driver: Driver, _: Entry) -> Iterator[tuple[str, World, Any]]:
+        yield "the store fails", world, e.NotWritten()
+        if not world.is_there or world.stored != driver.entry:
+            return
+        back = world._replace(stored=OLD)
+        yield "the store keeps the old key", back, e.Written()
+        yield "the store keeps the old key, and says that it failed", back, e.NotWritten()
+        yield "the store keeps the old key, and does not answer", back, e.WriteUnknown()
+        yield "the store does not answer", world, e.WriteUnknown()
+        late = world._replace(writes=world.writes | {OLD}, is_over=False)
+        yield "the store does not answer; it may keep the old key late", late, e.WriteUnknown()
 
     # What must never be.
 
     def harm(self, world: World) -> str | None:
         if THEIRS not in world.live:
             return "a key of somebody else's was deleted"
+        if world.blame:
+            return world.blame
+        if world.stored in world.useless:
+            return f"the store holds the secret of key {world.stored}, which does not work"
         if world.stored is not None and world.stored not in world.live:
             return _dead(world)
         for key_id in world.live - {THEIRS}:
@@ -350,6 +472,10 @@ class Model:
         return self._at_rest(world)
 
     def _is_known(self, world: World, key_id: int) -> bool:
+        if key_id == OLD:
+            # By the store, whose entry in the ledger it has, or as what another one replaces.
+            states = {type(state) for _, state in world.entries}
+            return world.stored == OLD or bool(states - {Kept})
         number = key_id % TWIN
         if any(each.entry == number for each in world.drivers):
             return True
@@ -362,18 +488,22 @@ class Model:
         """Sweep once more when everything works again: each key is stored, or gone."""
         if world.drivers or world.late or world.writes or self.rules.exact or self.rules.foreign:
             return None
-        world = world._replace(is_there=True)
-        for _ in range(1 + self.rules.boots):  # over a boot, a first one begins to count
+        world = world._replace(is_there=True, is_used=False)
+        # Over a boot, a first one begins to count; and what is stored has a grace before it.
+        for _ in range(1 + self.rules.boots + 4 * self.rules.replaces):
             for number, state in world.entries:
                 if not isinstance(state, Kept):
                     world = world._replace(is_over=True)
-                    world = self._finished(world, Driver("sweep", number, m.Resumed()))
+                    world = self._finished(world, Driver("sweep", number, e.Resumed()))
         left = world.live - {THEIRS}
+        if any(isinstance(state, Retiring | Ousting) for _, state in world.entries):
+            # Somebody has put the old secret back, and only a person can tell what is wanted.
+            return None if world.stored == OLD else "after a last sweep, a key has not retired"
         if world.stored not in {None, *left}:
             return f"after a last sweep, {_dead(world)}"
         if left != ({world.stored} if world.stored is not None else set()):
             return f"after a last sweep, keys {sorted(left)} are alive; stored: {world.stored}"
-        if len(world.entries) != len(left):
+        if len(world.entries) != len(left - {OLD}):
             return "after a last sweep, an entry is left"
         return None
 
@@ -384,8 +514,18 @@ class Model:
             if not world.drivers:
                 return world
             [driver] = world.drivers
-            if isinstance(driver.step, m.Command):
-                works = m.Written | m.Holds | m.Lacks | m.Listed | m.Deleted | m.Weeded
+            if isinstance(driver.step, c.Command):
+                works = (
+                    *(
+                        e.Written,
+                        e.Holds,
+                        e.Lacks,
+                        e.Listed,
+                        e.Deleted,
+                        e.Weeded,
+                    ),
+                    *(e.Announced, e.Watched),
+                )
                 world = next(
                     after
                     for _, after in self._acts(world, driver)
@@ -448,12 +588,38 @@ def _without(world: World, driver: Driver) -> World:
 def _noted(world: World, number: int, state: State) -> World:
     """Let the journal remember it; an entry that is closed is forgotten."""
     others = [each for each in world.entries if each[0] != number]
+    state = _from_now_on(state)
     if not isinstance(state, Closed):
         others.append((number, state))
-    begun = getattr(state, "begun", None)
-    if begun is not None and begun != getattr(dict(world.entries)[number], "begun", None):
+    begun = _begun(state)
+    if begun is not None and begun != _begun(dict(world.entries)[number]):
         world = world._replace(is_over=False)  # its time begins with the note
     return world._replace(entries=tuple(sorted(others, key=lambda each: each[0])))
+
+
+def _from_now_on(state: State) -> State:
+    """Let the time of a state begin at 0: there are no more than two moments in a world."""
+    match state:
+        case Retiring():
+            moments = {"since": _first(state.since), "switched": _first(state.switched)}
+            return attrs.evolve(state, **moments)
+        case Restoring():
+            retiring = _from_now_on(state.retiring)
+            return attrs.evolve(state, begun=_first(state.begun), retiring=retiring)
+        case Ousting():
+            return attrs.evolve(state, switched=_first(state.switched))
+        case Kept():
+            return attrs.evolve(state, since=_first(state.since))
+    return state
+
+
+def _first(moment: Moment) -> Moment:
+    return attrs.evolve(moment, wall=0.0, uptime=0.0)
+
+
+def _begun(state: State) -> Moment | None:
+    """Return from when on it is counted how long the state lasts."""
+    return state.since if isinstance(state, Retiring) else getattr(state, "begun", None)
 
 
 def _said(event: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, assert_type
 
 from agentkeys import (
@@ -15,17 +15,25 @@ from agentkeys import (
     Credentials,
     DecodeError,
     Issued,
+    Known,
     Page,
     Pager,
     PasswordLogin,
     RequestError,
     RetryPolicy,
+    Rotated,
     Secret,
+    Status,
     Swept,
     TokenPair,
+    abort,
+    adopt,
     agentity,
     agentry,
+    announced,
     issue,
+    rotate,
+    status,
     sweep,
 )
 from agentkeys.errors import Applied
@@ -135,6 +143,16 @@ async def issuing(client: AgentityClient, other: AgentryClient) -> None:
     one = await issue(other.agent.api_keys, "ci", into="memory:x", permissions={"read_inbox": True})
     assert_type(one.key, agentry.ApiKey)
     assert_type(await sweep(client.api_keys), Swept)
+    rotated = await rotate(
+        other.inbox("i").api_keys, "ci", into="memory:x", grace=timedelta(days=1)
+    )
+    assert_type(rotated, Rotated[agentry.ApiKey])
+    assert_type(rotated.retires_at, datetime)
+    assert_type(await adopt(client.api_keys, 7, into="memory:x"), Known)
+    assert_type(await status(client.api_keys), Status)
+    assert_type(await abort(client.api_keys, "ci", secret="s"), tuple[str | int, ...])
+    assert_type(await announced(client.api_keys, "ci"), Known)
+    await rotate(client.api_keys, "ci", into="memory:x", grace="1d")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(client.api_keys.scope, Scope)
     await issue(client.api_keys, "ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # nowhere to keep it
     await issue(client.api_keys, "ci", into=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

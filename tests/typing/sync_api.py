@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import assert_type
 
-from agentkeys import Issued, Page, PasswordLogin, RetryPolicy, Secret, Swept, agentity, agentry
+from agentkeys import (
+    Issued,
+    Known,
+    Page,
+    PasswordLogin,
+    RetryPolicy,
+    Rotated,
+    Secret,
+    Status,
+    Swept,
+    agentity,
+    agentry,
+)
 from agentkeys.server import Clock, RecordedRequest
 from agentkeys.server.blocking import BlockingFault
 from agentkeys.server.faults import CREATES, Reset
@@ -19,9 +32,14 @@ from agentkeys.sync import (
     AgentryTenantApiKeys,
     BlockingPager,
     LocalService,
+    abort,
+    adopt,
+    announced,
     issue,
     login,
     register,
+    rotate,
+    status,
     sweep,
 )
 
@@ -87,6 +105,14 @@ def issuing(client: AgentityClient, other: AgentryClient) -> None:
     assert_type(issued, Issued[agentity.ApiKey])
     assert_type(issue(other.inbox("i").api_keys, "ci", into="memory:x").key, agentry.ApiKey)
     assert_type(sweep(client.api_keys), Swept)
+    rotated = rotate(other.inbox("i").api_keys, "ci", into="memory:x", grace=timedelta(days=1))
+    assert_type(rotated, Rotated[agentry.ApiKey])
+    assert_type(rotated.retires_at, datetime)
+    assert_type(adopt(client.api_keys, 7, into="memory:x"), Known)
+    assert_type(status(client.api_keys), Status)
+    assert_type(abort(client.api_keys, "ci", secret="s"), tuple[str | int, ...])
+    assert_type(announced(client.api_keys, "ci"), Known)
+    rotate(client.api_keys, "ci", into="memory:x", grace="1d")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     issue(client.api_keys, "ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

@@ -6,7 +6,7 @@ default. What an entry means, and what is done about it, lives in `machine` and 
 
 from __future__ import annotations
 
-from agentkeys.lifecycle.journal.contract import Claimed, Journal, Owned
+from agentkeys.lifecycle.journal.contract import Claimed, Journal, Owned, Remembered, Seen
 from agentkeys.lifecycle.journal.files import FileJournal
 
-__all__ = ["Claimed", "FileJournal", "Journal", "Owned"]
+__all__ = ["Claimed", "FileJournal", "Journal", "Owned", "Remembered", "Seen"]

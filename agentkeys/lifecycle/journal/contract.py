@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from agentkeys.lifecycle.states import Entry
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentkeys.keys import Scope
-    from agentkeys.lifecycle.states import Entry
 
-__all__ = ["Claimed", "Journal", "Owned"]
+__all__ = ["Claimed", "Journal", "Owned", "Remembered", "Seen"]
 
 
 class Owned(Protocol):
@@ -23,6 +24,10 @@ class Owned(Protocol):
 
     entry: Entry
     """How far it has come: what the driver knows to be noted."""
+
+    @property
+    def id(self) -> str:
+        """What the entry is called in the journal."""
 
     def note(self, entry: Entry) -> None:
         """Note how far it has come. That is durable when this returns.
@@ -68,6 +73,34 @@ class Claimed:
             each.release()
 
 
+@attrs.frozen
+class Seen:
+    """An entry as it was read: somebody may be driving it on.
+
+    Attributes:
+        id: what it is called in the journal.
+        entry: how far it had come; if its secret is stored, its state is `Kept`.
+        where: where it lies, for a sentence.
+    """
+
+    id: str
+    entry: Entry
+    where: str
+
+
+@attrs.frozen
+class Remembered:
+    """All that the journal knows of some scopes.
+
+    Attributes:
+        entries: what is kept, and what is under way or was left.
+        unreadable: what could not be looked at, and may be an entry: a sentence each.
+    """
+
+    entries: tuple[Seen, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
 class Journal(Protocol):
     """Remembers the entries. Its methods block, and are called in a thread."""
 
@@ -84,6 +117,25 @@ class Journal(Protocol):
 
         Raises:
             ConfigurationError: it is not known where they lie.
+
+        """
+
+    def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
+        """Return the entries in wanted scopes, without taking any over.
+
+        Raises:
+            ConfigurationError: it is not known where they lie.
+
+        """
+
+    def hold(self, entry_id: str) -> Owned | None:
+        """Take over an entry of the ledger, until it is released; None if somebody else has it."""
+
+    def adopt(self, entry: Entry) -> str:
+        """Add to the ledger an entry whose secret is stored; return its id.
+
+        Raises:
+            ConfigurationError: it cannot be remembered.
 
         """
 

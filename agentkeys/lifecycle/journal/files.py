@@ -10,30 +10,38 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import threading
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import attrs
 
 from agentkeys import forks, home, locks
-from agentkeys.errors import ConfigurationError
+from agentkeys.errors import ConfigurationError, JournalError
 from agentkeys.filesystem import RefusedError, create_own, open_own, sync_folder
 from agentkeys.lifecycle.journal import lines, own_files
-from agentkeys.lifecycle.journal.contract import Claimed
+from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
-from agentkeys.lifecycle.states import Closed, Entry, Kept
+from agentkeys.lifecycle.states import Closed, Entry, Kept, Ousting, Retiring, Writing
 from agentkeys.lifecycle.wording import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from agentkeys.keys import Scope
+    from agentkeys.lifecycle.states import Plan
 
 __all__ = ["FileJournal", "OwnedFile"]
 
 _UNDER_WAY: Final = ".attempt"
 _KEPT: Final = ".key"
 _READ_AND_APPENDED_TO: Final = os.O_RDWR | os.O_APPEND
+_ID: Final = re.compile("[0-9a-f]{16}")
+
+T = TypeVar("T")
 
 
 class FileJournal:
@@ -44,9 +52,18 @@ class FileJournal:
 
     def begin(self, entry: Entry) -> OwnedFile:
         """Remember a new entry; see `Journal.begin`."""
-        parent = self.folder()
+        return self._begun(self.folder(), _UNDER_WAY, entry)
+
+    def adopt(self, entry: Entry) -> str:
+        """Add an entry to the ledger; see `Journal.adopt`."""
+        owned = self._begun(self.ledger(), _KEPT, entry)
+        owned.release()
+        return owned.id
+
+    @staticmethod
+    def _begun(parent: Path, ending: str, entry: Entry) -> OwnedFile:
         try:
-            owned = _created(parent, entry)
+            owned = _created(parent, ending, entry)
         except OSError as error:  # a RefusedError is one
             reason = error.strerror or type(error).__name__
         else:
@@ -59,28 +76,39 @@ class FileJournal:
 
     def claim(self, is_wanted: Callable[[Scope], bool]) -> Claimed:
         """Lock the entries in wanted scopes whose owners are gone; see `Journal.claim`."""
-        parent = self.folder()
-        try:
-            paths = own_files.names(parent, _UNDER_WAY)
-        except RefusedError as error:
-            sentence = (
-                f"{shown(parent)} may name keys that are left, but was not looked into: {error}:"
-                " sweep as its owner, or make it yours alone (chown, chmod)"
-            )
-            return Claimed(unreadable=(sentence,))
         owned: list[OwnedFile] = []
         unreadable: list[str] = []
-        for path in paths:
-            try:
-                found = _claimed(path, is_wanted)
-            except RefusedError as error:
-                unreadable.append(
-                    f"{shown(path)} may name a key that is left, but was not used: {error}:"
-                    " see what it is, then delete the file"
-                )
-            else:
-                owned += [] if found is None else [found]
+        for found in _each(self.folder(), _UNDER_WAY, partial(_claimed, is_wanted=is_wanted)):
+            if isinstance(found, str):
+                unreadable.append(found)
+            elif found is not None:
+                owned.append(found)
         return Claimed(tuple(owned), tuple(unreadable))
+
+    def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
+        """Return the entries in wanted scopes; see `Journal.remembered`."""
+        # In this order: what moves into the ledger meanwhile is seen twice rather than not at all.
+        entries: dict[str, Seen] = {}
+        unreadable: list[str] = []
+        for folder, ending in ((self.folder(), _UNDER_WAY), (self.ledger(), _KEPT)):
+            for found in _each(folder, ending, _read):
+                if isinstance(found, str):
+                    unreadable.append(found)
+                elif found is not None and is_wanted(found.entry.plan.scope):
+                    entries[found.id] = found
+        kept = [each.entry for each in entries.values() if isinstance(each.entry.state, Kept)]
+        gone = {entry.plan.replaces.entry for entry in kept if entry.plan.replaces is not None}
+        left = tuple(each for each in entries.values() if each.id not in gone)
+        return Remembered(left, tuple(unreadable))
+
+    def hold(self, entry_id: str) -> OwnedFile | None:
+        """Take over an entry of the ledger; see `Journal.hold`."""
+        path = _in_ledger(self.ledger(), entry_id)
+        try:
+            return _claimed(path, lambda _: True)
+        except RefusedError as error:
+            reason = str(error)
+        raise JournalError(f"{shown(path)} names the key that is kept, but was not used: {reason}")
 
     def survey(self) -> Claimed:
         """Return what is left by owners that are gone, without taking it over."""
@@ -109,6 +137,11 @@ class FileJournal:
             " AGENTKEYS_HOME to a folder"
         )
 
+    @classmethod
+    def ledger(cls) -> Path:
+        """Return where the entries lie whose secrets are stored; it raises as `folder` does."""
+        return cls.folder().with_name("keys")
+
 
 class OwnedFile:
     """An entry whose file is open and locked by this process, until it is released."""
@@ -122,6 +155,11 @@ class OwnedFile:
         # is closed is soon somebody else's.
         self._lock = threading.Lock()
         forks.watch(self)
+
+    @property
+    def id(self) -> str:
+        """The name of the file, which stays the same when it moves into the ledger."""
+        return self._path.stem
 
     def note(self, entry: Entry) -> None:
         """Note how far it has come; see `Owned.note`."""
@@ -171,6 +209,7 @@ class OwnedFile:
                 self._path.unlink(missing_ok=True)
         elif isinstance(entry.state, Kept):
             self._keep()
+            self._forget_what_is_replaced(entry.plan)
         else:
             own_files.append(self._descriptor, lines.dumped(entry))
 
@@ -184,16 +223,97 @@ class OwnedFile:
         self._path = kept
         sync_folder(ledger)
 
+    def _forget_what_is_replaced(self, plan: Plan) -> None:
+        """Remove the entry of the key that is gone. If it stays, `remembered` leaves it out."""
+        if plan.replaces is not None:
+            with contextlib.suppress(OSError):  # a RefusedError is one
+                _in_ledger(self._path.parent, plan.replaces.entry).unlink(missing_ok=True)
+
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
 
-def _created(parent: Path, entry: Entry) -> OwnedFile:
+def _each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterator[T | str | None]:
+    """Look at each file of a folder; of what cannot be looked at, give a sentence."""
+    try:
+        paths = own_files.names(folder, ending)
+    except RefusedError as error:
+        yield (
+            f"{shown(folder)} may name keys that are left, but was not looked into: {error}:"
+            " sweep as its owner, or make it yours alone (chown, chmod)"
+        )
+        return
+    for path in paths:
+        try:
+            found = look(path)
+        except RefusedError as error:
+            yield (
+                f"{shown(path)} may name a key that is left, but was not used: {error}:"
+                " see what it is, then delete the file"
+            )
+        else:
+            yield found
+
+
+def _in_ledger(ledger: Path, entry_id: str) -> Path:
+    """Return the file of an entry, whose id was read from another one.
+
+    Raises:
+        RefusedError: it is no id, and may lead elsewhere.
+
+    """
+    if _ID.fullmatch(entry_id) is None:
+        raise RefusedError("it is no id of an entry")
+    return ledger / f"{entry_id}{_KEPT}"
+
+
+def _read(path: Path) -> Seen | None:
+    """Return the entry of a file, whoever drives it; None if it is gone or has none yet.
+
+    Raises:
+        RefusedError: it cannot be told whether it is one.
+
+    """
+    try:
+        descriptor = open_own(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        found = lines.loaded(own_files.read(descriptor))
+    except RefusedError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        match found:
+            case Torn():
+                return None
+            case NotAnEntry(why):
+                raise RefusedError(why)
+        return Seen(path.stem, _as_kept(found) if path.suffix == _KEPT else found, shown(path))
+    finally:
+        os.close(descriptor)
+    raise RefusedError(f"it cannot be read: {reason}")
+
+
+def _as_kept(entry: Entry) -> Entry:
+    """Return an entry of the ledger: that it lies there says that its secret is stored."""
+    match entry.state:
+        case Writing(key_id, digest) as state:
+            return attrs.evolve(entry, state=Kept(key_id, digest, state.begun, state.found))
+        case Ousting(key_id, digest) | Retiring(key_id, digest) as state:
+            return attrs.evolve(entry, state=Kept(key_id, digest, state.switched, state.found))
+        case Kept():
+            return entry
+    raise RefusedError("it is no entry of a key whose secret is stored")
+
+
+def _created(parent: Path, ending: str, entry: Entry) -> OwnedFile:
     own_files.make_folder(parent)
     own_files.check_folder(parent)
-    path, descriptor = _locked_file(parent)
+    path, descriptor = _locked_file(parent, ending)
     owned = OwnedFile(path, descriptor, entry)
     try:
         own_files.append(descriptor, lines.dumped(entry))
@@ -204,10 +324,10 @@ def _created(parent: Path, entry: Entry) -> OwnedFile:
     return owned
 
 
-def _locked_file(parent: Path) -> tuple[Path, int]:
+def _locked_file(parent: Path, ending: str) -> tuple[Path, int]:
     """Make an empty file and lock it. A sweep may come in between, and take it for a dead one."""
     while True:
-        path = parent / f"{secrets.token_hex(8)}{_UNDER_WAY}"
+        path = parent / f"{secrets.token_hex(8)}{ending}"
         descriptor = create_own(path, _READ_AND_APPENDED_TO)
         try:
             if locks.lock(descriptor) and locks.is_still(path, descriptor):

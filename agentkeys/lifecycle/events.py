@@ -1,34 +1,29 @@
-"""What a driver is told to do, and what it comes back with: commands and events, as data."""
+"""What a driver comes back with, as data. An error says in words what the event says."""
 
 from __future__ import annotations
 
-import enum
 from typing import TypeAlias
 
 import attrs
 
 from agentkeys.errors import AgentKeysError
 from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import KeyId, State, Writing
+from agentkeys.lifecycle.states import KeyId, State
 
 __all__ = [
+    "Abort",
+    "Announced",
     "Begin",
     "CannotList",
     "CannotLook",
-    "Command",
-    "Create",
-    "Delete",
     "Deleted",
-    "End",
-    "Ending",
     "Event",
-    "Find",
     "Holds",
     "Lacks",
     "Listed",
-    "Look",
     "Lost",
     "Made",
+    "NotAnnounced",
     "NotDeleted",
     "NotNoted",
     "NotWeeded",
@@ -36,89 +31,13 @@ __all__ = [
     "Refused",
     "Resumed",
     "Unsent",
-    "Weed",
+    "Unusable",
+    "Verified",
+    "Watched",
     "Weeded",
-    "Write",
     "WriteUnknown",
     "Written",
 ]
-
-
-# What the driver is told to do.
-
-
-@attrs.frozen
-class Create:
-    """Ask the service for the key."""
-
-
-@attrs.frozen
-class Find:
-    """List the keys of the entry's name."""
-
-
-@attrs.frozen
-class Delete:
-    """Delete these keys, which are provably the entry's."""
-
-    ids: tuple[KeyId, ...]
-
-
-@attrs.frozen
-class Weed:
-    """Delete the keys of the entry's name that are not *but*: tries that were refused made them."""
-
-    but: KeyId | None
-
-
-@attrs.frozen
-class Write:
-    """Put the secret into the store, if that still holds what it held when it was planned.
-
-    Attributes:
-        wanted: what is noted directly before the store is touched, when it is known what it is.
-    """
-
-    wanted: Writing
-
-
-@attrs.frozen
-class Look:
-    """See whether the store holds the secret.
-
-    Attributes:
-        late: whether a write may still be under way, so that what is not there may come.
-    """
-
-    late: bool
-
-
-class Ending(enum.Enum):
-    """How it ends, for now."""
-
-    STORED = "the store holds the secret"
-    REFUSED = "the service refused, and there is no key"
-    DROPPED = "the key was deleted, for nobody holds its secret"
-    GONE = "there is no key, and none will come"
-    MAY_COME = "nothing is there, but it may come late"
-    LEFT = "a key may be left, and a later sweep can finish it"
-    UNPROVEN = "keys are there of the exact name, which does not prove whose they are"
-    FOREIGN = "these credentials do not see whether the key is there"
-    UNKNOWN = "whether the store holds the secret cannot be known"
-    HELD = "a write may still come while this process lives, so it keeps the entry to itself"
-
-
-@attrs.frozen
-class End:
-    """Do nothing more."""
-
-    ending: Ending
-
-
-Command: TypeAlias = Create | Find | Delete | Weed | Write | Look | End
-
-
-# What the driver comes back with. An error says in words what the event says as data.
 
 
 @attrs.frozen
@@ -133,7 +52,20 @@ class Begin:
 
 @attrs.frozen
 class Resumed:
-    """The entry was left by somebody who is gone."""
+    """The entry was left by somebody who is gone.
+
+    Attributes:
+        force: whether a key that was replaced is to go at once, though it may be used.
+    """
+
+    force: bool = False
+
+
+@attrs.frozen
+class Abort:
+    """Somebody wants the key back that was replaced, and has its secret."""
+
+    digest: str
 
 
 @attrs.frozen
@@ -148,6 +80,20 @@ class Made:
     digest: str
     alone: bool = True
     error: AgentKeysError | None = attrs.field(default=None, eq=False)
+
+
+@attrs.frozen
+class Verified:
+    """The new secret works, or there is no way to try it."""
+
+    made: Made
+
+
+@attrs.frozen
+class Unusable(_Trouble):
+    """The new secret does not work."""
+
+    made: Made = attrs.field(kw_only=True)
 
 
 @attrs.frozen
@@ -261,6 +207,35 @@ class NotWeeded(_Trouble):
 
 
 @attrs.frozen
+class Announced:
+    """Those who use the key have been told."""
+
+
+@attrs.frozen
+class NotAnnounced(_Trouble):
+    """They were not, or nobody here knows how to."""
+
+
+@attrs.frozen
+class Watched:
+    """What the service tells of the key that was replaced.
+
+    Attributes:
+        is_there: whether it is listed.
+        whole: whether these credentials see all that the entry's could.
+        used: when it was used last, in seconds since 1970; None if nobody tells.
+        asked: when the listing began.
+        force: as it was commanded.
+    """
+
+    is_there: bool
+    whole: bool
+    used: float | None
+    asked: Moment
+    force: bool = False
+
+
+@attrs.frozen
 class NotNoted(_Trouble):
     """The next state could not be noted; so what it announces was not begun."""
 
@@ -270,7 +245,10 @@ class NotNoted(_Trouble):
 Event: TypeAlias = (
     Begin
     | Resumed
+    | Abort
     | Made
+    | Verified
+    | Unusable
     | Unsent
     | Refused
     | Lost
@@ -286,5 +264,8 @@ Event: TypeAlias = (
     | NotDeleted
     | Weeded
     | NotWeeded
+    | Announced
+    | NotAnnounced
+    | Watched
     | NotNoted
 )

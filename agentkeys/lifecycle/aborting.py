@@ -1,0 +1,186 @@
+"""`abort`: take a rotation back, as long as the old key is there."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from agentkeys import arguments
+from agentkeys.cancellation import Waiting
+from agentkeys.errors import RotationError, StoreError, UncertainStoreError
+from agentkeys.keys import KeyCollection, Scope, checked_collection
+from agentkeys.lifecycle import commands, disk, events, heard, rotations
+from agentkeys.lifecycle.commands import Ending
+from agentkeys.lifecycle.driver import drive
+from agentkeys.lifecycle.hands import digest_of
+from agentkeys.lifecycle.journal import Claimed, FileJournal
+from agentkeys.lifecycle.looking import SweepingHands
+from agentkeys.lifecycle.making import store_failure
+from agentkeys.lifecycle.states import KeyId, Ousting, Restoring, Retiring
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
+from agentkeys.stores import ANY, open_store
+from agentkeys.transport.collection import Keys
+
+if TYPE_CHECKING:
+    from agentkeys.lifecycle.commands import Command
+    from agentkeys.lifecycle.events import Event
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.states import Entry
+
+
+__all__ = ["abort", "claimed"]
+
+_DONE: Final = (Ending.DROPPED, Ending.GONE, Ending.REFUSED)
+
+
+async def abort(
+    keys: KeyCollection[Any, Any, Any],
+    name: str,
+    *,
+    secret: Secret | str | None = None,
+    timeout: float | None = None,
+    scope: Scope | None = None,
+) -> tuple[KeyId, ...]:
+    """Take a rotation back, as long as the old key is there; return the ids that were deleted.
+
+    Before the store was written, the new key is deleted. After that the store is switched back to
+    the old secret first, which you must hand over: no store keeps it.
+
+    Args:
+        keys: where the keys are.
+        name: what the key is called, without the nonce.
+        secret: the old secret, if the store holds the new one.
+        timeout: seconds for all of it; the client's own if None.
+        scope: as it was given to `rotate`; ``keys.scope`` if None.
+
+    Raises:
+        RotationError: there is nothing to take back, or the old key is gone, or its secret is not
+            known. The new key works.
+        StoreError: the store could not be switched back. The new key works.
+        RequestError: the keys could not be listed.
+
+    """
+    checked_collection(keys, "abort", blocking=False)
+    name = arguments.text("name", name)
+    own, waiting = (
+        scope or keys.scope,
+        Waiting(keys.timeout if timeout is None else arguments.timeout(timeout)),
+    )
+    old = None if secret is None else arguments.as_secret(secret, "secret")
+    del secret
+    with waiting:
+        owned = await claimed(own, name, object)
+        hands = RestoringHands(keys, own, waiting, old)
+        if not isinstance(owned.entry.state, Retiring | Ousting | Restoring):
+            outcome = await drive(owned, events.Resumed(), hands, waiting)
+            if outcome.ending in _DONE:
+                return heard.deleted(outcome)
+            if not isinstance(owned.entry.state, Retiring):
+                raise rotations.not_aborted(outcome)
+            owned = await claimed(own, name, Retiring)
+        try:
+            await _check_the_way_back(owned, hands, old)
+        except BaseException:
+            owned.release()
+            raise
+        assert old is not None  # noqa: S101  # or there was no way back
+        is_begun = isinstance(owned.entry.state, Restoring)
+        event = events.Resumed() if is_begun else events.Abort(digest_of(old))
+        outcome = await drive(owned, event, hands, waiting)
+        if outcome.ending in _DONE:
+            return heard.deleted(outcome)
+        raise rotations.not_aborted(outcome)
+
+
+async def _check_the_way_back(owned: Owned, hands: RestoringHands, old: Secret | None) -> None:
+    entry = owned.entry
+    replaces = entry.plan.replaces
+    assert replaces is not None  # noqa: S101  # or it would not retire
+    why = None
+    if isinstance(entry.state, Ousting):
+        why = f"the deletion of the key {replaces.key_id} has begun"
+    elif old is None:
+        why = "no store keeps an old secret: hand it over (secret=..., or on standard input)"
+    else:
+        listing = await hands.listed()
+        key = next((each for each in listing.keys if each.id == replaces.key_id), None)
+        if key is None:
+            why = f"the key {replaces.key_id} is not listed any more"
+        elif isinstance(hands.keys, Keys) and not hands.keys._may_be(key, old):  # noqa: SLF001
+            why = f"that is not the secret of the key {replaces.key_id}"
+    if why is not None:
+        raise RotationError(
+            f"the rotation of {mask(entry.plan.name)!r} was not taken back: {why}; the key"
+            f" {entry.key_id} works, and its secret is in {entry.plan.store}",
+            name=entry.plan.name,
+            store=entry.plan.store,
+            key_id=entry.key_id,
+        )
+
+
+async def claimed(scope: Scope, name: str, state: type) -> Owned:
+    """Take over the rotation of a key; the caller releases it."""
+    journal = FileJournal()
+    claimed = await disk.in_thread(partial(journal.claim, scope.is_at), undo=Claimed.release)
+    ours = None
+    for each in claimed.entries:
+        plan = each.entry.plan
+        is_it = plan.replaces is not None and plan.name == name
+        if ours is None and is_it and isinstance(each.entry.state, state):
+            ours = each
+        else:
+            each.release()
+    if ours is not None:
+        return ours
+    raise RotationError(
+        f"no rotation of {mask(name)!r} is under way that nobody works on: see `agentkeys status`",
+        name=name,
+    )
+
+
+class RestoringHands(SweepingHands):
+    """Finishes what was begun, and holds the secret of the key that was replaced."""
+
+    def __init__(
+        self,
+        keys: KeyCollection[Any, Any, Any],
+        scope: Scope,
+        waiting: Waiting,
+        secret: Secret | None,
+    ) -> None:
+        super().__init__(keys, scope, waiting)
+        self._secret = secret
+
+    async def do(self, owned: Owned, command: Command) -> Event:
+        """Run a command; see `driver.Hands`."""
+        if isinstance(command, commands.Restore):
+            return await self._restore(owned.entry)
+        return await super().do(owned, command)
+
+    async def _restore(self, entry: Entry) -> Event:
+        store = open_store(entry.plan.store)
+        seconds = self.waiting.half()
+        try:
+            await self.waiting.result(self._restored(entry), most=seconds)
+        except TimeoutError:
+            return events.WriteUnknown(UncertainStoreError(f"it took more than {seconds:.3g} s"))
+        except UncertainStoreError as error:
+            return events.WriteUnknown(error)
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+            return events.NotWritten(store_failure(store, error))
+        return events.Written()
+
+    async def _restored(self, entry: Entry) -> None:
+        assert self._secret is not None  # noqa: S101  # or nobody would have asked for it
+        store = open_store(entry.plan.store)
+        if not store.readable:
+            await store.write(self._secret, expected=ANY)
+            return
+        stored = await store.read()
+        if stored.secret == self._secret:
+            return
+        retiring = getattr(entry.state, "retiring", None)
+        if stored.secret is None or digest_of(stored.secret) != getattr(retiring, "digest", None):
+            raise StoreError("it holds another secret than that of the new key")
+        await store.write(self._secret, expected=stored.version)

@@ -1,0 +1,107 @@
+"""What a caller of `rotate` brings along: how a secret is tried, and how its users are told."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from agentkeys.errors import AgentKeysError, InvalidArgumentError
+from agentkeys.lifecycle import disk
+from agentkeys.lifecycle.states import KeyId
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
+
+__all__ = ["Announcement", "Then", "Verify", "announce", "checked", "tried"]
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+
+
+@attrs.frozen
+class Announcement:
+    """What those who use a key are told when another one has replaced it. It holds no secret.
+
+    Attributes:
+        rotation: the rotation's id, by which an announcement that comes twice is known again.
+        name: what the caller calls the key.
+        key_id: the id of the new key.
+        replaced: the id of the key that retires.
+        store: the address of the store that holds the new secret.
+    """
+
+    rotation: str
+    name: str
+    key_id: KeyId | None
+    replaced: KeyId
+    store: str
+
+
+Then: TypeAlias = Callable[..., Any]
+"""A coroutine function or a function, of an `Announcement` or of nothing."""
+
+Verify: TypeAlias = Callable[[Secret], Any]
+"""A coroutine function or a function. It raises, or returns False, if the secret does not work."""
+
+
+def checked(name: str, function: object) -> Any:
+    """Check an argument that is called later, or None."""
+    if function is None or callable(function):
+        return function
+    raise InvalidArgumentError(
+        f"{name} must be a function or a coroutine function, not of type {type(function).__name__}"
+    )
+
+
+async def announce(then: Then, announcement: Announcement) -> str | None:
+    """Tell it; return why that failed, or None."""
+    arguments = (announcement,) if _takes_one(then) else ()
+    try:
+        await _called(then, *arguments)
+    except Exception as error:  # noqa: BLE001  # it is anybody's function
+        return _reason(error)
+    return None
+
+
+async def tried(verify: Verify, secret: Secret, within: float) -> str | None:
+    """Try a secret until it works, or until *within* seconds are over; return why it does not."""
+    loop = asyncio.get_running_loop()
+    end, pause = loop.time() + within, _FIRST_PAUSE
+    while True:
+        try:
+            why = "it said False" if await _called(verify, secret) is False else None
+        except Exception as error:  # noqa: BLE001  # it is anybody's function, and has the secret
+            why = _reason(error, secret)
+        if why is None or loop.time() + pause > end:
+            return why
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+async def _called(function: Callable[..., Any], *arguments: object) -> Any:
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  # whether it awaits, not whether it calls
+    )
+    if is_async:
+        return await function(*arguments)
+    result = await disk.in_thread(lambda: function(*arguments))
+    return await result if inspect.isawaitable(result) else result
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _reason(error: Exception, secret: Secret | None = None) -> str:
+    known = () if secret is None else (secret,)
+    if isinstance(error, AgentKeysError):
+        return mask(str(error), known)
+    said = mask(str(error), known)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -1,0 +1,136 @@
+"""What a drive has heard on its way, as far as the ways in must know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agentkeys.errors import (
+    AgentKeysError,
+)
+from agentkeys.lifecycle import events
+from agentkeys.lifecycle.commands import (
+    Ending,
+)
+from agentkeys.lifecycle.states import Asking, Denied, KeyId, Ousting, Retiring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentkeys.lifecycle.driver import Outcome
+
+__all__ = [
+    "asked_to_wait",
+    "cause",
+    "deleted",
+    "is_nameless",
+    "is_stored",
+    "key_id",
+    "leaves_a_key",
+    "looked",
+    "may_be_asked_again",
+    "not_listed",
+    "reason",
+    "replaced",
+    "told_id",
+]
+
+
+# What says why there is no key, or why its secret is not stored.
+_CAUSES: Final = (
+    events.Unsent,
+    events.Refused,
+    events.Lost,
+    events.Made,
+    events.Unusable,
+    events.NotNoted,
+    events.NotWritten,
+    events.WriteUnknown,
+)
+
+
+# What says why that could not be put right.
+_HINDRANCES: Final = (events.CannotList, events.NotDeleted, events.CannotLook)
+
+
+_STORED: Final = frozenset(
+    {Ending.STORED, Ending.RETIRING, Ending.OWED, Ending.IN_USE, Ending.RETIRED}
+)
+
+
+def is_stored(outcome: Outcome) -> bool:
+    """Whether the store holds the secret."""
+    return outcome.ending in _STORED or isinstance(outcome.entry.state, Retiring | Ousting)
+
+
+def may_be_asked_again(outcome: Outcome) -> bool:
+    """Whether another key may be asked for: no store was touched, and no key is seen."""
+    is_before_the_store = isinstance(outcome.entry.state, Asking | Denied)
+    ended = {Ending.DROPPED, Ending.MAY_COME}
+    is_no_matter_of_luck = any(
+        isinstance(event, events.NotNoted | events.Unusable) for event in outcome.events
+    )
+    return outcome.ending in ended and is_before_the_store and not is_no_matter_of_luck
+
+
+def deleted(outcome: Outcome) -> tuple[KeyId, ...]:
+    """Return the ids of the keys that were deleted on the way, as nobody held their secrets."""
+    gone = (event for event in outcome.events if isinstance(event, events.Deleted | events.Weeded))
+    return tuple(key_id for event in gone for key_id in event.ids if key_id != replaced(outcome))
+
+
+def replaced(outcome: Outcome) -> KeyId | None:
+    """Return the id of the key that was replaced, if one was to be."""
+    replaces = outcome.entry.plan.replaces
+    return None if replaces is None else replaces.key_id
+
+
+def asked_to_wait(outcome: Outcome) -> float | None:
+    """Return the seconds that the service asked to wait before the next try, if it did."""
+    return getattr(cause(outcome), "retry_after", None)
+
+
+def not_listed(outcome: Outcome) -> AgentKeysError | None:
+    """Return why a sweep cannot go on: the keys cannot be listed."""
+    last = outcome.events[-1]
+    return last.error if isinstance(last, events.CannotList) else None
+
+
+def cause(outcome: Outcome) -> AgentKeysError:
+    """Return the first error that says why the secret is not stored."""
+    errors = (event.error for event in outcome.events if isinstance(event, _CAUSES))
+    return next(error for error in errors if error is not None)
+
+
+def reason(outcome: Outcome) -> str:
+    """Return why what went wrong could not be put right."""
+    errors = [event.error for event in outcome.events if isinstance(event, _HINDRANCES)]
+    return next((str(error) for error in reversed(errors) if error is not None), "")
+
+
+def leaves_a_key(outcome: Outcome) -> bool:
+    """Whether a key may be there."""
+    return outcome.ending not in {Ending.REFUSED, Ending.DROPPED, Ending.GONE}
+
+
+def is_nameless(outcome: Outcome) -> bool:
+    """Whether neither the name nor the id of what may be left tells it from other keys."""
+    return outcome.entry.plan.exact and told_id(outcome) is None
+
+
+def key_id(outcome: Outcome) -> KeyId | None:
+    """Return the id of the key at hand, if an answer told it or a listing shows it."""
+    for event in reversed(outcome.events):
+        if isinstance(event, events.NotDeleted | events.Listed) and event.ids:
+            return event.ids[0]
+    return told_id(outcome)
+
+
+def told_id(outcome: Outcome) -> KeyId | None:
+    """Return the key's id, if an answer told it."""
+    made = (event.key_id for event in outcome.events if isinstance(event, events.Made))
+    return next(made, None) or outcome.entry.key_id
+
+
+def looked(looks: Sequence[events.CannotLook]) -> str:
+    """Return why a store could not be looked into."""
+    return str(looks[-1].error) if looks else "its store cannot be looked into"

@@ -1,0 +1,183 @@
+"""Which key a store holds: what the journal remembers, what is listed, and what is stored."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from agentkeys.errors import JournalError, RotationError
+from agentkeys.keys import Key
+from agentkeys.lifecycle.hands import Listing, digest_of
+from agentkeys.lifecycle.journal import Remembered, Seen
+from agentkeys.lifecycle.moments import now
+from agentkeys.lifecycle.naming import is_made_of
+from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, KeyId, Plan
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
+from agentkeys.stores.contract import Stored
+from agentkeys.transport.collection import Keys
+
+__all__ = ["Known", "as_kept", "check_who_signs_in", "rotation_of"]
+
+KeyT = TypeVar("KeyT", bound="Key[Any]")
+
+# In these the store was not touched: whoever began it is gone, and cannot go on, or has the lock.
+_HARMLESS: Final = (Asking, Denied, Dropping, Kept)
+
+
+@attrs.frozen
+class Known(Generic[KeyT]):
+    """All that is known of a key that is to be replaced.
+
+    Attributes:
+        plan: of the new key.
+        remembered: what the journal remembers of the place.
+        listing: what the service lists there.
+        stored: what the store holds; None if nobody can read it.
+    """
+
+    plan: Plan
+    remembered: Remembered
+    listing: Listing[KeyT]
+    stored: Stored | None
+
+    @property
+    def secret(self) -> Secret | None:
+        """The secret that the store holds, if it holds one and can be read."""
+        return None if self.stored is None else self.stored.secret
+
+    def key(self, replaces: KeyId | None) -> tuple[KeyT, Seen | None]:
+        """Return the key that is to be replaced, and its entry in the ledger if it has one.
+
+        Args:
+            replaces: the id of the key, if the caller says it.
+
+        Raises:
+            RotationError: it cannot be told, or is not there.
+            JournalError: what might tell it cannot be read.
+
+        """
+        held = self._held(replaces)
+        if replaces is None and held is None:
+            raise self._untold()
+        key_id = replaces if held is None else held.entry.key_id
+        if replaces not in {None, key_id}:
+            raise self._error(f"holds the secret of the key {key_id}, and not that of {replaces}")
+        key = next((each for each in self.listing.keys if each.id == key_id), None)
+        if key is None:
+            raise self._error(
+                f"held the key {key_id}, which is not listed, so there is nothing to replace: issue"
+                " a new one, and replace what the store holds (replace=True, or --replace)"
+            )
+        return key, held or self._entry_of(key_id)
+
+    def _held(self, replaces: KeyId | None) -> Seen | None:
+        """Return the ledger's entry of the key that the store holds."""
+        ours = [each for each in self._kept() if each.entry.plan.store == self.plan.store]
+        if self.stored is None:  # the last one that was put there, if there are several
+            named = [each for each in ours if each.entry.plan.name == self.plan.name]
+            return max(named, key=_since, default=None) if replaces is None else None
+        digest = None if self.secret is None else digest_of(self.secret)
+        held = next((each for each in ours if _digest(each) == digest), None)
+        if held is None and ours and replaces is None:
+            what = "no secret" if self.secret is None else "another secret than was put there"
+            raise self._error(f"holds {what}, so it is not known which key that is of: {_SAY_IT}")
+        if held is not None and held.entry.plan.name != self.plan.name:
+            raise self._error(f"holds the secret of {mask(held.entry.plan.name)!r}: give that name")
+        return held
+
+    def _kept(self) -> list[Seen]:
+        return [each for each in self.remembered.entries if isinstance(each.entry.state, Kept)]
+
+    def _entry_of(self, key_id: KeyId | None) -> Seen | None:
+        return next((each for each in self._kept() if each.entry.key_id == key_id), None)
+
+    def _untold(self) -> RotationError | JournalError:
+        if self.remembered.unreadable:
+            return JournalError("; ".join(self.remembered.unreadable))
+        base = self.plan.name
+        named = [
+            f"{each.id} ({mask(each.name)})"
+            for each in self.listing.keys
+            if each.name == base or is_made_of(each.name, base)
+        ]
+        hint = f"it may be {' or '.join(named)}" if named else "no key of that name is listed"
+        return self._error(f"is not remembered to hold a key: {_SAY_IT}; {hint}")
+
+    def _error(self, why: str) -> RotationError:
+        name, store = self.plan.name, self.plan.store
+        said = f"the key {mask(name)!r} was not replaced, and nothing was changed: {store} {why}"
+        return RotationError(said, name=name, store=store)
+
+    def options(self, keys: object, key: KeyT) -> dict[str, Any]:
+        """Return what the new key must be given, so that it may do no more than *key*.
+
+        Raises:
+            RotationError: the store cannot hold that key.
+            InvalidArgumentError: there is no such new key.
+
+        """
+        if not isinstance(keys, Keys):
+            return {}
+        if self.secret is not None and not keys._may_be(key, self.secret):  # noqa: SLF001
+            raise self._error(f"holds another secret than that of the key {key.id}: {_SAY_IT}")
+        return keys._inherited(key)  # noqa: SLF001
+
+
+_SAY_IT: Final = "say which key is replaced (replaces=ID, or --replaces ID)"
+
+
+def _digest(seen: Seen) -> str:
+    return getattr(seen.entry.state, "digest", "")
+
+
+def _since(seen: Seen) -> float:
+    state = seen.entry.state
+    return state.since.wall if isinstance(state, Kept) else 0.0
+
+
+def as_kept(plan: Plan, key: Key[Any], secret: Secret | None) -> Entry:
+    """Return the ledger's entry of a key that has none: it was issued before, or by hand."""
+    plan = attrs.evolve(plan, exact=not is_made_of(key.name, plan.name), replaces=None)
+    digest = "" if secret is None else digest_of(secret)
+    return Entry(plan, key.name, Kept(key.id, digest, now()))
+
+
+def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> Seen | None:
+    """Return the entry of a key that replaces that one, or one in that store, already."""
+    for each in remembered.entries:
+        replaces = each.entry.plan.replaces
+        if replaces is None or isinstance(each.entry.state, _HARMLESS):
+            continue
+        if replaces.key_id == key_id or each.entry.plan.store == plan.store:
+            return each
+    return None
+
+
+def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None) -> None:
+    """See that a client does not lock itself out.
+
+    It may replace the key that it signs in with only if it reads that from the very store.
+
+    Raises:
+        RotationError: it would.
+
+    """
+    if not isinstance(keys, Keys):
+        return
+    token = keys._credentials.current()  # noqa: SLF001
+    if getattr(keys._credentials, "address", None) == plan.store or token is None:  # noqa: SLF001
+        return
+    if secret is not None:
+        is_own = token == secret
+    else:  # only how it begins can tell
+        is_own = bool(getattr(key, "prefix", "")) and keys._may_be(key, token)  # noqa: SLF001
+    if is_own:
+        raise RotationError(
+            f"this client signs in with the key {key.id}, and would lock itself out: give it"
+            f" credentials that are read from the store: StoredToken({plan.store!r})",
+            name=plan.name,
+            store=plan.store,
+            key_id=key.id,
+        )

@@ -1,0 +1,199 @@
+"""The rows for a key that another one has replaced: how long it lives on, and the way back.
+
+It is deleted on proof alone: the new secret was seen in the store again directly before, everybody
+has been told, the grace is over, and nobody uses the old one any more. That it is to be deleted is
+noted first, for from then on there is no way back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import attrs
+
+from agentkeys.lifecycle.commands import (
+    Announce,
+    Delete,
+    End,
+    Ending,
+    Find,
+    Look,
+    Restore,
+    Watch,
+)
+from agentkeys.lifecycle.events import (
+    Abort,
+    Announced,
+    CannotList,
+    CannotLook,
+    Deleted,
+    Holds,
+    Lacks,
+    NotAnnounced,
+    NotDeleted,
+    NotNoted,
+    NotWritten,
+    Resumed,
+    Watched,
+    WriteUnknown,
+    Written,
+)
+from agentkeys.lifecycle.moments import Moment, aged, before, elapsed
+from agentkeys.lifecycle.rows import Move, Table, end, noting, then
+from agentkeys.lifecycle.states import (
+    Dropping,
+    Entry,
+    Kept,
+    Ousting,
+    Replaced,
+    Restoring,
+    Retiring,
+    Writing,
+)
+
+__all__ = ["ROWS", "WRITE_PATIENCE", "switched"]
+
+WRITE_PATIENCE: Final = 60.0
+"""Seconds for which a write that was given up may still come, from a thread that hangs."""
+
+
+def switched(entry: Entry, state: Writing, now: Moment) -> Move:
+    """Go on from where the store holds the secret of a key that replaces another one."""
+    is_told = not _replaced(entry).must_announce
+    retiring = Retiring(state.key_id, state.digest, now, now, is_told, state.found)
+    return noting(entry, retiring, _next(entry, retiring, now))
+
+
+def _replaced(entry: Entry) -> Replaced:
+    assert entry.plan.replaces is not None  # noqa: S101  # or nothing retires
+    return entry.plan.replaces
+
+
+def _next(entry: Entry, state: Retiring, now: Moment, *, force: bool = False) -> Any:
+    """Return what is done for a key that retires: its users are told, and then it has its grace."""
+    if not state.announced:
+        return Announce()
+    seconds = aged(state.since, now)
+    is_due = seconds is not None and seconds >= _replaced(entry).grace
+    return Watch(force) if is_due or force else End(Ending.RETIRING)
+
+
+def _go_on(entry: Entry, state: Retiring, resumed: Resumed, now: Moment) -> Move:
+    if aged(state.since, now) is None:  # no clock can tell, so it counts from now
+        state = attrs.evolve(state, since=now, switched=now)
+    return noting(entry, state, _next(entry, state, now, force=resumed.force))
+
+
+def _begin_the_grace(entry: Entry, state: Retiring, _: Announced, now: Moment) -> Move:
+    state = attrs.evolve(state, announced=True, since=now)
+    return noting(entry, state, _next(entry, state, now))
+
+
+def _oust_if_quiet(entry: Entry, state: Retiring, watched: Watched, now: Moment) -> Move:
+    if not watched.is_there:
+        return _gone(entry, state, watched, now)
+    replaced = _replaced(entry)
+    quiet = _quiet(state, watched, now)
+    if watched.force or quiet >= replaced.grace:
+        return Move(entry, Look(late=False))
+    lasts = aged(state.switched, now)
+    if lasts is not None and lasts >= replaced.longest:
+        return Move(entry, End(Ending.IN_USE))
+    # Its grace begins anew with its last use.
+    since = before(now, quiet)
+    return noting(entry, attrs.evolve(state, since=since), End(Ending.RETIRING))
+
+
+def _quiet(state: Retiring, watched: Watched, now: Moment) -> float:
+    """Return for how many seconds nobody has used the key, as far as that matters."""
+    lasts = aged(state.since, now) or 0.0
+    if watched.used is None or watched.used <= state.switched.wall:
+        return lasts
+    return min(max(now.wall - watched.used, 0.0), lasts)
+
+
+def _gone(entry: Entry, state: Retiring | Ousting, watched: Watched, now: Moment) -> Move:
+    # What these credentials do not see may be there all the same.
+    if not watched.whole:
+        return Move(entry, End(Ending.FOREIGN))
+    return _retired(entry, state, None, now)
+
+
+def _retired(entry: Entry, state: Retiring | Ousting, _: Deleted | None, now: Moment) -> Move:
+    kept = Kept(state.key_id, state.digest, now, state.found)
+    return noting(entry, kept, End(Ending.RETIRED))
+
+
+def _oust(entry: Entry, state: Retiring, _: Holds, __: Moment) -> Move:
+    ousting = Ousting(state.key_id, state.digest, state.switched, state.found)
+    return noting(entry, ousting, _deletion(entry))
+
+
+def _deletion(entry: Entry) -> Delete:
+    return Delete((_replaced(entry).key_id,))
+
+
+def _oust_again(entry: Entry, state: Ousting, watched: Watched, now: Moment) -> Move:
+    if not watched.is_there:
+        return _gone(entry, state, watched, now)
+    return Move(entry, Look(late=False))
+
+
+def _delete_now(entry: Entry, _: Ousting, __: Holds, ___: Moment) -> Move:
+    return Move(entry, _deletion(entry))
+
+
+def _go_back(entry: Entry, state: Retiring, abort: Abort, now: Moment) -> Move:
+    restoring = Restoring(state, abort.digest, now, entry.plan.late_write, state.found)
+    return noting(entry, restoring, Restore())
+
+
+def _note_that_it_may_come(entry: Entry, state: Restoring, _: WriteUnknown, now: Moment) -> Move:
+    late = max(state.late, WRITE_PATIENCE)
+    return noting(entry, attrs.evolve(state, begun=now, late=late), Look(late=True))
+
+
+def _drop_the_new_key(entry: Entry, state: Restoring, _: Written | Holds, __: Moment) -> Move:
+    return noting(entry, Dropping(state.key_id), Find())
+
+
+def _stay_or_wait(entry: Entry, state: Restoring, lacks: Lacks, now: Moment) -> Move:
+    seconds = elapsed(state.begun, lacks.asked) if lacks.late and state.late else math.inf
+    if seconds is None:
+        return noting(entry, attrs.evolve(state, begun=lacks.asked), End(Ending.MAY_COME))
+    if seconds < state.late:
+        return Move(entry, End(Ending.MAY_COME))
+    # The new secret is in its place still, or somebody else's: whoever retires the old key looks.
+    return noting(entry, attrs.evolve(state.retiring, since=now), End(Ending.RETIRING))
+
+
+ROWS: Final[Table] = {
+    (Retiring, Resumed): _go_on,
+    (Retiring, Announced): _begin_the_grace,
+    (Retiring, NotAnnounced): end(Ending.OWED),
+    (Retiring, Watched): _oust_if_quiet,
+    (Retiring, CannotList): end(Ending.RETIRING),
+    (Retiring, Holds): _oust,
+    (Retiring, Lacks): end(Ending.CHANGED),
+    (Retiring, CannotLook): end(Ending.UNKNOWN),
+    (Retiring, NotNoted): end(Ending.RETIRING),
+    (Retiring, Abort): _go_back,
+    (Ousting, Resumed): then(Watch(force=True)),
+    (Ousting, Watched): _oust_again,
+    (Ousting, CannotList): end(Ending.LEFT),
+    (Ousting, Holds): _delete_now,
+    (Ousting, Lacks): end(Ending.CHANGED),
+    (Ousting, CannotLook): end(Ending.UNKNOWN),
+    (Ousting, Deleted): _retired,
+    (Ousting, NotDeleted): end(Ending.LEFT),
+    (Ousting, NotNoted): end(Ending.RETIRED),
+    (Restoring, Written): _drop_the_new_key,
+    (Restoring, NotWritten): then(Look(late=False)),
+    (Restoring, WriteUnknown): _note_that_it_may_come,
+    (Restoring, Resumed): then(Look(late=True)),
+    (Restoring, Holds): _drop_the_new_key,
+    (Restoring, Lacks): _stay_or_wait,
+    (Restoring, CannotLook): end(Ending.UNKNOWN),
+    (Restoring, NotNoted): end(Ending.UNKNOWN),
+}

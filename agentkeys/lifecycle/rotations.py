@@ -1,0 +1,114 @@
+"""What became of a key that was to be replaced, in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from agentkeys.errors import (
+    RotationError,
+    RotationInProgressError,
+)
+from agentkeys.lifecycle import events, heard
+from agentkeys.lifecycle.commands import (
+    Ending,
+)
+from agentkeys.lifecycle.states import KeyId, Retiring
+from agentkeys.lifecycle.wording import shown
+from agentkeys.masking import mask
+
+if TYPE_CHECKING:
+    from agentkeys.lifecycle.driver import Outcome
+    from agentkeys.lifecycle.states import Entry, Plan
+
+__all__ = ["half_replaced", "in_progress", "not_aborted", "untold"]
+
+
+def in_progress(
+    plan: Plan, old: KeyId | None, entry: Entry | None = None
+) -> RotationInProgressError:
+    """Return the error of a rotation that cannot begin, for another one is not over."""
+    state = None if entry is None else entry.state
+    if entry is not None and entry.plan.replaces is not None:
+        old = entry.plan.replaces.key_id
+    if entry is None:
+        how, advice = "somebody is replacing it now", "wait for that"
+    elif isinstance(state, Retiring):
+        how = f"{mask(entry.name)!r} has replaced it, and it still retires"
+        advice = "wait for that (`agentkeys status`), or end it now (`agentkeys sweep --force`)"
+    else:
+        how = f"{mask(entry.name)!r} is to replace it, and that was left unfinished"
+        advice = "run `agentkeys sweep` first"
+    return RotationInProgressError(
+        f"the key {old} of {mask(plan.name)!r} is being replaced already: {how}: {advice}",
+        name=plan.name,
+        store=plan.store,
+        key_id=old,
+    )
+
+
+def untold(outcome: Outcome, store: str) -> RotationError | None:
+    """Return the error of a rotation whose users could not be told, if so."""
+    if outcome.ending is not Ending.OWED:
+        return None
+    entry = outcome.entry
+    why = next(
+        (e.error for e in reversed(outcome.events) if isinstance(e, events.NotAnnounced)), None
+    )
+    return RotationError(
+        f"the new key {entry.key_id} works, and its secret is stored: {store}; but those who use it"
+        f" could not be told ({why}), so the old key {heard.replaced(outcome)} does not retire: run"
+        f" `agentkeys sweep --then ...`, or `agentkeys ... announced {mask(entry.plan.name)}` when"
+        " you have told them",
+        name=entry.plan.name,
+        store=store,
+        key_id=entry.key_id,
+    )
+
+
+def not_aborted(outcome: Outcome) -> RotationError:
+    """Return the error of a rotation that could not be taken back."""
+    entry = outcome.entry
+    why = heard.reason(outcome) or outcome.ending.value
+    return RotationError(
+        f"the rotation of {mask(entry.plan.name)!r} was not taken back: {why}; see"
+        f" `agentkeys status` for the key {entry.key_id}, and try it again",
+        name=entry.plan.name,
+        store=entry.plan.store,
+        key_id=entry.key_id,
+    )
+
+
+def half_replaced(outcome: Outcome) -> str:
+    """Return the sentence about a key that was replaced, and cannot retire."""
+    entry, old = outcome.entry, heard.replaced(outcome)
+    base = mask(entry.plan.name)
+    match outcome.ending:
+        case Ending.OWED:
+            why = "those who use it have not been told"
+            errors = [e.error for e in outcome.events if isinstance(e, events.NotAnnounced)]
+            why += f" ({errors[-1]})" if errors and errors[-1] else ""
+            advice = f"sweep with --then, or `agentkeys ... announced {base}` when they have been"
+        case Ending.IN_USE:
+            why, advice = f"it is used still{_last_use(outcome)}", "sweep with --force to delete it"
+        case Ending.CHANGED:
+            why = f"{shown(entry.plan.store)} does not hold the new secret any more"
+            advice = "put that back or abort the rotation (`agentkeys ... abort`), and sweep again"
+        case Ending.FOREIGN:
+            why, advice = "these credentials do not show whether it is there", "sweep with others"
+        case Ending.LEFT:
+            why, advice = f"it could not be deleted: {heard.reason(outcome)}", "sweep again later"
+        case _:
+            looks = [e for e in outcome.events if isinstance(e, events.CannotLook)]
+            why, advice = heard.looked(looks), "see what the store holds, and sweep again"
+    return (
+        f"the key {old} of {base!r} was replaced by {entry.key_id}, and has not retired: {why}:"
+        f" {advice}"
+    )
+
+
+def _last_use(outcome: Outcome) -> str:
+    used = [e.used for e in outcome.events if isinstance(e, events.Watched)]
+    if not used or used[-1] is None:
+        return ""
+    return f", last at {datetime.fromtimestamp(used[-1], UTC).isoformat(timespec='seconds')}"

@@ -1,0 +1,81 @@
+"""Makes a key that replaces another one: its secret is tried before it is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import attrs
+
+from agentkeys.errors import (
+    NotFoundError,
+    PermissionDeniedError,
+    RotationError,
+)
+from agentkeys.lifecycle import commands, events
+from agentkeys.lifecycle.callbacks import Then, Verify, tried
+from agentkeys.lifecycle.making import IssuingHands
+from agentkeys.lifecycle.states import KeyId
+from agentkeys.transport.collection import Keys
+
+if TYPE_CHECKING:
+    from agentkeys.keys import Key
+    from agentkeys.lifecycle.events import Event, Made
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.secret import Secret
+
+__all__ = ["RotatingHands", "Wanted"]
+
+KeyT = TypeVar("KeyT", bound="Key[Any]")
+
+# Whoever gets one of these is known to the service.
+_KNOWN: Final = (PermissionDeniedError, NotFoundError)
+
+
+@attrs.frozen
+class Wanted:
+    """How a key is to be replaced; see `rotate`."""
+
+    grace: float
+    longest: float
+    replaces: KeyId | None
+    verify: Verify | None
+    verify_within: float
+    then: Then | None
+
+
+class RotatingHands(IssuingHands[KeyT]):
+    """Makes keys, tries their secrets, puts one into the store, and tells of it."""
+
+    def __init__(self, *arguments: Any, wanted: Wanted, **named: Any) -> None:
+        super().__init__(*arguments, then=wanted.then, **named)
+        self._wanted = wanted
+
+    async def do(self, owned: Owned, command: commands.Command) -> Event:
+        """Run a command; see `driver.Hands`."""
+        if isinstance(command, commands.Verify):
+            return await self._verify(command.made)
+        return await super().do(owned, command)
+
+    async def _verify(self, made: Made) -> Event:
+        assert self._secret is not None  # noqa: S101  # it has just been made
+        verify = self._wanted.verify or self._proved
+        trying = tried(verify, self._secret, self._wanted.verify_within)
+        try:
+            why = await self.waiting.result(trying, most=self.waiting.half())
+        except TimeoutError:
+            why = "there was no time left to try it"
+        if why is None:
+            return events.Verified(made)
+        return events.Unusable(RotationError(f"the new key does not work: {why}"), made=made)
+
+    async def _proved(self, secret: Secret) -> None:
+        """Show that the service knows the key; raise what it says if it does not."""
+        if not isinstance(self.keys, Keys):
+            return
+        seconds = self.waiting.half()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.keys._with(secret)._prove(seconds)  # noqa: SLF001
+        except _KNOWN:
+            pass

@@ -1,0 +1,235 @@
+"""What a person does about keys that are kept or replaced: see them, take one in, go back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import attrs
+
+from agentkeys import arguments
+from agentkeys.cancellation import Waiting
+from agentkeys.errors import (
+    RotationError,
+)
+from agentkeys.keys import Key, KeyCollection, Scope, checked_collection
+from agentkeys.lifecycle import disk, events
+from agentkeys.lifecycle.aborting import claimed
+from agentkeys.lifecycle.driver import drive
+from agentkeys.lifecycle.issuing import checked_store
+from agentkeys.lifecycle.journal import FileJournal
+from agentkeys.lifecycle.ledger import as_kept
+from agentkeys.lifecycle.looking import SweepingHands
+from agentkeys.lifecycle.naming import base_name
+from agentkeys.lifecycle.results import Known, Status
+from agentkeys.lifecycle.states import (
+    Kept,
+    KeyId,
+    Ousting,
+    Plan,
+    Restoring,
+    Retiring,
+)
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
+from agentkeys.stores import Store
+from agentkeys.transport.collection import Keys, whose
+
+if TYPE_CHECKING:
+    from agentkeys.lifecycle.events import Event
+    from agentkeys.lifecycle.journal import Owned, Remembered, Seen
+
+
+_Keys: TypeAlias = KeyCollection[Any, Any, Any]
+
+__all__ = ["adopt", "announced", "status"]
+
+KeyT = TypeVar("KeyT", bound="Key[Any]")
+
+
+async def status(keys: _Keys | None = None, *, scope: Scope | None = None) -> Status:
+    """Return what the journal remembers: what is kept, what is under way, and what retires when.
+
+    It asks no service, and looks into no store.
+
+    Args:
+        keys: whose keys; everybody's if None.
+        scope: as it was given to `issue`; ``keys.scope`` if None.
+
+    Raises:
+        ConfigurationError: it is not known where the journal lies.
+
+    """
+    if keys is not None:
+        checked_collection(keys, "status", blocking=False)
+        scope = scope or keys.scope
+    return await disk.in_thread(partial(remembered, scope))
+
+
+def remembered(scope: Scope | None) -> Status:
+    """Return what the journal remembers of a scope, or of all of them; it waits for the disk."""
+    found = FileJournal().remembered(_any if scope is None else scope.is_at)
+    entries = [(each, _known(each)) for each in found.entries]
+    retiring = [known for _, known in entries if known.retires is not None]
+    # The key that retires has an entry of its own, and is told with the one that replaces it.
+    replaced = {_replaced_by(each) for each, known in entries if known.retires is not None}
+    kept = [known for _, known in entries if known.state == "kept" and known.id not in replaced]
+    under_way = [known for _, known in entries if known.state != "kept" and known.retires is None]
+    return Status(tuple(kept), tuple(under_way), tuple(retiring), found.unreadable)
+
+
+def _replaced_by(seen: Seen) -> str | None:
+    replaces = seen.entry.plan.replaces
+    return None if replaces is None else replaces.entry
+
+
+def _any(_: Scope) -> bool:
+    return True
+
+
+async def _remembered(scope: Scope) -> Remembered:
+    return await disk.in_thread(partial(FileJournal().remembered, scope.is_at))
+
+
+def _known(seen: Seen) -> Known:
+    entry = seen.entry
+    state, replaces = entry.state, entry.plan.replaces
+    retires: KeyId | None = None
+    retires_at = since = None
+    if replaces is not None and isinstance(state, Retiring | Ousting | Restoring):
+        retires = replaces.key_id
+    if replaces is not None and isinstance(state, Retiring) and state.announced:
+        retires_at = _time(state.since.wall + replaces.grace)
+    if isinstance(state, Kept):
+        since = _time(state.since.wall)
+    return Known(
+        id=seen.id,
+        name=entry.plan.name,
+        key_name=entry.name,
+        key_id=entry.key_id,
+        scope=entry.plan.scope,
+        store=entry.plan.store,
+        state=type(state).__name__.lower(),
+        since=since,
+        retires=retires,
+        retires_at=retires_at,
+        digest=getattr(state, "digest", ""),
+    )
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+async def adopt(
+    keys: KeyCollection[Any, KeyT, Any],
+    key_id: KeyId,
+    *,
+    into: Store | str,
+    name: str | None = None,
+    timeout: float | None = None,
+    scope: Scope | None = None,
+) -> Known:
+    """Remember a key that was issued before there was a journal, or by hand.
+
+    The store is read, and what can be checked is checked: that it holds a secret, and, if the
+    service tells how the key begins, that it is this one's.
+
+    Args:
+        keys: where the key is.
+        key_id: its id.
+        into: the store that holds its secret, or the address of that store.
+        name: what you call the key, by which it is replaced later; the name that it has on the
+            service if None, without a nonce.
+        timeout: seconds for all of it; the client's own if None.
+        scope: as it is given to `issue`; ``keys.scope`` if None.
+
+    Raises:
+        RotationError: the key is not listed, or the store holds another secret, or none.
+        StoreError: the store cannot be read.
+        RequestError: the keys could not be listed.
+        ConfigurationError, InvalidArgumentError: nothing was sent.
+
+    """
+    checked_collection(keys, "adopt", blocking=False)
+    store = checked_store(into)
+    waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
+    with waiting:
+        secret = (await _in_time(waiting, store.read())).secret if store.readable else None
+        own = await _in_time(waiting, whose(keys, scope or keys.scope, waiting.left()))
+        listing = await SweepingHands(keys, own, waiting).listed()
+        key = next((each for each in listing.keys if each.id == key_id), None)
+        why = _objection(keys, key, store, secret)
+        if key is None or why is not None:
+            raise RotationError(
+                f"the key {key_id} was not adopted: {why}", store=store.address, key_id=key_id
+            )
+        base = base_name(key.name) if name is None else arguments.text("name", name)
+        plan = Plan(own, base, store=store.address)
+        return _known(await _adopted(plan, key, secret))
+
+
+def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> str | None:
+    place = store.describe()
+    if key is None:
+        return "it is not listed here"
+    if not store.readable:
+        return None
+    if secret is None:
+        return f"there is no secret in {place}"
+    if isinstance(keys, Keys) and not keys._may_be(key, secret):  # noqa: SLF001
+        return f"{place} holds the secret of another key: this one's begins otherwise"
+    return None
+
+
+async def _adopted(plan: Plan, key: Any, secret: Secret | None) -> Seen:
+    """Add the key to the ledger, unless it is there."""
+    journal = FileJournal()
+    entry = as_kept(plan, key, secret)
+    for each in (await _remembered(plan.scope)).entries:
+        same = attrs.evolve(each.entry, state=entry.state) == entry
+        if same and isinstance(each.entry.state, Kept) and each.entry.key_id == key.id:
+            return each
+    entry_id = await disk.in_thread(partial(journal.adopt, entry))
+    found = [each for each in (await _remembered(plan.scope)).entries if each.id == entry_id]
+    return found[0]
+
+
+async def announced(keys: _Keys, name: str, *, scope: Scope | None = None) -> Known:
+    """Say that those who use a key have been told that another one has replaced it.
+
+    The grace of the old key begins then.
+
+    Raises:
+        RotationError: nobody waits for that.
+        ConfigurationError, InvalidArgumentError: nothing was done.
+
+    """
+    checked_collection(keys, "announced", blocking=False)
+    waiting = Waiting(keys.timeout, grace=0.0)
+    with waiting:
+        owned = await claimed(scope or keys.scope, arguments.text("name", name), Retiring)
+        if getattr(owned.entry.state, "announced", True):
+            owned.release()
+            raise RotationError(f"those who use {mask(name)!r} have been told already", name=name)
+        await drive(owned, events.Announced(), _Idle(), waiting)
+    return await _known_by(owned.id, scope or keys.scope)
+
+
+class _Idle:
+    """Does nothing: the entry is left where it is."""
+
+    async def do(self, owned: Owned, command: object) -> Event:
+        """Do nothing more."""
+        del owned, command
+        return events.CannotList()
+
+
+async def _known_by(entry_id: str, scope: Scope) -> Known:
+    found = (await _remembered(scope)).entries
+    return next(_known(each) for each in found if each.id == entry_id)
+
+
+async def _in_time(waiting: Waiting, work: Any) -> Any:
+    return await waiting.result(work)
