@@ -147,7 +147,7 @@ class Issuing(Generic[KeyT]):
                 if heard.is_stored(outcome):
                     return outcome, await self._key(outcome, hands)
                 if not await self._waited(outcome, tried):
-                    error = outcomes.explain(outcome, self._late)
+                    error = self._explained(outcome)
                     try:
                         raise error
                     finally:
@@ -216,6 +216,9 @@ class Issuing(Generic[KeyT]):
                 advice,
             )
         self._waiting.raise_cancellation()
+
+    def _explained(self, outcome: Outcome) -> AgentKeysError:
+        return outcomes.explain(outcome, self._late)
 
     async def _key(self, outcome: Outcome, hands: IssuingHands[KeyT]) -> KeyT:
         """Return the key; of an answer that could not be read, complain."""

@@ -18,7 +18,7 @@ from agentkeys.secret import Secret
 from agentkeys.stores.contract import Stored
 from agentkeys.transport.collection import Keys
 
-__all__ = ["Known", "as_kept", "check_who_signs_in", "rotation_of"]
+__all__ = ["Evidence", "as_kept", "check_who_signs_in", "reads_its_token_from", "rotation_of"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
@@ -27,7 +27,7 @@ _HARMLESS: Final = (Asking, Denied, Dropping, Kept)
 
 
 @attrs.frozen
-class Known(Generic[KeyT]):
+class Evidence(Generic[KeyT]):
     """All that is known of a key that is to be replaced.
 
     Attributes:
@@ -155,6 +155,11 @@ def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> See
     return None
 
 
+def reads_its_token_from(keys: Keys[Any], store: str) -> bool:
+    """Whether the client of these keys signs in with what that store holds."""
+    return getattr(keys._credentials, "address", None) == store  # noqa: SLF001
+
+
 def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None) -> None:
     """See that a client does not lock itself out.
 
@@ -167,7 +172,7 @@ def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None
     if not isinstance(keys, Keys):
         return
     token = keys._credentials.current()  # noqa: SLF001
-    if getattr(keys._credentials, "address", None) == plan.store or token is None:  # noqa: SLF001
+    if token is None or reads_its_token_from(keys, plan.store):
         return
     if secret is not None:
         is_own = token == secret

@@ -63,7 +63,7 @@ def late(name: str, seconds: float) -> DeadlineExceededError:
 
 def left_behind(outcome: Outcome, late_names: Sequence[str] = ()) -> str | None:
     """Return what to do about the keys that a call may have left, or None if there are none."""
-    if outcome.ending is Ending.STORED or not (late_names or heard.leaves_a_key(outcome)):
+    if heard.is_stored(outcome) or not (late_names or heard.leaves_a_key(outcome)):
         return None
     return _LOOK if heard.is_nameless(outcome) else _SWEEP
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -9,17 +10,27 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 
 from agentkeys import arguments
+from agentkeys.cancellation import GRACE
+from agentkeys.errors import AgentKeysError
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle import callbacks, disk, rotations
 from agentkeys.lifecycle.callbacks import Then, Verify
 from agentkeys.lifecycle.issuing import Issuing, check, checked_store
-from agentkeys.lifecycle.ledger import Known, as_kept, check_who_signs_in, rotation_of
+from agentkeys.lifecycle.ledger import (
+    Evidence,
+    as_kept,
+    check_who_signs_in,
+    reads_its_token_from,
+    rotation_of,
+)
 from agentkeys.lifecycle.results import Rotated
 from agentkeys.lifecycle.states import KeyId, Plan, Replaced
 from agentkeys.lifecycle.trying import RotatingHands, Wanted
 from agentkeys.stores import ANY, Store
+from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
+    from agentkeys.lifecycle.driver import Outcome
     from agentkeys.lifecycle.journal import Owned, Remembered
     from agentkeys.lifecycle.making import IssuingHands
     from agentkeys.secret import Secret
@@ -128,6 +139,7 @@ class Rotating(Issuing[KeyT]):
         finally:
             if self._held is not None:
                 self._held.release()
+        await self._use_the_new_key()
         place = self._store.describe()
         failure = rotations.untold(outcome, place)
         if failure is not None:
@@ -153,7 +165,7 @@ class Rotating(Issuing[KeyT]):
         )
         listing = await hands.listed()
         self._waiting.raise_cancellation()
-        known = Known(self._plan, await self._remembered(), listing, stored)
+        known = Evidence(self._plan, await self._remembered(), listing, stored)
         self._check_nobody_does(known.remembered)
         self._old, entry = known.key(self._wanted.replaces)
         self._options.update(known.options(self._keys, self._old))
@@ -161,8 +173,20 @@ class Rotating(Issuing[KeyT]):
         await self._hold(self._old, None if entry is None else entry.id, known.secret)
         return hands
 
+    async def _use_the_new_key(self) -> None:
+        """Let a client that signs in with the very key go on with the new one."""
+        if isinstance(self._keys, Keys) and reads_its_token_from(self._keys, self._plan.store):
+            with contextlib.suppress(AgentKeysError, TimeoutError):
+                await self._keys._renew(GRACE)  # noqa: SLF001  # else a 401 does it
+
     async def _remembered(self) -> Remembered:
         return await disk.in_thread(partial(self._journal.remembered, self._plan.scope.is_at))
+
+    def _explained(self, outcome: Outcome) -> AgentKeysError:
+        error = super()._explained(outcome)
+        if self._old is not None:
+            rotations.add_what_works(error, self._old.id, self._store.describe())
+        return error
 
     def _check_nobody_does(self, remembered: Remembered, old: KeyId | None = None) -> None:
         other = rotation_of(remembered, self._plan, old)

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from agentkeys.errors import (
+    AgentKeysError,
     RotationError,
     RotationInProgressError,
+    UncertainStoreError,
 )
 from agentkeys.lifecycle import events, heard
 from agentkeys.lifecycle.commands import (
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.driver import Outcome
     from agentkeys.lifecycle.states import Entry, Plan
 
-__all__ = ["half_replaced", "in_progress", "not_aborted", "untold"]
+__all__ = ["add_what_works", "half_replaced", "in_progress", "not_aborted", "untold"]
 
 
 def in_progress(
@@ -45,6 +47,13 @@ def in_progress(
         store=plan.store,
         key_id=old,
     )
+
+
+def add_what_works(error: AgentKeysError, old: KeyId, store: str) -> None:
+    """Say in an error of a rotation that the old key works, and where its secret is."""
+    may_be_switched = isinstance(error, UncertainStoreError)
+    where = "may be there no more" if may_be_switched else "is where it was"
+    error.args = (f"{error}; the old key {old} works, and its secret {where}: {store}",)
 
 
 def untold(outcome: Outcome, store: str) -> RotationError | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
+from agentkeys.credentials import name_of
 from agentkeys.errors import (
     NotFoundError,
     PermissionDeniedError,
@@ -14,6 +15,7 @@ from agentkeys.errors import (
 )
 from agentkeys.lifecycle import commands, events
 from agentkeys.lifecycle.callbacks import Then, Verify, tried
+from agentkeys.lifecycle.ledger import reads_its_token_from
 from agentkeys.lifecycle.making import IssuingHands
 from agentkeys.lifecycle.states import KeyId
 from agentkeys.transport.collection import Keys
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from agentkeys.keys import Key
     from agentkeys.lifecycle.events import Event, Made
     from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.states import Entry
     from agentkeys.secret import Secret
 
 __all__ = ["RotatingHands", "Wanted"]
@@ -53,9 +56,25 @@ class RotatingHands(IssuingHands[KeyT]):
 
     async def do(self, owned: Owned, command: commands.Command) -> Event:
         """Run a command; see `driver.Hands`."""
-        if isinstance(command, commands.Verify):
-            return await self._verify(command.made)
+        match command:
+            case commands.Verify(made):
+                return await self._verify(made)
+            case commands.Write() if self._is_of_the_client:
+                owned.entry = self._under_both_names(owned.entry)
         return await super().do(owned, command)
+
+    def _under_both_names(self, entry: Entry) -> Entry:
+        """Let the entry be known as its account's when the client signs in with the new key."""
+        assert self._secret is not None  # noqa: S101  # it is about to be written
+        scope = entry.plan.scope
+        also = tuple(sorted({*scope.also, name_of(self._secret)}))
+        plan = attrs.evolve(entry.plan, scope=attrs.evolve(scope, also=also))
+        return attrs.evolve(entry, plan=plan)
+
+    @property
+    def _is_of_the_client(self) -> bool:
+        keys = self.keys
+        return isinstance(keys, Keys) and reads_its_token_from(keys, self._store.address)
 
     async def _verify(self, made: Made) -> Event:
         assert self._secret is not None  # noqa: S101  # it has just been made

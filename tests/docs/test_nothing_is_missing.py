@@ -15,8 +15,8 @@ import pytest
 
 import agentkeys
 from agentkeys import errors, server, sync
-from agentkeys.errors import requests
 from agentkeys.cli import commands
+from agentkeys.errors import requests
 from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
 
