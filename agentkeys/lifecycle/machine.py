@@ -52,7 +52,7 @@ from agentkeys.lifecycle.events import (
 from agentkeys.lifecycle.moments import Moment, elapsed
 from agentkeys.lifecycle.retiring import WRITE_PATIENCE
 from agentkeys.lifecycle.rows import Move, Table, closed, end, noting, over, then
-from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, Retiring, Writing
+from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, Ousting, Retiring, Writing
 
 __all__ = ["LONGEST", "PATIENCE", "TABLE", "advance"]
 
@@ -158,10 +158,10 @@ def _note_that_it_may_come(entry: Entry, state: Writing, _: WriteUnknown, now: M
     )
 
 
-def _weed_or_keep(entry: Entry, state: Writing, _: Written | Holds, now: Moment) -> Move:
+def _weed_or_keep(entry: Entry, state: Writing, event: Written | Holds, now: Moment) -> Move:
     # A try that was refused may have made a key all the same. It has our nonce.
     if state.alone or entry.plan.exact or state.key_id is None:
-        return _kept(entry, state, now)
+        return _kept(entry, state, now, is_new=isinstance(event, Written))
     return Move(entry, Weed(but=state.key_id))
 
 
@@ -169,9 +169,9 @@ def _keep(entry: Entry, state: Writing, _: Weeded, now: Moment) -> Move:
     return _kept(entry, state, now)
 
 
-def _kept(entry: Entry, state: Writing, now: Moment) -> Move:
+def _kept(entry: Entry, state: Writing, now: Moment, *, is_new: bool = False) -> Move:
     if entry.plan.replaces is not None:
-        return retiring.switched(entry, state, now)
+        return retiring.switched(entry, state, now, is_new=is_new)
     return noting(entry, Kept(state.key_id, state.digest, now, state.found), End(Ending.STORED))
 
 
@@ -189,7 +189,7 @@ def _drop_or_wait(entry: Entry, state: Writing, lacks: Lacks, _: Moment) -> Move
 
 def _go_on_without_the_note(entry: Entry, state: Writing, failed: NotNoted, _: Moment) -> Move:
     # A later sweep sees for itself that the store holds the secret, or what has become of the key.
-    if isinstance(failed.wanted, Kept | Retiring):
+    if isinstance(failed.wanted, Kept | Retiring | Ousting):
         return Move(entry, End(Ending.STORED))
     if isinstance(failed.wanted, Writing):
         return Move(entry, End(Ending.HELD))

@@ -58,10 +58,20 @@ WRITE_PATIENCE: Final = 60.0
 """Seconds for which a write that was given up may still come, from a thread that hangs."""
 
 
-def switched(entry: Entry, state: Writing, now: Moment) -> Move:
-    """Go on from where the store holds the secret of a key that replaces another one."""
+def switched(entry: Entry, state: Writing, now: Moment, *, is_new: bool) -> Move:
+    """Go on from where the store holds the secret of a key that replaces another one.
+
+    Args:
+        entry: that of the new key.
+        state: its state.
+        now: when that was seen.
+        is_new: whether the store has just read it back, and the old key was just listed.
+
+    """
     is_told = not _replaced(entry).must_announce
     retiring = Retiring(state.key_id, state.digest, now, now, is_told, state.found)
+    if is_new and is_told and not _replaced(entry).grace:
+        return _oust(entry, retiring, Holds(), now)
     return noting(entry, retiring, _next(entry, retiring, now))
 
 
