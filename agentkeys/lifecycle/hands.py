@@ -17,6 +17,7 @@ from agentkeys.errors import (
 from agentkeys.lifecycle import commands, events
 from agentkeys.lifecycle.callbacks import Announcement, announce
 from agentkeys.lifecycle.moments import Moment, now
+from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.states import Entry, KeyId, Replaced
     from agentkeys.secret import Secret
 
-__all__ = ["Listing", "ServiceHands", "digest_of"]
+__all__ = ["Listing", "ServiceHands", "digest_of", "reads_its_token_from"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 T = TypeVar("T")
@@ -52,6 +53,11 @@ def digest_of(secret: Secret) -> str:
 def _replaced(entry: Entry) -> Replaced:
     assert entry.plan.replaces is not None  # noqa: S101  # or nothing retires
     return entry.plan.replaces
+
+
+def reads_its_token_from(keys: Keys[Any], store: str) -> bool:
+    """Whether the client of these keys signs in with what that store holds."""
+    return getattr(keys._credentials, "address", None) == store  # noqa: SLF001
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ import attrs
 
 from agentkeys.errors import JournalError, RotationError
 from agentkeys.keys import Key
-from agentkeys.lifecycle.hands import Listing, digest_of
+from agentkeys.lifecycle.hands import Listing, digest_of, reads_its_token_from
 from agentkeys.lifecycle.journal import Remembered, Seen
 from agentkeys.lifecycle.moments import now
 from agentkeys.lifecycle.naming import is_made_of
@@ -18,7 +18,7 @@ from agentkeys.secret import Secret
 from agentkeys.stores.contract import Stored
 from agentkeys.transport.collection import Keys
 
-__all__ = ["Evidence", "as_kept", "check_who_signs_in", "reads_its_token_from", "rotation_of"]
+__all__ = ["Evidence", "as_kept", "check_who_signs_in", "rotation_of"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
@@ -153,11 +153,6 @@ def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> See
         if replaces.key_id == key_id or each.entry.plan.store == plan.store:
             return each
     return None
-
-
-def reads_its_token_from(keys: Keys[Any], store: str) -> bool:
-    """Whether the client of these keys signs in with what that store holds."""
-    return getattr(keys._credentials, "address", None) == store  # noqa: SLF001
 
 
 def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None) -> None:

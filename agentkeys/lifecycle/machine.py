@@ -52,7 +52,16 @@ from agentkeys.lifecycle.events import (
 from agentkeys.lifecycle.moments import Moment, elapsed
 from agentkeys.lifecycle.retiring import WRITE_PATIENCE
 from agentkeys.lifecycle.rows import Move, Table, closed, end, noting, over, then
-from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, Ousting, Retiring, Writing
+from agentkeys.lifecycle.states import (
+    Asking,
+    Denied,
+    Dropping,
+    Entry,
+    Kept,
+    Ousting,
+    Retiring,
+    Writing,
+)
 
 __all__ = ["LONGEST", "PATIENCE", "TABLE", "advance"]
 

@@ -15,12 +15,12 @@ from agentkeys.errors import AgentKeysError
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle import callbacks, disk, rotations
 from agentkeys.lifecycle.callbacks import Then, Verify
+from agentkeys.lifecycle.hands import reads_its_token_from
 from agentkeys.lifecycle.issuing import Issuing, check, checked_store
 from agentkeys.lifecycle.ledger import (
     Evidence,
     as_kept,
     check_who_signs_in,
-    reads_its_token_from,
     rotation_of,
 )
 from agentkeys.lifecycle.results import Rotated

@@ -15,7 +15,7 @@ from agentkeys.errors import (
 )
 from agentkeys.lifecycle import commands, events
 from agentkeys.lifecycle.callbacks import Then, Verify, tried
-from agentkeys.lifecycle.ledger import reads_its_token_from
+from agentkeys.lifecycle.hands import reads_its_token_from
 from agentkeys.lifecycle.making import IssuingHands
 from agentkeys.lifecycle.states import KeyId
 from agentkeys.transport.collection import Keys
