@@ -7,9 +7,9 @@ remembered lies in `journal`; how a call travels and where a secret is kept is n
 from __future__ import annotations
 
 from agentkeys.lifecycle.aborting import abort
-from agentkeys.lifecycle.callbacks import Announcement
+from agentkeys.lifecycle.driving.callbacks import Announcement
 from agentkeys.lifecycle.issuing import issue
-from agentkeys.lifecycle.results import Issued, Known, Rotated, Status, Swept
+from agentkeys.lifecycle.outcomes.results import Issued, Known, Rotated, Status, Swept
 from agentkeys.lifecycle.rotating import rotate
 from agentkeys.lifecycle.sweeping import sweep
 from agentkeys.lifecycle.upkeep import adopt, announced, status

@@ -9,24 +9,26 @@ from agentkeys import arguments
 from agentkeys.cancellation import Waiting
 from agentkeys.errors import RotationError, StoreError, UncertainStoreError
 from agentkeys.keys import KeyCollection, Scope, checked_collection
-from agentkeys.lifecycle import commands, disk, events, heard, rotations
-from agentkeys.lifecycle.commands import Ending
-from agentkeys.lifecycle.driver import drive
-from agentkeys.lifecycle.hands import digest_of
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.driving.driver import drive
+from agentkeys.lifecycle.driving.hands import digest_of
+from agentkeys.lifecycle.driving.looking import SweepingHands
+from agentkeys.lifecycle.driving.making import store_failure
 from agentkeys.lifecycle.journal import Claimed, FileJournal
-from agentkeys.lifecycle.looking import SweepingHands
-from agentkeys.lifecycle.making import store_failure
-from agentkeys.lifecycle.states import KeyId, Ousting, Restoring, Retiring
+from agentkeys.lifecycle.machine import commands, events
+from agentkeys.lifecycle.machine.commands import Ending
+from agentkeys.lifecycle.machine.states import KeyId, Ousting, Restoring, Retiring
+from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import ANY, open_store
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
-    from agentkeys.lifecycle.commands import Command
-    from agentkeys.lifecycle.events import Event
     from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.states import Entry
+    from agentkeys.lifecycle.machine.commands import Command
+    from agentkeys.lifecycle.machine.events import Event
+    from agentkeys.lifecycle.machine.states import Entry
 
 
 __all__ = ["abort", "claimed"]

@@ -16,17 +16,20 @@ from agentkeys import arguments
 from agentkeys.cancellation import GRACE, Waiting
 from agentkeys.errors import AgentKeysError, InvalidArgumentError, StoreConflictError
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
-from agentkeys.lifecycle import disk, events, heard, outcomes
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.driving.driver import drive
+from agentkeys.lifecycle.driving.making import IssuingHands, store_failure
+from agentkeys.lifecycle.journal import FileJournal, Owned
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
-from agentkeys.lifecycle.driver import drive
-from agentkeys.lifecycle.journal import FileJournal, Owned
-from agentkeys.lifecycle.making import IssuingHands, store_failure
-from agentkeys.lifecycle.moments import now
-from agentkeys.lifecycle.naming import new_nonce, with_nonce
-from agentkeys.lifecycle.results import Issued
-from agentkeys.lifecycle.states import Asking, Entry, Plan
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.naming import new_nonce, with_nonce
+from agentkeys.lifecycle.machine.states import Asking, Entry, Plan
+from agentkeys.lifecycle.outcomes import heard
+from agentkeys.lifecycle.outcomes import issued as outcomes
+from agentkeys.lifecycle.outcomes.results import Issued
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
@@ -36,9 +39,9 @@ from agentkeys.transport.collection import Keys, whose
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agentkeys.lifecycle.driver import Outcome
+    from agentkeys.lifecycle.driving.driver import Outcome
     from agentkeys.lifecycle.journal import Journal
-    from agentkeys.lifecycle.states import KeyId
+    from agentkeys.lifecycle.machine.states import KeyId
     from agentkeys.stores import Expected
 
 __all__ = ["Issuing", "check", "checked_store", "issue"]

@@ -8,11 +8,11 @@ import attrs
 
 from agentkeys.errors import JournalError, RotationError
 from agentkeys.keys import Key
-from agentkeys.lifecycle.hands import Listing, digest_of, reads_its_token_from
+from agentkeys.lifecycle.driving.hands import Listing, digest_of, reads_its_token_from
 from agentkeys.lifecycle.journal import Remembered, Seen
-from agentkeys.lifecycle.moments import now
-from agentkeys.lifecycle.naming import is_made_of
-from agentkeys.lifecycle.states import Asking, Denied, Dropping, Entry, Kept, KeyId, Plan
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.naming import is_made_of
+from agentkeys.lifecycle.machine.states import Asking, Denied, Dropping, Entry, Kept, KeyId, Plan
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores.contract import Stored

@@ -13,9 +13,10 @@ from agentkeys import arguments
 from agentkeys.cancellation import GRACE
 from agentkeys.errors import AgentKeysError
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
-from agentkeys.lifecycle import callbacks, disk, rotations
-from agentkeys.lifecycle.callbacks import Then, Verify
-from agentkeys.lifecycle.hands import reads_its_token_from
+from agentkeys.lifecycle.driving import callbacks, disk
+from agentkeys.lifecycle.driving.callbacks import Then, Verify
+from agentkeys.lifecycle.driving.hands import reads_its_token_from
+from agentkeys.lifecycle.driving.trying import RotatingHands, Wanted
 from agentkeys.lifecycle.issuing import Issuing, check, checked_store
 from agentkeys.lifecycle.ledger import (
     Evidence,
@@ -23,16 +24,16 @@ from agentkeys.lifecycle.ledger import (
     check_who_signs_in,
     rotation_of,
 )
-from agentkeys.lifecycle.results import Rotated
-from agentkeys.lifecycle.states import KeyId, Plan, Replaced
-from agentkeys.lifecycle.trying import RotatingHands, Wanted
+from agentkeys.lifecycle.machine.states import KeyId, Plan, Replaced
+from agentkeys.lifecycle.outcomes import rotations
+from agentkeys.lifecycle.outcomes.results import Rotated
 from agentkeys.stores import ANY, Store
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
-    from agentkeys.lifecycle.driver import Outcome
+    from agentkeys.lifecycle.driving.driver import Outcome
+    from agentkeys.lifecycle.driving.making import IssuingHands
     from agentkeys.lifecycle.journal import Owned, Remembered
-    from agentkeys.lifecycle.making import IssuingHands
     from agentkeys.secret import Secret
 
 __all__ = ["LONGEST_IN_GRACES", "rotate"]

@@ -12,22 +12,25 @@ from agentkeys import arguments
 from agentkeys.cancellation import Waiting
 from agentkeys.errors import AgentKeysError
 from agentkeys.keys import KeyCollection, Scope, checked_collection
-from agentkeys.lifecycle import callbacks, disk, events, heard, outcomes
-from agentkeys.lifecycle.callbacks import Then
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.driving import callbacks, disk
+from agentkeys.lifecycle.driving.callbacks import Then
+from agentkeys.lifecycle.driving.driver import drive
+from agentkeys.lifecycle.driving.looking import SweepingHands
+from agentkeys.lifecycle.driving.rehearsing import LookingHands, Unwritten
+from agentkeys.lifecycle.journal import Claimed, FileJournal
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
-from agentkeys.lifecycle.driver import drive
-from agentkeys.lifecycle.journal import Claimed, FileJournal
-from agentkeys.lifecycle.looking import SweepingHands
-from agentkeys.lifecycle.rehearsing import LookingHands, Unwritten
-from agentkeys.lifecycle.results import Swept
+from agentkeys.lifecycle.outcomes import heard
+from agentkeys.lifecycle.outcomes import issued as outcomes
+from agentkeys.lifecycle.outcomes.results import Swept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from agentkeys.lifecycle.driver import Outcome
-    from agentkeys.lifecycle.states import KeyId
+    from agentkeys.lifecycle.driving.driver import Outcome
+    from agentkeys.lifecycle.machine.states import KeyId
 
     AnyKeys = KeyCollection[Any, Any, Any]
 

@@ -14,16 +14,16 @@ from agentkeys.errors import (
     RotationError,
 )
 from agentkeys.keys import Key, KeyCollection, Scope, checked_collection
-from agentkeys.lifecycle import disk, events
 from agentkeys.lifecycle.aborting import claimed
-from agentkeys.lifecycle.driver import drive
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.driving.driver import drive
+from agentkeys.lifecycle.driving.looking import SweepingHands
 from agentkeys.lifecycle.issuing import checked_store
 from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.ledger import as_kept
-from agentkeys.lifecycle.looking import SweepingHands
-from agentkeys.lifecycle.naming import base_name
-from agentkeys.lifecycle.results import Known, Status
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.naming import base_name
+from agentkeys.lifecycle.machine.states import (
     Kept,
     KeyId,
     Ousting,
@@ -31,14 +31,15 @@ from agentkeys.lifecycle.states import (
     Restoring,
     Retiring,
 )
+from agentkeys.lifecycle.outcomes.results import Known, Status
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import Store
 from agentkeys.transport.collection import Keys, whose
 
 if TYPE_CHECKING:
-    from agentkeys.lifecycle.events import Event
     from agentkeys.lifecycle.journal import Owned, Remembered, Seen
+    from agentkeys.lifecycle.machine.events import Event
 
 
 _Keys: TypeAlias = KeyCollection[Any, Any, Any]

@@ -16,7 +16,7 @@ from samples import NEW_KEY, agentity
 from wire import Wire, answer
 
 from agentkeys import Page, Pager, cancellation, issue
-from agentkeys.lifecycle import disk
+from agentkeys.lifecycle.driving import disk
 from agentkeys.stores.contract import threads
 from agentkeys.stores.memory import MemoryStore
 

@@ -29,8 +29,8 @@ from agentkeys import (
     issue,
     sweep,
 )
-from agentkeys.lifecycle import disk
-from agentkeys.lifecycle.moments import Moment
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.machine.moments import Moment
 from agentkeys.server.faults import (
     CREATES,
     DELETES,

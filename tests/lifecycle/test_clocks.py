@@ -17,17 +17,17 @@ from lifecycle import left
 
 from agentkeys import Swept, sweep
 from agentkeys.keys import Scope
-from agentkeys.lifecycle import moments
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine import moments
+from agentkeys.lifecycle.machine.commands import (
     End,
     Ending,
 )
-from agentkeys.lifecycle.events import (
+from agentkeys.lifecycle.machine.events import (
     Listed,
 )
-from agentkeys.lifecycle.machine import advance
-from agentkeys.lifecycle.moments import Moment, elapsed
-from agentkeys.lifecycle.states import Asking, Entry, Plan
+from agentkeys.lifecycle.machine.moments import Moment, elapsed
+from agentkeys.lifecycle.machine.states import Asking, Entry, Plan
+from agentkeys.lifecycle.machine.table import advance
 
 SCOPE = Scope("Agentry", "https://agentry.test", account="me")
 NAME = "ci~aaaaaa"

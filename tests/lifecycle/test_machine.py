@@ -14,12 +14,12 @@ import attrs
 import pytest
 from worlds import OLD, Rules, Story, explore
 
-from agentkeys.lifecycle import commands as c
-from agentkeys.lifecycle import events as e
-from agentkeys.lifecycle import machine as m
-from agentkeys.lifecycle import rows
-from agentkeys.lifecycle.moments import elapsed
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine import commands as c
+from agentkeys.lifecycle.machine import events as e
+from agentkeys.lifecycle.machine import rows
+from agentkeys.lifecycle.machine import table as m
+from agentkeys.lifecycle.machine.moments import elapsed
+from agentkeys.lifecycle.machine.states import (
     Asking,
     Closed,
     Denied,

@@ -14,8 +14,8 @@ from chaos import place_at
 from agentkeys import ConfigurationError, Secret, issue, sweep
 from agentkeys.keys import Scope
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn, dumped, loaded
-from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.states import (
     Asking,
     Denied,
     Dropping,

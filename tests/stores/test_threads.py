@@ -111,7 +111,7 @@ def test_work_that_does_not_stop_is_left_behind():
 WITHOUT_THREADS = """
     import asyncio, threading
     from agentkeys import StoreError
-    from agentkeys.lifecycle import disk
+    from agentkeys.lifecycle.driving import disk
     from agentkeys.stores.contract.threads import in_thread
 
     def refuse(thread):

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import attrs
 
-from agentkeys.lifecycle.hands import digest_of
+from agentkeys.lifecycle.driving.hands import digest_of
 from agentkeys.lifecycle.journal import FileJournal
-from agentkeys.lifecycle.moments import now
-from agentkeys.lifecycle.naming import base_of
-from agentkeys.lifecycle.states import Asking, Closed, Entry, Plan, Writing
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.naming import base_of
+from agentkeys.lifecycle.machine.states import Asking, Closed, Entry, Plan, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agentkeys import Secret
     from agentkeys.keys import Scope
     from agentkeys.lifecycle.journal import Claimed
-    from agentkeys.lifecycle.moments import Moment
+    from agentkeys.lifecycle.machine.moments import Moment
     from agentkeys.stores.contract import Found
 
 __all__ = ["Held", "as_a_path", "as_of_0_1", "begin", "claim", "digest_of", "folder", "survey"]

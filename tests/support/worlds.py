@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import attrs
 
 from agentkeys.keys import Scope
-from agentkeys.lifecycle import commands as c
-from agentkeys.lifecycle import events as e
-from agentkeys.lifecycle import machine as m
-from agentkeys.lifecycle import rows
-from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine import commands as c
+from agentkeys.lifecycle.machine import events as e
+from agentkeys.lifecycle.machine import rows
+from agentkeys.lifecycle.machine import table as m
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.states import (
     Asking,
     Closed,
     Denied,
@@ -35,7 +35,7 @@ from agentkeys.lifecycle.states import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentkeys.lifecycle.states import State
+    from agentkeys.lifecycle.machine.states import State
 
 THEIRS = 0
 """The id of a key that is not ours, and that has the very name that we give ours."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from agentkeys.lifecycle.states import Entry
+from agentkeys.lifecycle.machine.states import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,15 +24,15 @@ from agentkeys.filesystem import RefusedError, create_own, open_own, sync_folder
 from agentkeys.lifecycle.journal import lines, own_files
 from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
-from agentkeys.lifecycle.states import Closed, Entry, Kept, Ousting, Retiring, Writing
-from agentkeys.lifecycle.wording import shown
+from agentkeys.lifecycle.machine.states import Closed, Entry, Kept, Ousting, Retiring, Writing
+from agentkeys.lifecycle.machine.wording import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from agentkeys.keys import Scope
-    from agentkeys.lifecycle.states import Plan
+    from agentkeys.lifecycle.machine.states import Plan
 
 __all__ = ["FileJournal", "OwnedFile"]
 

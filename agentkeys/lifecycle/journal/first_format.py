@@ -9,15 +9,15 @@ import attrs
 
 from agentkeys.keys import Scope
 from agentkeys.lifecycle.journal.former_places import renamed
-from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.naming import base_of
-from agentkeys.lifecycle.states import Asking, Entry, Plan, Writing
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.naming import base_of
+from agentkeys.lifecycle.machine.states import Asking, Entry, Plan, Writing
 from agentkeys.stores.contract import Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentkeys.lifecycle.states import State
+    from agentkeys.lifecycle.machine.states import State
 
 __all__ = ["entry"]
 

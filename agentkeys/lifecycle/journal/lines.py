@@ -17,8 +17,8 @@ from cattrs.preconf.json import make_converter
 
 from agentkeys.lifecycle.journal import first_format
 from agentkeys.lifecycle.journal.former_places import renamed
-from agentkeys.lifecycle.naming import is_made_of
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine.naming import is_made_of
+from agentkeys.lifecycle.machine.states import (
     FORMAT,
     Asking,
     Denied,

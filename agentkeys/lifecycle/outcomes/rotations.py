@@ -11,17 +11,18 @@ from agentkeys.errors import (
     RotationInProgressError,
     UncertainStoreError,
 )
-from agentkeys.lifecycle import events, heard
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
-from agentkeys.lifecycle.states import KeyId, Retiring
-from agentkeys.lifecycle.wording import shown
+from agentkeys.lifecycle.machine.states import KeyId, Retiring
+from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.lifecycle.outcomes import heard
 from agentkeys.masking import mask
 
 if TYPE_CHECKING:
-    from agentkeys.lifecycle.driver import Outcome
-    from agentkeys.lifecycle.states import Entry, Plan
+    from agentkeys.lifecycle.driving.driver import Outcome
+    from agentkeys.lifecycle.machine.states import Entry, Plan
 
 __all__ = ["add_what_works", "half_replaced", "in_progress", "not_aborted", "untold"]
 

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from agentkeys.errors import AgentKeysError, InvalidArgumentError
-from agentkeys.lifecycle import disk
-from agentkeys.lifecycle.states import KeyId
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.machine.states import KeyId
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from agentkeys.keys import Key, Scope
-from agentkeys.lifecycle.states import KeyId
+from agentkeys.lifecycle.machine.states import KeyId
 
 __all__ = ["Issued", "Known", "Rotated", "Status", "Swept"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentkeys.lifecycle import commands, events
-from agentkeys.lifecycle.looking import SweepingHands
+from agentkeys.lifecycle.driving.looking import SweepingHands
+from agentkeys.lifecycle.machine import commands, events
 
 if TYPE_CHECKING:
-    from agentkeys.lifecycle.commands import Command
-    from agentkeys.lifecycle.events import Event
     from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.states import Entry
+    from agentkeys.lifecycle.machine.commands import Command
+    from agentkeys.lifecycle.machine.events import Event
+    from agentkeys.lifecycle.machine.states import Entry
 
 __all__ = ["LookingHands", "Unwritten"]
 

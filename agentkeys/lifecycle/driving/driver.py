@@ -9,25 +9,25 @@ import attrs
 
 from agentkeys.cancellation import GRACE
 from agentkeys.errors import StoreError
-from agentkeys.lifecycle import disk
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.machine.commands import (
     End,
     Ending,
 )
-from agentkeys.lifecycle.events import (
+from agentkeys.lifecycle.machine.events import (
     Event,
     NotNoted,
 )
-from agentkeys.lifecycle.machine import advance
-from agentkeys.lifecycle.moments import now
-from agentkeys.lifecycle.states import Entry
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.states import Entry
+from agentkeys.lifecycle.machine.table import advance
 
 if TYPE_CHECKING:
     from agentkeys.cancellation import Waiting
-    from agentkeys.lifecycle.commands import (
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.machine.commands import (
         Command,
     )
-    from agentkeys.lifecycle.journal import Owned
 
 __all__ = ["Hands", "Outcome", "drive", "not_noted"]
 

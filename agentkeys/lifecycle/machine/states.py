@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from agentkeys.keys import Scope
-from agentkeys.lifecycle.moments import Moment
+from agentkeys.lifecycle.machine.moments import Moment
 from agentkeys.stores.contract import Found
 
 __all__ = [

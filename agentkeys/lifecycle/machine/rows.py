@@ -7,13 +7,13 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine.commands import (
     Command,
     End,
     Ending,
 )
-from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import Closed, Entry, State
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.states import Closed, Entry, State
 
 __all__ = ["Move", "Row", "Table", "closed", "end", "noting", "over", "then"]
 

@@ -7,8 +7,8 @@ from typing import TypeAlias
 import attrs
 
 from agentkeys.errors import AgentKeysError
-from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import KeyId, State
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.states import KeyId, State
 
 __all__ = [
     "Abort",

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Final
 from agentkeys.errors import (
     AgentKeysError,
 )
-from agentkeys.lifecycle import events
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
-from agentkeys.lifecycle.states import Asking, Denied, KeyId, Ousting, Retiring
+from agentkeys.lifecycle.machine.states import Asking, Denied, KeyId, Ousting, Retiring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentkeys.lifecycle.driver import Outcome
+    from agentkeys.lifecycle.driving.driver import Outcome
 
 __all__ = [
     "asked_to_wait",

@@ -15,12 +15,13 @@ from agentkeys.errors import (
     StoreError,
     UncertainStoreError,
 )
-from agentkeys.lifecycle import commands, disk, events
-from agentkeys.lifecycle.driver import not_noted
-from agentkeys.lifecycle.hands import Listing, ServiceHands, digest_of
-from agentkeys.lifecycle.looking import looked_again
-from agentkeys.lifecycle.moments import elapsed, now
-from agentkeys.lifecycle.states import Writing
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.driving.driver import not_noted
+from agentkeys.lifecycle.driving.hands import Listing, ServiceHands, digest_of
+from agentkeys.lifecycle.driving.looking import looked_again
+from agentkeys.lifecycle.machine import commands, events
+from agentkeys.lifecycle.machine.moments import elapsed, now
+from agentkeys.lifecycle.machine.states import Writing
 from agentkeys.stores.contract import RecognizableStore
 
 if TYPE_CHECKING:
@@ -28,16 +29,16 @@ if TYPE_CHECKING:
 
     from agentkeys.cancellation import Waiting
     from agentkeys.keys import Key, KeyCollection, NewKey, Scope
-    from agentkeys.lifecycle.callbacks import Then
-    from agentkeys.lifecycle.commands import (
+    from agentkeys.lifecycle.driving.callbacks import Then
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.machine.commands import (
         Command,
     )
-    from agentkeys.lifecycle.events import (
+    from agentkeys.lifecycle.machine.events import (
         Event,
     )
-    from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.moments import Moment
-    from agentkeys.lifecycle.states import Asking, Entry, KeyId
+    from agentkeys.lifecycle.machine.moments import Moment
+    from agentkeys.lifecycle.machine.states import Asking, Entry, KeyId
     from agentkeys.secret import Secret
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Expected, Found

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import attrs
 
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine.commands import (
     Announce,
     Delete,
     End,
@@ -22,7 +22,7 @@ from agentkeys.lifecycle.commands import (
     Restore,
     Watch,
 )
-from agentkeys.lifecycle.events import (
+from agentkeys.lifecycle.machine.events import (
     Abort,
     Announced,
     CannotList,
@@ -39,9 +39,9 @@ from agentkeys.lifecycle.events import (
     WriteUnknown,
     Written,
 )
-from agentkeys.lifecycle.moments import Moment, aged, before, elapsed
-from agentkeys.lifecycle.rows import Move, Table, end, noting, then
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine.moments import Moment, aged, before, elapsed
+from agentkeys.lifecycle.machine.rows import Move, Table, end, noting, then
+from agentkeys.lifecycle.machine.states import (
     Dropping,
     Entry,
     Kept,

@@ -13,20 +13,21 @@ from agentkeys.errors import (
     UncertainCreateError,
     UncertainStoreError,
 )
-from agentkeys.lifecycle import events, heard, rotations
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
-from agentkeys.lifecycle.states import Asking, Denied, Ousting, Restoring, Retiring
-from agentkeys.lifecycle.wording import shown
+from agentkeys.lifecycle.machine.states import Asking, Denied, Ousting, Restoring, Retiring
+from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentkeys.keys import Key
-    from agentkeys.lifecycle.driver import Outcome
-    from agentkeys.lifecycle.states import Entry
+    from agentkeys.lifecycle.driving.driver import Outcome
+    from agentkeys.lifecycle.machine.states import Entry
 
 __all__ = [
     "complaint",

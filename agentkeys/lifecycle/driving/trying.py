@@ -13,18 +13,18 @@ from agentkeys.errors import (
     PermissionDeniedError,
     RotationError,
 )
-from agentkeys.lifecycle import commands, events
-from agentkeys.lifecycle.callbacks import Then, Verify, tried
-from agentkeys.lifecycle.hands import reads_its_token_from
-from agentkeys.lifecycle.making import IssuingHands
-from agentkeys.lifecycle.states import KeyId
+from agentkeys.lifecycle.driving.callbacks import Then, Verify, tried
+from agentkeys.lifecycle.driving.hands import reads_its_token_from
+from agentkeys.lifecycle.driving.making import IssuingHands
+from agentkeys.lifecycle.machine import commands, events
+from agentkeys.lifecycle.machine.states import KeyId
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
     from agentkeys.keys import Key
-    from agentkeys.lifecycle.events import Event, Made
     from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.states import Entry
+    from agentkeys.lifecycle.machine.events import Event, Made
+    from agentkeys.lifecycle.machine.states import Entry
     from agentkeys.secret import Secret
 
 __all__ = ["RotatingHands", "Wanted"]

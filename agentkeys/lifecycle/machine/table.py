@@ -13,8 +13,8 @@ from typing import Final
 
 import attrs
 
-from agentkeys.lifecycle import retiring
-from agentkeys.lifecycle.commands import (
+from agentkeys.lifecycle.machine import retiring
+from agentkeys.lifecycle.machine.commands import (
     Create,
     Delete,
     End,
@@ -25,7 +25,7 @@ from agentkeys.lifecycle.commands import (
     Weed,
     Write,
 )
-from agentkeys.lifecycle.events import (
+from agentkeys.lifecycle.machine.events import (
     Begin,
     CannotList,
     CannotLook,
@@ -49,10 +49,10 @@ from agentkeys.lifecycle.events import (
     WriteUnknown,
     Written,
 )
-from agentkeys.lifecycle.moments import Moment, elapsed
-from agentkeys.lifecycle.retiring import WRITE_PATIENCE
-from agentkeys.lifecycle.rows import Move, Table, closed, end, noting, over, then
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine.moments import Moment, elapsed
+from agentkeys.lifecycle.machine.retiring import WRITE_PATIENCE
+from agentkeys.lifecycle.machine.rows import Move, Table, closed, end, noting, over, then
+from agentkeys.lifecycle.machine.states import (
     Asking,
     Denied,
     Dropping,

@@ -8,22 +8,22 @@ from agentkeys.errors import (
     AgentKeysError,
     StoreError,
 )
-from agentkeys.lifecycle import events
-from agentkeys.lifecycle.hands import Listing, ServiceHands, digest_of
-from agentkeys.lifecycle.moments import Moment, now
-from agentkeys.lifecycle.states import Ousting, Retiring, Writing
-from agentkeys.lifecycle.wording import shown
+from agentkeys.lifecycle.driving.hands import Listing, ServiceHands, digest_of
+from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.moments import Moment, now
+from agentkeys.lifecycle.machine.states import Ousting, Retiring, Writing
+from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.stores import open_store
 from agentkeys.stores.contract import RecognizableStore
 
 if TYPE_CHECKING:
     from agentkeys.cancellation import Waiting
     from agentkeys.keys import KeyCollection, Scope
-    from agentkeys.lifecycle.callbacks import Then
-    from agentkeys.lifecycle.events import (
+    from agentkeys.lifecycle.driving.callbacks import Then
+    from agentkeys.lifecycle.machine.events import (
         Event,
     )
-    from agentkeys.lifecycle.states import Entry, State
+    from agentkeys.lifecycle.machine.states import Entry, State
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Found
 

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import attrs
 
-from agentkeys.lifecycle.events import Made
-from agentkeys.lifecycle.states import KeyId, Writing
+from agentkeys.lifecycle.machine.events import Made
+from agentkeys.lifecycle.machine.states import KeyId, Writing
 
 __all__ = [
     "Announce",

@@ -14,9 +14,9 @@ from agentkeys.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from agentkeys.lifecycle import commands, events
-from agentkeys.lifecycle.callbacks import Announcement, announce
-from agentkeys.lifecycle.moments import Moment, now
+from agentkeys.lifecycle.driving.callbacks import Announcement, announce
+from agentkeys.lifecycle.machine import commands, events
+from agentkeys.lifecycle.machine.moments import Moment, now
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
     from agentkeys.cancellation import Waiting
     from agentkeys.keys import Key, KeyCollection, NewKey, Scope
-    from agentkeys.lifecycle.callbacks import Then
-    from agentkeys.lifecycle.commands import (
+    from agentkeys.lifecycle.driving.callbacks import Then
+    from agentkeys.lifecycle.journal import Owned
+    from agentkeys.lifecycle.machine.commands import (
         Command,
     )
-    from agentkeys.lifecycle.events import (
+    from agentkeys.lifecycle.machine.events import (
         Event,
     )
-    from agentkeys.lifecycle.journal import Owned
-    from agentkeys.lifecycle.states import Entry, KeyId, Replaced
+    from agentkeys.lifecycle.machine.states import Entry, KeyId, Replaced
     from agentkeys.secret import Secret
 
 __all__ = ["Listing", "ServiceHands", "digest_of", "reads_its_token_from"]
