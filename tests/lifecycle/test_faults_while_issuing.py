@@ -18,7 +18,7 @@ import pytest
 from chaos import BASE, SERVICES, Place, client_of, keys_of, place_at
 from fault_grid import HOLDING, OTHERS
 
-from agentkeys import AgentKeysError, issue, sweep, sync
+from agentkeys import AgentKeysError, UncertainStoreError, issue, sweep, sync
 from agentkeys.server.faults import (
     CREATES,
     DELETES,
@@ -57,10 +57,13 @@ class Case(NamedTuple):
     times: Any = 1
 
 
-def cases(kinds: Iterable[Kind], *combinations: frozenset[str], times: Any = 1) -> list[Case]:
-    whens = ["before", "after"]
-    grid = product(SERVICES, kinds, whens, combinations or [CREATES])
-    return [Case(which, kind, when, routes, times) for which, kind, when, routes in grid]
+def cases(kinds: Iterable[Kind]) -> list[Case]:
+    return [Case(*each) for each in product(SERVICES, kinds, ["before", "after"])]
+
+
+def lasting_cases(kinds: Iterable[Kind]) -> list[Case]:
+    grid = product(SERVICES, kinds, ["after"], LASTING, ["always"])
+    return [case for each in grid if is_honest(case := Case(*each))]
 
 
 async def issued(place: Place, store: Store, seconds: float) -> AgentKeysError | None:
@@ -161,7 +164,8 @@ async def check(case: Case, way: Way, path: Path, seconds: float) -> AgentKeysEr
             await place.holds_one_key_that_works(store)
             return None
         if await place.is_kept(store):  # what could be salvaged, before it complained
-            assert "secret is stored" in str(error)
+            # A slow machine's time was up before it knew that.
+            assert "secret is stored" in str(error) or isinstance(error, UncertainStoreError)
             await place.holds_one_key_that_works(store)
             return error
         assert await place.ids() == [], "what an error left, the sweep did not find"
@@ -222,23 +226,19 @@ async def test_one_fault_makes_no_second_key_and_loses_none(way, kinds, tmp_path
     "kinds",
     [
         pytest.param([FEW[0]], id="one", marks=pytest.mark.slow),
-        pytest.param(KINDS, id="all", marks=pytest.mark.long),
+        pytest.param(FEW, id="few", marks=pytest.mark.long),
     ],
 )
 async def test_nor_does_it_on_the_command_line(kinds, tmp_path):
     """`create --save`, as a process of its own: the same law, and the secret is printed nowhere."""
     outcomes = await run(cases(kinds), issued_by_command, tmp_path, 4.0)
-    assert len(outcomes) == len(kinds) * 4 >= (120 if kinds is KINDS else 4)
+    assert len(outcomes) == len(kinds) * 4
     for case, error in outcomes:
         assert error is None or may_fail(case), f"{case}: {error}"
 
 
-COMBINATIONS = [
-    frozenset(CREATES),
-    CREATES | LISTS,
-    CREATES | DELETES,
-    CREATES | LISTS | DELETES,
-]
+# Each create makes a key whose answer is lost, and then nobody can look for it, or delete it.
+LASTING = [CREATES, CREATES | LISTS, CREATES | DELETES]
 
 
 def is_honest(case: Case) -> bool:
@@ -253,12 +253,11 @@ def is_honest(case: Case) -> bool:
     [
         pytest.param(FEW[:2], issued, id="few"),
         pytest.param(KINDS, issued, id="all", marks=pytest.mark.long),
-        pytest.param(FEW, issued_blocking, id="more, blocking", marks=pytest.mark.long),
+        pytest.param(KINDS, issued_blocking, id="all, blocking", marks=pytest.mark.long),
     ],
 )
 async def test_a_fault_that_lasts_leaves_what_a_sweep_finds(kinds, way, tmp_path):
     """Creates, and what finds and deletes their keys, fail for good: no key is lost sight of."""
-    lasting = [case for case in cases(kinds, *COMBINATIONS, times="always") if is_honest(case)]
-    outcomes = await run(lasting, way, tmp_path, 1.0)
-    assert len(outcomes) >= {len(KINDS): 420, len(FEW): 100}.get(len(kinds), 32)
+    outcomes = await run(lasting_cases(kinds), way, tmp_path, 1.0)
+    assert len(outcomes) >= (160 if kinds is KINDS else 12)
     assert all(error is not None for case, error in outcomes if case.kind in HOLDING)
