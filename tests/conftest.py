@@ -29,6 +29,17 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what happens in programs of its own, which the loop of this process does not reach."""
+    for item in items:
+        if not _STARTING.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.programs)
+
+
+_STARTING = {"program", "pytester", "start", "terminal"}
+"""The fixtures that start them."""
+
 # A loaded machine is no slow code.
 hypothesis.settings.register_profile("agentkeys", deadline=None)
 hypothesis.settings.load_profile("agentkeys")

@@ -34,6 +34,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "printed"), [*enumerate(PRINTED.values())], ids=PRINTED)
 def test_a_program_runs_as_it_stands(tmp_path, number, printed):
     """Copied and run, it prints what the README promises, and no warning."""
@@ -42,6 +43,7 @@ def test_a_program_runs_as_it_stands(tmp_path, number, printed):
     assert re.fullmatch(printed, done.stdout)
 
 
+@pytest.mark.slow
 def test_the_example_of_a_test_passes(tmp_path):
     """In a suite that has nothing else, with the fixtures that come along."""
     [(name, code)] = TESTS

@@ -182,6 +182,7 @@ def _logging() -> Iterator[None]:
     logger.setLevel(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("service", "_logging")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page, folder):

@@ -32,6 +32,8 @@ from agentkeys.lifecycle.machine.states import (
 
 ROTATED = Rules(creates=1, replaces=True, is_owed=True)
 
+pytestmark = pytest.mark.slow  # it is pure
+
 # What is explored, and how many worlds there were when it was last counted. There may be more.
 KINDS = {
     "a nonce in the name": (Rules(), 80_000),
