@@ -60,7 +60,7 @@ def _given() -> Path | None:
     path = Path(expanded(given, of=_HOME))
     if path.is_absolute():
         return path
-    # From another working directory it would be another folder, and this one's attempts forgotten.
+    # From another working directory it would be another folder, and this one's entries forgotten.
     raise ConfigurationError(
         f"{_HOME} {given!r} is relative: set it to the full path of a folder of your own"
     )

@@ -65,9 +65,8 @@ async def issue(
     """Make exactly one key, and put its secret into a store before this returns.
 
     The store is probed first. The key's name gets a nonce (``billing-bot~k7f3q2``), by which a key
-    that a lost answer leaves behind is found and deleted, before another one is made. A file in
-    the user's state directory remembers the attempt, so that `sweep` can finish it if this process
-    dies. If the call is cancelled when the request may be on its way, it runs on, until its
+    that a lost answer leaves behind is found and deleted, before another one is made. An entry in
+    the journal remembers it, so that `sweep` can finish it if this process dies. If the call is cancelled when the request may be on its way, it runs on, until its
     deadline or for two seconds, whichever is sooner; then the cancellation goes on.
 
     Args:

@@ -50,10 +50,10 @@ async def sweep(
 ) -> Swept:
     """Finish what was begun here by processes that are gone, and retire what is due.
 
-    If an attempt did not receive its answer, the key whose name ends in its nonce is deleted. If
+    If no answer was received to a create, the key whose name ends in its nonce is deleted. If
     it did, that key is deleted if the store never held its secret. If that cannot be known, as
     the store is absent or another one, the key stays, and `unresolved` has a sentence about it.
-    Attempts of processes that live are left alone. If there is nothing to sweep, no request is
+    Entries of processes that live are left alone. If there is nothing to sweep, no request is
     sent.
 
     A rotation is finished in the same way, and a key that was replaced is deleted when its grace is

@@ -94,5 +94,5 @@ async def _note(owned: Owned, entry: Entry, waiting: Waiting) -> NotNoted | None
 def not_noted(owned: Owned, wanted: Entry, error: OSError) -> NotNoted:
     """Return the event of an entry that could not be noted."""
     reason = error.strerror or ("its time was up" if isinstance(error, TimeoutError) else "")
-    said = f"the attempt cannot be noted in {owned.describe()}: {reason or type(error).__name__}"
+    said = f"the next step cannot be noted in {owned.describe()}: {reason or type(error).__name__}"
     return NotNoted(StoreError(said, store=wanted.plan.store), wanted=wanted.state)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["append", "check_folder", "make_folder", "names", "read"]
 
 _LARGEST: Final = 1 << 20
-"""Bytes: more than any attempt has."""
+"""Bytes: more than any entry has."""
 
 
 def read(descriptor: int) -> bytes:

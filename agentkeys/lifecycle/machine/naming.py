@@ -1,4 +1,4 @@
-"""Names that prove whose attempt a key comes from."""
+"""Names that prove whose entry a key comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def new_nonce() -> str:
 
 
 def with_nonce(name: str, nonce: str) -> str:
-    """Return the name of a key that only the attempt with this nonce can have made."""
+    """Return the name of a key that only the entry with this nonce can have made."""
     return f"{name}~{nonce}"
 
 

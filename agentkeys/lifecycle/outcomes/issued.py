@@ -174,7 +174,7 @@ def unresolved(outcome: Outcome) -> str:
     if isinstance(outcome.entry.state, Retiring | Ousting | Restoring):
         return rotations.half_replaced(outcome)
     why, advice = _why(outcome)
-    return f"the attempt for {mask(outcome.entry.name)!r} {why}: {advice}"
+    return f"the entry of {mask(outcome.entry.name)!r} {why}: {advice}"
 
 
 def _why(outcome: Outcome) -> tuple[str, str]:

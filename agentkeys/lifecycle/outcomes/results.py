@@ -40,7 +40,7 @@ class Swept:
         waiting: the names of keys that are not there but may come late: sweep again after ten
             minutes.
         unresolved: the cases that need your decision, one sentence each: also every file and folder
-            of attempts that could not be looked at, or is not yours alone.
+            of entries that could not be looked at, or is not yours alone.
         retired: the ids of keys that others had replaced, and that were deleted.
         retiring: the ids of keys that others have replaced, and that live on for a while.
     """
