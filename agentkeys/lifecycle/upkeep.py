@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _Keys: TypeAlias = KeyCollection[Any, Any, Any]
 
-__all__ = ["adopt", "announced", "status"]
+__all__ = ["adopt", "announced", "forget", "remembered", "status"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
@@ -195,6 +195,19 @@ async def _adopted(plan: Plan, key: Any, secret: Secret | None) -> Seen:
     entry_id = await disk.in_thread(partial(journal.adopt, entry))
     found = [each for each in (await _remembered(plan.scope)).entries if each.id == entry_id]
     return found[0]
+
+
+def forget(scope: Scope, ids: Collection[KeyId]) -> None:
+    """Remove keys that were deleted from the ledger; it waits for the disk.
+
+    What is being replaced just now is left to whoever does that.
+    """
+    journal = FileJournal()
+    for each in journal.remembered(scope.is_at).entries:
+        if isinstance(each.entry.state, Kept) and each.entry.key_id in ids:
+            held = journal.hold(each.id)
+            if held is not None:
+                held.forget()
 
 
 async def announced(keys: _Keys, name: str, *, scope: Scope | None = None) -> Known:
