@@ -66,8 +66,9 @@ async def issue(
 
     The store is probed first. The key's name gets a nonce (``billing-bot~k7f3q2``), by which a key
     that a lost answer leaves behind is found and deleted, before another one is made. An entry in
-    the journal remembers it, so that `sweep` can finish it if this process dies. If the call is cancelled when the request may be on its way, it runs on, until its
-    deadline or for two seconds, whichever is sooner; then the cancellation goes on.
+    the journal remembers it, so that `sweep` can finish it if this process dies. If the call is
+    cancelled when the request may be on its way, it runs on, until its deadline or for two seconds,
+    whichever is sooner; then the cancellation goes on.
 
     Args:
         keys: where to make the key, e.g. ``agentity.api_keys``.
