@@ -42,27 +42,27 @@ KINDS = {
     "swept with other credentials": (Rules(foreign=True), 55_000),
     "a machine that starts anew": (Rules(creates=1, boots=1, late_writes=True), 5_000),
     "other credentials, exact name": (Rules(exact=True, foreign=True), 2_300),
-    "a key is replaced": (Rules(creates=1, replaces=True), 11_000),
-    "a key is replaced, and its users must be told": (ROTATED, 18_000),
+    "a key is replaced": (Rules(creates=1, replaces=True), 17_000),
+    "a key is replaced, and its users must be told": (ROTATED, 29_000),
     "a key is replaced, with writes that come late": (
         Rules(creates=1, replaces=True, late_writes=True, is_owed=True),
-        14_000,
+        22_000,
     ),
     "a key is replaced, and retires at once": (
         Rules(creates=1, replaces=True, late_writes=True, grace=0.0),
-        13_000,
+        18_000,
     ),
     "a key is replaced, and used for ever": (
         Rules(creates=1, replaces=True, longest=m.PATIENCE),
-        11_000,
+        17_000,
     ),
     "a key is replaced, by a machine that starts anew": (
         Rules(creates=1, replaces=True, boots=1, late_writes=True),
-        26_000,
+        41_000,
     ),
     "a key is replaced, and swept with other credentials": (
         Rules(creates=1, replaces=True, foreign=True),
-        7_500,
+        10_000,
     ),
 }
 
@@ -245,6 +245,11 @@ def restless(entry, state, lacks, now):
     return m.TABLE[Restoring, e.Lacks](entry, state, attrs.evolve(lacks, late=False), now)
 
 
+def heedless(entry, state, watched, now):
+    there = attrs.evolve(watched, is_replaced=True)
+    return m.TABLE[Retiring, e.Watched](entry, state, there, now)
+
+
 def untold(entry, state, resumed, now):
     told = attrs.evolve(state, announced=True)
     return m.TABLE[Retiring, e.Resumed](attrs.evolve(entry, state=told), told, resumed, now)
@@ -285,6 +290,7 @@ def by_name(entry, state, listed, now):
         ({"table": {**m.TABLE, (Asking, e.Listed): by_name}}, "somebody else's was deleted"),
         ({"table": {**m.TABLE, (Asking, e.Unusable): store_at_once}}, "does not work"),
         ({"table": {**m.TABLE, (Retiring, e.Watched): busy}}, "while it was used"),
+        ({"table": {**m.TABLE, (Retiring, e.Watched): heedless}}, "though the new one is gone"),
         ({"table": {**m.TABLE, (Retiring, e.Watched): unseen}}, "key 9, which was deleted"),
         ({"table": {**m.TABLE, (Retiring, e.Resumed): untold}}, "before its users were told"),
         ({"table": {**m.TABLE, (Restoring, e.Lacks): restless}}, "key 9, which was deleted"),
@@ -299,6 +305,7 @@ def by_name(entry, state, listed, now):
         "takes an exact name for a proof",
         "stores a secret that does not work",
         "does not wait for a key that is used",
+        "does not see whether the new key is there",
         "does not look into the store before it deletes the old key",
         "does not wait until its users are told",
         "does not wait for an old secret that comes late",

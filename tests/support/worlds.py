@@ -131,6 +131,8 @@ class World(NamedTuple):
     """Whether the key that is replaced was seen in use a moment ago."""
     useless: frozenset[int] = frozenset()
     """The keys that the service does not know, though it has made them."""
+    ruined: int | None = None
+    """A new key that somebody has deleted, whose secret the store holds."""
     aborts: int = 0
     blame: str = ""
     """What should not have been done when it was."""
@@ -244,6 +246,9 @@ class Model:
             if not world.is_put_back and world.is_there and world.stored == number:
                 back = world._replace(stored=OLD, is_put_back=True)
                 yield "somebody puts the old secret back", back
+                ruined = world._replace(live=world.live - {number}, ruined=number)
+                if number in world.live:
+                    yield f"somebody deletes key {number}", ruined
             if world.aborts < 1 and isinstance(state, Retiring):
                 driver = Driver("abort", number, e.Abort("digest of the old"))
                 aborted = world._replace(drivers=(*world.drivers, driver), aborts=1)
@@ -410,6 +415,8 @@ class Model:
         """Say why the old key should not have been deleted, if it was."""
         if OLD not in ids or OLD not in world.live:
             return world.blame
+        if world.ruined is not None:
+            return "the old key was deleted though the new one is gone"
         if world.stored in {None, OLD}:
             return "the old key was deleted before the new one was stored"
         if self.rules.is_owed and not world.is_told:
@@ -434,7 +441,8 @@ class Model:
         is_foreign = self._is_foreign(driver)
         asked = world.now()
         is_there = OLD in world.live and not is_foreign
-        watched = e.Watched(is_there, not is_foreign, None, asked, driver.step.force)
+        is_replaced = driver.entry in world.live and not is_foreign
+        watched = e.Watched(is_there, is_replaced, not is_foreign, None, asked, driver.step.force)
         force = driver.step.force  # then nobody asks whether it is used
         if force or not (is_there and world.is_used):
             yield f"the old key is {'quiet' if is_there else 'not listed'}", world, watched
@@ -464,7 +472,7 @@ class Model:
             return world.blame
         if world.stored in world.useless:
             return f"the store holds the secret of key {world.stored}, which does not work"
-        if world.stored is not None and world.stored not in world.live:
+        if world.stored not in {None, world.ruined, *world.live}:
             return _dead(world)
         for key_id in world.live - {THEIRS}:
             if not self._is_known(world, key_id):
@@ -498,7 +506,8 @@ class Model:
         left = world.live - {THEIRS}
         if any(isinstance(state, Retiring | Ousting) for _, state in world.entries):
             # Somebody has put the old secret back, and only a person can tell what is wanted.
-            return None if world.stored == OLD else "after a last sweep, a key has not retired"
+            is_odd = world.stored == OLD or world.ruined is not None
+            return None if is_odd else "after a last sweep, a key has not retired"
         if world.stored not in {None, *left}:
             return f"after a last sweep, {_dead(world)}"
         if left != ({world.stored} if world.stored is not None else set()):

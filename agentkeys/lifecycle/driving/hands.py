@@ -182,10 +182,13 @@ class ServiceHands(Generic[KeyT]):
             return events.CannotList(error)
         named = (key for key in listing.named(replaced.name) if key.id == replaced.key_id)
         key = next(named, None)
+        # An id alone may be another key's by now, of a service that was set up anew.
+        new = [each for each in listing.named(entry.name) if entry.key_id in {None, each.id}]
         # Not every service tells that.
         used: datetime | None = getattr(key, "used_at", None)
         return events.Watched(
             key is not None,
+            bool(new),
             self._is_own(entry),
             None if used is None else used.timestamp(),
             listing.asked,

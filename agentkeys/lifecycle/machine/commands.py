@@ -120,7 +120,7 @@ class Ending(enum.Enum):
     RETIRING = "the store holds the secret, and the key that was replaced lives on for a while"
     OWED = "the store holds the secret, and those who use the key have not been told"
     IN_USE = "the key that was replaced is used, though it should have retired long ago"
-    CHANGED = "somebody has put something else into the store, so nothing is deleted"
+    CHANGED = "somebody has changed the store or deleted the new key, so nothing is deleted"
     RETIRED = "the store holds the secret, and the key that was replaced is gone"
     HELD = "a write may still come while this process lives, so it keeps the entry to itself"
 

@@ -218,10 +218,11 @@ class NotAnnounced(_Trouble):
 
 @attrs.frozen
 class Watched:
-    """What the service tells of the key that was replaced.
+    """What the service tells of the key that was replaced, and of the one that replaced it.
 
     Attributes:
         is_there: whether it is listed.
+        is_replaced: whether the new one is listed.
         whole: whether these credentials see all that the entry's could.
         used: when it was used last, in seconds since 1970; None if nobody tells.
         asked: when the listing began.
@@ -229,6 +230,7 @@ class Watched:
     """
 
     is_there: bool
+    is_replaced: bool
     whole: bool
     used: float | None
     asked: Moment

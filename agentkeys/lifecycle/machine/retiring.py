@@ -101,7 +101,7 @@ def _begin_the_grace(entry: Entry, state: Retiring, _: Announced, now: Moment) -
 
 
 def _oust_if_quiet(entry: Entry, state: Retiring, watched: Watched, now: Moment) -> Move:
-    if not watched.is_there:
+    if not (watched.is_there and watched.is_replaced):
         return _gone(entry, state, watched, now)
     replaced = _replaced(entry)
     quiet = _quiet(state, watched, now)
@@ -127,6 +127,9 @@ def _gone(entry: Entry, state: Retiring | Ousting, watched: Watched, now: Moment
     # What these credentials do not see may be there all the same.
     if not watched.whole:
         return Move(entry, End(Ending.FOREIGN))
+    # The old key works, or it was somebody else who deleted both.
+    if not watched.is_replaced:
+        return Move(entry, End(Ending.CHANGED))
     return _retired(entry, state, None, now)
 
 
@@ -145,7 +148,7 @@ def _deletion(entry: Entry) -> Delete:
 
 
 def _oust_again(entry: Entry, state: Ousting, watched: Watched, now: Moment) -> Move:
-    if not watched.is_there:
+    if not (watched.is_there and watched.is_replaced):
         return _gone(entry, state, watched, now)
     return Move(entry, Look(late=False))
 

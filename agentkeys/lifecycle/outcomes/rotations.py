@@ -101,6 +101,9 @@ def half_replaced(outcome: Outcome) -> str:
             advice = f"sweep with --then, or `agentkeys ... announced {base}` when they have been"
         case Ending.IN_USE:
             why, advice = f"it is used still{_last_use(outcome)}", "sweep with --force to delete it"
+        case Ending.CHANGED if _is_ruined(outcome):
+            why = f"the new key {entry.key_id} is not listed any more, and the old one works"
+            advice = "abort the rotation (`agentkeys ... abort`), or issue another key"
         case Ending.CHANGED:
             why = f"{shown(entry.plan.store)} does not hold the new secret any more"
             advice = "put that back or abort the rotation (`agentkeys ... abort`), and sweep again"
@@ -115,6 +118,11 @@ def half_replaced(outcome: Outcome) -> str:
         f"the key {old} of {base!r} was replaced by {entry.key_id}, and has not retired: {why}:"
         f" {advice}"
     )
+
+
+def _is_ruined(outcome: Outcome) -> bool:
+    seen = [event for event in outcome.events if isinstance(event, events.Watched)]
+    return bool(seen) and not seen[-1].is_replaced
 
 
 def _last_use(outcome: Outcome) -> str:
