@@ -7,7 +7,6 @@ cannot write; and drivers that die between any two steps, while a sweep may begi
 
 from __future__ import annotations
 
-import functools
 import re
 
 import attrs
@@ -37,9 +36,9 @@ pytestmark = pytest.mark.slow  # it is pure
 # What is explored, and how many worlds there were when it was last counted. There may be more.
 KINDS = {
     "a nonce in the name": (Rules(), 80_000),
-    "a store whose writes come late": (Rules(late_writes=True), 60_000),
+    "a store whose writes come late": (Rules(creates=1, late_writes=True), 3_000),
     "an exact name": (Rules(exact=True), 2_400),
-    "swept with other credentials": (Rules(foreign=True), 55_000),
+    "swept with other credentials": (Rules(creates=1, foreign=True), 4_000),
     "a machine that starts anew": (Rules(creates=1, boots=1, late_writes=True), 5_000),
     "other credentials, exact name": (Rules(exact=True, foreign=True), 2_300),
     "a key is replaced": (Rules(creates=1, replaces=True), 17_000),
@@ -67,13 +66,21 @@ KINDS = {
 }
 
 
+TWO_CREATES = [
+    (Rules(late_writes=True), 60_000),
+    (Rules(foreign=True), 55_000),
+    (Rules(replaces=True), 220_000),
+]
+
+
 @pytest.mark.long
-def test_no_order_of_events_harms_anybody_while_a_key_is_replaced_by_the_second_one_asked_for():
+@pytest.mark.parametrize(("rules", "least"), TWO_CREATES)
+def test_no_order_of_events_harms_anybody_when_a_second_key_is_asked_for(rules, least):
     """The first one may come late, and be found, while the second one is stored."""
-    story = explore(Rules(creates=2, replaces=True))
+    story = explore(rules)
     print(story)
     assert story.harm is None, story
-    assert story.worlds >= 220_000
+    assert story.worlds >= least
 
 
 @pytest.mark.parametrize(
@@ -92,12 +99,14 @@ def test_no_order_of_events_harms_anybody(kind, crashes):
 # That the exploration can fail: each row is broken, and it finds who is harmed by that.
 
 DEAD = "the store holds the secret of key 1, which was deleted"
-SMALL = [
+ISSUED = [
     Rules(creates=1, crashes=1),
     Rules(creates=1, crashes=1, late_writes=True),
     Rules(creates=1, crashes=1, exact=True),
     Rules(creates=1, crashes=1, foreign=True),
     Rules(creates=1, crashes=0, boots=1, late_writes=True),
+]
+REPLACED = [
     ROTATED,
     Rules(creates=1, replaces=True, late_writes=True, grace=0.0),
     Rules(creates=1, replaces=True, longest=m.PATIENCE),
@@ -105,16 +114,17 @@ SMALL = [
 ]
 
 
-@functools.cache
-def whole(rules: Rules) -> Story:
-    """Return the story of a small world of which nothing is broken."""
-    return explore(rules)
-
-
 def test_every_row_is_met_in_some_world():
     """What no world leads to would be code that nobody needs; what is missing, a KeyError."""
-    met = [whole(rules).rows for rules in SMALL]
+    met = [explore(rules).rows for rules in (*ISSUED, *REPLACED)]
     assert set().union(*met) == set(m.TABLE)
+
+
+# Nothing else meets these: who issues a key that replaces none is never there.
+OF_ROTATIONS = {
+    *((Asking, e.Verified), (Asking, e.Unusable)),
+    *(row for row in m.TABLE if row[0] in {Retiring, Ousting, Restoring}),
+}
 
 
 def forget(entry, *_):
@@ -131,10 +141,10 @@ def delete(entry, *_):
 
 def harmed(harm: str = "", **broken) -> Story | None:
     """Return the first story in which machine or drivers that are broken do such harm."""
-    table = broken.get("table", {})
-    rows = {row for row in m.TABLE if table and table[row] is not m.TABLE[row]}
-    met = (rules for rules in SMALL if rows <= whole(rules).rows)
-    stories = (explore(attrs.evolve(rules, **broken)) for rules in met)
+    table = broken.get("table", m.TABLE)
+    is_of_rotations = any(row in OF_ROTATIONS for row in m.TABLE if table[row] is not m.TABLE[row])
+    kinds = REPLACED if is_of_rotations else ISSUED
+    stories = (explore(attrs.evolve(rules, **broken)) for rules in kinds)
     return next((story for story in stories if story.harm and harm in story.harm), None)
 
 
@@ -291,7 +301,7 @@ def by_name(entry, state, listed, now):
         ({"table": {**m.TABLE, (Asking, e.Unusable): store_at_once}}, "does not work"),
         ({"table": {**m.TABLE, (Retiring, e.Watched): busy}}, "while it was used"),
         ({"table": {**m.TABLE, (Retiring, e.Watched): heedless}}, "though the new one is gone"),
-        ({"table": {**m.TABLE, (Retiring, e.Watched): unseen}}, "key 9, which was deleted"),
+        ({"table": {**m.TABLE, (Retiring, e.Watched): unseen}}, "before the new one was stored"),
         ({"table": {**m.TABLE, (Retiring, e.Resumed): untold}}, "before its users were told"),
         ({"table": {**m.TABLE, (Restoring, e.Lacks): restless}}, "key 9, which was deleted"),
         ({"act_first": True}, DEAD),

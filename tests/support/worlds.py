@@ -503,18 +503,7 @@ class Model:
                 if not isinstance(state, Kept):
                     world = world._replace(is_over=True)
                     world = self._finished(world, Driver("sweep", number, e.Resumed()))
-        left = world.live - {THEIRS}
-        if any(isinstance(state, Retiring | Ousting) for _, state in world.entries):
-            # Somebody has put the old secret back, and only a person can tell what is wanted.
-            is_odd = world.stored == OLD or world.ruined is not None
-            return None if is_odd else "after a last sweep, a key has not retired"
-        if world.stored not in {None, *left}:
-            return f"after a last sweep, {_dead(world)}"
-        if left != ({world.stored} if world.stored is not None else set()):
-            return f"after a last sweep, keys {sorted(left)} are alive; stored: {world.stored}"
-        if len(world.entries) != len(left - {OLD}):
-            return "after a last sweep, an entry is left"
-        return None
+        return world.blame or _left_over(world)
 
     def _finished(self, world: World, driver: Driver) -> World:
         """Let one driver do all that it is told, in a world in which everything works."""
@@ -574,6 +563,22 @@ def _path(came: dict[World, tuple[World, str] | None], world: World) -> tuple[st
         world, said = before
         steps.append(said)
     return tuple(reversed(steps))
+
+
+def _left_over(world: World) -> str | None:
+    """Say what is wrong with a world in which nothing more will happen."""
+    left = world.live - {THEIRS}
+    if any(isinstance(state, Retiring | Ousting) for _, state in world.entries):
+        # Somebody has changed the store or the keys, and only a person can tell what is wanted.
+        is_odd = world.stored == OLD or world.ruined is not None
+        return None if is_odd else "after a last sweep, a key has not retired"
+    if world.stored not in {None, *left}:
+        return f"after a last sweep, {_dead(world)}"
+    if left != ({world.stored} if world.stored is not None else set()):
+        return f"after a last sweep, keys {sorted(left)} are alive; stored: {world.stored}"
+    if len(world.entries) != len(left - {OLD}):
+        return "after a last sweep, an entry is left"
+    return None
 
 
 def _asked(world: World, entry: Entry) -> Moment:
