@@ -18,12 +18,12 @@ from agentkeys.stores.contract import (
     Stored,
     Version,
 )
-from agentkeys.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from agentkeys.stores.command import CommandStore
     from agentkeys.stores.dotenv.store import DotenvStore
     from agentkeys.stores.keyring import KeyringStore
+    from agentkeys.stores.memory import MemoryStore
 
 __all__ = [
     "ABSENT",
@@ -45,6 +45,7 @@ _ELSEWHERE = {
     "CommandStore": "agentkeys.stores.command",
     "DotenvStore": "agentkeys.stores.dotenv.store",
     "KeyringStore": "agentkeys.stores.keyring",
+    "MemoryStore": "agentkeys.stores.memory",
 }
 
 

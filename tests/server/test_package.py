@@ -53,7 +53,8 @@ import agentkeys.server
 names = [name for name in sys.modules if name.startswith("agentkeys.")]
 print(sorted(name for name in names if not name.startswith("agentkeys.server")))
 """
-    shared = ("arguments", "errors", "filesystem", "masking", "plain", "secret")
+    errors = ("errors", "errors.keys", "errors.requests")
+    shared = ("arguments", *errors, "filesystem", "masking", "plain", "secret")
     assert run(program) == str([f"agentkeys.{name}" for name in shared])
 
 
