@@ -19,7 +19,10 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"plain", "secret"},
     {"errors", "forks", "masking", "notebook", "terminal"},
-    {"arguments", "cancellation", "filesystem", "home", "locks", "retry", "threads"},
+    {
+        *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
+        *("programs", "retry", "threads"),
+    },
     {"credentials", "paging", "stores"},
     {"keys"},
     {"transport"},

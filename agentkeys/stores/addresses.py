@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from agentkeys import plain
@@ -66,15 +65,10 @@ def _keyring(place: str) -> Store:
 
 
 def _command(place: str) -> Store:
+    from agentkeys import programs
     from agentkeys.stores.command import CommandStore
 
-    try:
-        arguments = shlex.split(place)
-    except ValueError as error:
-        reason = str(error).lower()
-    else:
-        return CommandStore(arguments)
-    raise InvalidArgumentError(f"the command of a store cannot be read: {reason}")
+    return CommandStore(programs.parsed(place))
 
 
 def _divided(place: str, example: str) -> tuple[str, str]:

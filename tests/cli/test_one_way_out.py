@@ -32,7 +32,7 @@ OUT |= {"stdout", "stderr", "__stdout__", "__stderr__", "writelines", "warn"}
 ALLOWED = {
     "cli/output.py": OUT,
     "__main__.py": {"stdout"},  # it sets the stream up
-    "stores/command.py": {"stdout", "stderr"},  # those of a child
+    "programs.py": {"stdout", "stderr"},  # those of a child
     "stores/git.py": {"stdout", "stderr"},
 }
 
