@@ -10,13 +10,15 @@ import math
 import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from agentkeys import plain
 from agentkeys.errors import AgentKeysError, InvalidArgumentError
 from agentkeys.secret import Secret
 
 T = TypeVar("T")
+
+_CENTURY: Final = 36525 * 86400.0
 
 
 def text(name: str, value: object) -> str:
@@ -78,8 +80,11 @@ def timeout(value: object) -> float:
 
 
 def duration(name: str, value: object) -> float:
-    """Check a number of seconds, or a timedelta, that is not negative; return the seconds."""
-    return number(name, _seconds(value), unit="seconds")
+    """Check a number of seconds, or a timedelta, from 0 to a century; return the seconds."""
+    seconds = number(name, _seconds(value), unit="seconds")
+    if seconds > _CENTURY:
+        raise InvalidArgumentError(f"{name} must be 100 years or less")
+    return seconds
 
 
 def _seconds(value: object) -> object:

@@ -17,7 +17,7 @@ from agentkeys.lifecycle.driving.making import store_failure
 from agentkeys.lifecycle.journal import Claimed, FileJournal
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.commands import Ending
-from agentkeys.lifecycle.machine.states import KeyId, Ousting, Restoring, Retiring
+from agentkeys.lifecycle.machine.states import Kept, KeyId, Ousting, Restoring, Retiring
 from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
@@ -109,7 +109,7 @@ async def _check_the_way_back(owned: Owned, hands: RestoringHands, old: Secret |
         key = next((each for each in listing.keys if each.id == replaces.key_id), None)
         if key is None:
             why = f"the key {replaces.key_id} is not listed any more"
-        elif isinstance(hands.keys, Keys) and not hands.keys._may_be(key, old):  # noqa: SLF001
+        elif not await _may_be_of(entry, hands.keys, key, old):
             why = f"that is not the secret of the key {replaces.key_id}"
     if why is not None:
         raise RotationError(
@@ -119,6 +119,23 @@ async def _check_the_way_back(owned: Owned, hands: RestoringHands, old: Secret |
             store=entry.plan.store,
             key_id=entry.key_id,
         )
+
+
+async def _may_be_of(entry: Entry, keys: AnyKeys, key: Any, secret: Secret) -> bool:
+    """Whether a secret may be that of the key that was replaced, as far as anybody can tell.
+
+    If it were that of the new key, the store would hold the secret of a key that is deleted.
+    """
+    assert entry.plan.replaces is not None  # noqa: S101  # or it would not retire
+    digest, state = digest_of(secret), entry.state
+    if digest == getattr(getattr(state, "retiring", state), "digest", None):
+        return False
+    found = await disk.in_thread(partial(FileJournal().remembered, entry.plan.scope.is_at))
+    own = (each.entry for each in found.entries if each.id == entry.plan.replaces.entry)
+    known = {each.state.digest for each in own if isinstance(each.state, Kept)} - {""}
+    if known and digest not in known:
+        return False
+    return not isinstance(keys, Keys) or keys._may_be(key, secret)  # noqa: SLF001
 
 
 async def claimed(scope: Scope, name: str, state: type) -> Owned:

@@ -96,7 +96,11 @@ async def rotate(
     checked_collection(keys, "rotate", blocking=False)
     name = arguments.text("name", name)
     lasts = arguments.duration("grace", grace)
-    longest = LONGEST_IN_GRACES * lasts if max_grace is None else max_grace
+    longest = (
+        LONGEST_IN_GRACES * lasts
+        if max_grace is None
+        else arguments.duration("max_grace", max_grace)
+    )
     within = arguments.duration("verify_within", verify_within)
     rotating = Rotating(
         keys,
@@ -104,7 +108,7 @@ async def rotate(
         checked_store(into),
         wanted=Wanted(
             lasts,
-            arguments.duration("max_grace", longest),
+            longest,
             replaces,
             callbacks.checked("verify", verify),
             within,

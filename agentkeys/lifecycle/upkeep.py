@@ -155,6 +155,7 @@ async def adopt(
 
     """
     checked_collection(keys, "adopt", blocking=False)
+    name = None if name is None else arguments.text("name", name)
     store = checked_store(into)
     waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
     with waiting:
@@ -167,8 +168,7 @@ async def adopt(
             raise RotationError(
                 f"the key {key_id} was not adopted: {why}", store=store.address, key_id=key_id
             )
-        base = base_name(key.name) if name is None else arguments.text("name", name)
-        plan = Plan(own, base, store=store.address)
+        plan = Plan(own, name or base_name(key.name), store=store.address)
         return _known(await _adopted(plan, key, secret))
 
 

@@ -81,7 +81,8 @@ class RotatingHands(IssuingHands[KeyT]):
         verify = self._wanted.verify or self._proved
         trying = tried(verify, self._secret, self._wanted.verify_within)
         try:
-            why = await self.waiting.result(trying, most=self.waiting.half())
+            # Whoever is cancelled needs the time that is left to delete the key.
+            why = await self.waiting.result(trying, most=self.waiting.half(), runs_on=lambda: False)
         except TimeoutError:
             why = "there was no time left to try it"
         if why is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agentkeys.errors import (
     AgentKeysError,
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["add_what_works", "half_replaced", "in_progress", "not_aborted", "untold"]
 
+_TELL: Final = (
+    "run `agentkeys sweep --then ...`, or `agentkeys ... announced {}` when you have told them"
+)
+
 
 def in_progress(
     plan: Plan, old: KeyId | None, entry: Entry | None = None
@@ -36,6 +40,9 @@ def in_progress(
         old = entry.plan.replaces.key_id
     if entry is None:
         how, advice = "somebody is replacing it now", "wait for that"
+    elif isinstance(state, Retiring) and not state.announced:
+        how = f"{mask(entry.name)!r} has replaced it, but those who use it have not been told"
+        advice = _TELL.format(mask(plan.name))
     elif isinstance(state, Retiring):
         how = f"{mask(entry.name)!r} has replaced it, and it still retires"
         advice = "wait for that (`agentkeys status`), or end it now (`agentkeys sweep --force`)"
@@ -67,9 +74,8 @@ def untold(outcome: Outcome, store: str) -> RotationError | None:
     )
     return RotationError(
         f"the new key {entry.key_id} works, and its secret is stored: {store}; but those who use it"
-        f" could not be told ({why}), so the old key {heard.replaced(outcome)} does not retire: run"
-        f" `agentkeys sweep --then ...`, or `agentkeys ... announced {mask(entry.plan.name)}` when"
-        " you have told them",
+        f" could not be told ({why}), so the old key {heard.replaced(outcome)} does not retire:"
+        f" {_TELL.format(mask(entry.plan.name))}",
         name=entry.plan.name,
         store=store,
         key_id=entry.key_id,
