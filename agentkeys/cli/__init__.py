@@ -11,14 +11,14 @@ from typing import Final
 import click
 
 from agentkeys import __version__
-from agentkeys.cli import agentity, agentry, serve, sweep
+from agentkeys.cli import agentity, agentry, serve, status, sweep
 from agentkeys.cli.ending import CommandLine
 from agentkeys.cli.options import keep
 
 __all__ = ["commands"]
 
 # A new file of commands is registered here.
-_MODULES: Final = (agentity, agentry, sweep, serve)
+_MODULES: Final = (agentity, agentry, status, sweep, serve)
 
 
 @click.group(
@@ -26,8 +26,8 @@ _MODULES: Final = (agentity, agentry, sweep, serve)
     cls=CommandLine,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
-    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. Exit codes: 0 done, 1 failed, 2 wrong usage, 129
-    hung up, 130 interrupted, 143 terminated.""",
+    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. Exit codes: 0 done, 1 failed, 2 wrong usage, 3
+    under way, 4 needs a person, 129 hung up, 130 interrupted, 143 terminated.""",
 )
 @click.option(
     "--local",
@@ -39,7 +39,7 @@ _MODULES: Final = (agentity, agentry, sweep, serve)
 )
 @click.version_option(__version__, message="agentkeys %(version)s")
 def commands() -> None:
-    """Create, store, list and delete the API keys of AI agents."""
+    """Create, store, rotate, list and delete the API keys of AI agents."""
 
 
 for _module in _MODULES:

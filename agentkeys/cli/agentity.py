@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import click
 
 from agentkeys.cli import output, verbs
 from agentkeys.cli.options import common
-from agentkeys.cli.saving import with_saving
+from agentkeys.cli.rotating import save_option, with_rotating
+from agentkeys.cli.saving import opened, with_saving
 from agentkeys.cli.services import Service, Target
 
 if TYPE_CHECKING:
@@ -126,3 +127,62 @@ def delete(options: Options, ids: tuple[int, ...], yes: bool) -> None:
     was not.
     """
     verbs.delete(options, _KEYS, ids, ask=not yes)
+
+
+@commands.command()
+@click.argument("name")
+@with_rotating(_key_id)
+@common
+def rotate(options: Options, name: str, how: dict[str, Any]) -> None:
+    """Replace the key that a store holds by a new one.
+
+    NAME is without ~ and what follows. The old key works on for its grace, and `agentkeys sweep`
+    deletes it then. TIME is like 90d, 24h, 15m or 30s. The new id goes to stdout; --json prints
+    the new key with {"store", "replaced", "retired", "retires_at", "rotation", "recovered"}.
+    """
+    from agentkeys.cli import upkeep
+
+    upkeep.rotate(options, _KEYS, name, how)
+
+
+@commands.command()
+@click.argument("key_id", metavar="ID", type=_key_id)
+@save_option
+@click.option("--name", help="What you call it.  [default: its nickname]")
+@common
+def adopt(options: Options, key_id: int, save: str, name: str | None) -> None:
+    """Remember a key that was made without --save, or by hand, so that it can be rotated.
+
+    STORE must hold its secret already. --json prints what `agentkeys status --json` does of it.
+    """
+    from agentkeys.cli import upkeep
+
+    upkeep.adopt(options, _KEYS, key_id, opened(save), name)
+
+
+@commands.command()
+@click.argument("name")
+@common
+def abort(options: Options, name: str) -> None:
+    """Take a rotation back, as long as the old key is there.
+
+    The new key is deleted. If the store holds its secret already, the old secret is needed, on
+    standard input; on a terminal it is asked for. --json prints {"deleted"}, the ids of the keys.
+    """
+    from agentkeys.cli import upkeep
+
+    upkeep.abort(options, _KEYS, name)
+
+
+@commands.command()
+@click.argument("name")
+@common
+def announced(options: Options, name: str) -> None:
+    """Say that the users of a key have been told that it was replaced.
+
+    Without that, a key whose `rotate --then` has failed does not retire. --json prints what
+    `agentkeys status --json` does of it.
+    """
+    from agentkeys.cli import upkeep
+
+    upkeep.announced(options, _KEYS, name)

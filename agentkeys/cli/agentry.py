@@ -10,7 +10,8 @@ import click
 from agentkeys import arguments
 from agentkeys.cli import verbs
 from agentkeys.cli.options import common
-from agentkeys.cli.saving import with_saving
+from agentkeys.cli.rotating import save_option, with_rotating
+from agentkeys.cli.saving import opened, with_saving
 from agentkeys.cli.services import Service, Target
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class _Scope:
     agent: bool
 
     def target(self) -> Target[AgentryClient, Keys]:
-        return Target(SERVICE, self.keys)
+        return Target(SERVICE, self.keys, self._words())
 
     def keys(self, client: AgentryClient) -> Keys:
         if self.pod is not None:
@@ -94,6 +95,12 @@ class _Scope:
             agent = client.agent
             return agent.api_keys if self.inbox is None else agent.inbox(self.inbox).api_keys
         return client.api_keys if self.inbox is None else client.inbox(self.inbox).api_keys
+
+    def _words(self) -> tuple[str, ...]:
+        agent = ("--agent",) if self.agent else ()
+        if self.pod is not None:
+            return (*agent, "--pod", self.pod)
+        return (*agent, "--tenant" if self.inbox is None else self.inbox)
 
 
 _SCOPE_OPTIONS: Final = (
@@ -235,3 +242,75 @@ def delete(options: Options, words: tuple[str, ...], yes: bool, **scope_options:
     for key_id in ids:
         arguments.segment("ID", key_id)
     verbs.delete(options, scope.target(), ids, ask=not yes)
+
+
+@commands.command()
+@_scoped("NAME")
+@with_rotating(str)
+@common
+def rotate(
+    options: Options, words: tuple[str, ...], how: dict[str, Any], **scope_options: Any
+) -> None:
+    """Replace the key that a store holds by a new one of the same permissions.
+
+    NAME is without ~ and what follows. The old key works on for its grace, and `agentkeys sweep`
+    deletes it then. TIME is like 90d, 24h, 15m or 30s. The new id goes to stdout; --json prints
+    the new key with {"store", "replaced", "retired", "retires_at", "rotation", "recovered"}.
+    """
+    from agentkeys.cli import upkeep
+
+    scope, words = _taken(words, **scope_options)
+    (name,) = _only(words, "NAME")
+    upkeep.rotate(options, scope.target(), name, how)
+
+
+@commands.command()
+@_scoped("ID")
+@save_option
+@click.option("--name", help="What you call it.  [default: its name]")
+@common
+def adopt(
+    options: Options, words: tuple[str, ...], save: str, name: str | None, **scope_options: Any
+) -> None:
+    """Remember a key that was made without --save, or by hand, so that it can be rotated.
+
+    STORE must hold its secret already. --json prints what `agentkeys status --json` does of it.
+    """
+    from agentkeys.cli import upkeep
+
+    scope, words = _taken(words, **scope_options)
+    (key_id,) = _only(words, "ID")
+    key_id = arguments.segment("ID", key_id)
+    upkeep.adopt(options, scope.target(), key_id, opened(save), name)
+
+
+@commands.command()
+@_scoped("NAME")
+@common
+def abort(options: Options, words: tuple[str, ...], **scope_options: Any) -> None:
+    """Take a rotation back, as long as the old key is there.
+
+    The new key is deleted. If the store holds its secret already, the old secret is needed, on
+    standard input; on a terminal it is asked for. --json prints {"deleted"}, the ids of the keys.
+    """
+    from agentkeys.cli import upkeep
+
+    scope, words = _taken(words, **scope_options)
+    (name,) = _only(words, "NAME")
+    upkeep.abort(options, scope.target(), name)
+
+
+@commands.command()
+@_scoped("NAME")
+@common
+def announced(options: Options, words: tuple[str, ...], **scope_options: Any) -> None:
+    """Say that the users of a key have been told that it was replaced.
+
+    Without that, a key whose `rotate --then` has failed does not retire. --json prints what
+    `agentkeys status --json` does of it.
+    """
+    from agentkeys.cli import upkeep
+
+    scope, words = _taken(words, **scope_options)
+    (name,) = _only(words, "NAME")
+    upkeep.announced(options, scope.target(), name)

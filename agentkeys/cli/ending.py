@@ -10,15 +10,24 @@ import click
 from agentkeys.cli import output
 from agentkeys.cli.interruption import exit_code_of, signals_heard
 from agentkeys.cli.options import Options
-from agentkeys.errors import AgentKeysError, InvalidArgumentError
+from agentkeys.errors import (
+    AgentKeysError,
+    InvalidArgumentError,
+    JournalError,
+    RotationError,
+    RotationInProgressError,
+    UncertainStoreError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CommandLine"]
+__all__ = ["FAILED", "FOR_A_PERSON", "UNDER_WAY", "CommandLine"]
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+UNDER_WAY: Final = 3
+FOR_A_PERSON: Final = 4
 INTERRUPTED: Final = 130
 
 _EXTRA: Final = frozenset({"click", "platformdirs", "rich"})
@@ -55,8 +64,19 @@ def _exit_code(run: Callable[[], object], options: Options) -> int:
         if options.verbose:
             _show_traceback(error)
         _report(_sentence(error))
-        return WRONG_USAGE if isinstance(error, InvalidArgumentError) else FAILED
+        return _code_of(error)
     return code if isinstance(code, int) else 0
+
+
+def _code_of(error: Exception) -> int:
+    match error:
+        case InvalidArgumentError():
+            return WRONG_USAGE
+        case RotationInProgressError():
+            return UNDER_WAY
+        case RotationError() | UncertainStoreError() | JournalError():
+            return FOR_A_PERSON
+    return FAILED
 
 
 def _shown(error: click.ClickException) -> int:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentkeys.transport.client import ClientSettings
 
-__all__ = ["Options", "common", "keep", "with_json"]
+__all__ = ["Options", "common", "duration", "keep", "with_json"]
 
 
 @dataclass
@@ -50,6 +52,16 @@ def _seconds(value: str) -> float:
     if not seconds > 0:
         raise click.BadParameter(f"{value!r} is not a number of seconds above 0, or inf")
     return seconds
+
+
+def duration(value: str) -> float:
+    """Read an option's duration, like 24h."""
+    from agentkeys import durations
+
+    try:
+        return durations.parsed(value)
+    except InvalidArgumentError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _kept(*names: str, **attributes: Any) -> Callable[[Any], Any]:

@@ -33,8 +33,10 @@ __all__ = [
     "is_broken",
     "is_closed",
     "note",
+    "plain",
     "print_table",
     "printable",
+    "secret_given",
     "write",
 ]
 
@@ -108,6 +110,15 @@ def ask_secret(question: str) -> Secret:
     return Secret(click.prompt(printable(question), hide_input=True, err=True))
 
 
+def secret_given(question: str) -> Secret | None:
+    """Ask for a secret on a terminal, or read it from standard input; None if there is none."""
+    if sys.stdin is None:
+        return None
+    if sys.stdin.isatty():
+        return ask_secret(question)
+    return Secret(sys.stdin.read().removesuffix("\n").removesuffix("\r")) or None
+
+
 def printable(text: str) -> str:
     """Return *text* as one line that no terminal obeys: what is not printable is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -119,7 +130,7 @@ def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
 
     values = {field.name: getattr(record, field.name) for field in attrs.fields(type(record))}
     return {
-        name: _plain(value)
+        name: plain(value)
         for name, value in values.items()
         if revealed or not isinstance(value, Secret)
     }
@@ -146,7 +157,8 @@ def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
         write(*_aligned([list(columns), *rows]))
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a field of a record as JSON has it."""
     match value:
         case Secret():
             return value.reveal()

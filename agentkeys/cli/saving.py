@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agentkeys.stores import Store
 
-__all__ = ["Saving", "with_saving"]
+__all__ = ["Saving", "opened", "with_saving"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,17 @@ def with_saving(command: Callable[..., None]) -> Callable[..., None]:
 
 def _saving(save: str | None, replace: bool, exact_name: bool) -> Saving | None:
     if save is not None:
-        from agentkeys.stores import open_store
-
-        store = open_store(save)
-        if store.address.startswith("memory:"):
-            raise click.UsageError("--save memory: would lose the secret when this command ends")
-        return Saving(store, replace, exact_name)
+        return Saving(opened(save), replace, exact_name)
     if replace or exact_name:
         raise click.UsageError(f"{'--replace' if replace else '--exact-name'} needs --save")
     return None
+
+
+def opened(save: str) -> Store:
+    """Return the store of --save, which keeps a secret when the command has ended."""
+    from agentkeys.stores import open_store
+
+    store = open_store(save)
+    if store.address.startswith("memory:"):
+        raise click.UsageError("--save memory: would lose the secret when this command ends")
+    return store

@@ -88,10 +88,12 @@ class Target(Generic[ClientT, KeysT]):
     Attributes:
         service: the service.
         keys: finds the keys in a client of it.
+        where: the words that name them on the command line, e.g. an inbox.
     """
 
     service: Service[ClientT]
     keys: Callable[[ClientT], KeysT]
+    where: tuple[str, ...] = ()
 
 
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Keys: TypeAlias = KeyCollection[Any, Key[Any], NewKey[Any]]
 
-__all__ = ["create", "delete", "scope_of", "show"]
+__all__ = ["create", "delete", "place_of", "scope_of", "show"]
 
 ClientT = TypeVar("ClientT", bound=Any)
 KeysT = TypeVar("KeysT", bound="Keys")
@@ -50,8 +50,8 @@ def create(
     """
     service = target.service
     if saving is not None:
-        issuing = _Issuing(name, saving, create_options)
-        return run(options, target, lambda keys: _issue(options, service, keys, issuing))
+        store = partial(_issue, options, service, name, saving=saving, more=create_options)
+        return run(options, target, store)
     if output.is_closed():
         raise ConfigurationError("standard output is closed, and the secret is printed only once")
 
@@ -107,31 +107,30 @@ async def _create(
     return _salvage(options, service, *unreadable)
 
 
-@dataclass(frozen=True)
-class _Issuing:
-    """What `create --save` is to issue."""
-
-    name: str
-    saving: Saving
-    create_options: dict[str, Any]
-
-
-async def _issue(options: Options, service: Service[Any], keys: Keys, wanted: _Issuing) -> None:
+async def _issue(
+    options: Options,
+    service: Service[Any],
+    name: str,
+    keys: Keys,
+    *,
+    saving: Saving,
+    more: dict[str, Any],
+) -> None:
     from agentkeys import issue
 
     issued = await issue(
         keys,
-        wanted.name,
-        into=wanted.saving.store,
-        exact_name=wanted.saving.exact_name,
-        replace=wanted.saving.replace,
+        name,
+        into=saving.store,
+        exact_name=saving.exact_name,
+        replace=saving.replace,
         scope=scope_of(options, keys),
-        **wanted.create_options,
+        **more,
     )
     key = issued.key
     if options.json:
-        more = {"store": issued.store, "recovered": issued.recovered}
-        output.write(output.as_json({**output.fields_of(key), **more}))
+        where = {"store": issued.store, "recovered": issued.recovered}
+        output.write(output.as_json({**output.fields_of(key), **where}))
         return
     output.note(
         f"Created the key {key.name!r} of {service.name}. Its secret is stored: {issued.store}."
@@ -148,6 +147,17 @@ def scope_of(options: Options, keys: Keys) -> Scope:
     from agentkeys.cli.local import local_database
 
     return attrs.evolve(keys.scope, realm=local_database())
+
+
+def place_of(options: Options, target: Target[Any, Any]) -> Scope:
+    """Return whose keys a command works on; no credentials are needed for that."""
+    from agentkeys import BearerToken
+
+    settings = options.client_settings()
+    if options.local:
+        settings["base_url"] = "http://localhost"  # any one: `scope_of` puts the database there
+    client = target.service.client(BearerToken("none"), **settings)
+    return scope_of(options, target.keys(client))
 
 
 async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: NewKey[Any]) -> None:

@@ -121,7 +121,7 @@ async def _check_the_way_back(owned: Owned, hands: RestoringHands, old: Secret |
         )
 
 
-async def _may_be_of(entry: Entry, keys: AnyKeys, key: Any, secret: Secret) -> bool:
+async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
     """Whether a secret may be that of the key that was replaced, as far as anybody can tell.
 
     If it were that of the new key, the store would hold the secret of a key that is deleted.

@@ -253,3 +253,19 @@ def place(request: pytest.FixtureRequest, run: Any) -> Any:
         request.getfixturevalue("served")
         return run
     return lambda *args: run("--local", *args)
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Any:
+    """What the dotenv file holds."""
+
+    def secret() -> str:
+        return (tmp_path / ".env").read_text().partition("=")[2].strip()
+
+    return secret
+
+
+@pytest.fixture
+def bot(run: Any, served: LocalService) -> int:
+    """Issue a key whose secret is in the dotenv file; its id."""
+    return int(run("agentity", "create", "bot", "--save", "dotenv:.env#KEY").out)

@@ -130,6 +130,8 @@ def test_nothing_to_sweep_needs_no_credentials(run):
         "stored": [],
         "waiting": [],
         "unresolved": [],
+        "retired": [],
+        "retiring": [],
     }
 
 

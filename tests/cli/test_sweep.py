@@ -1,4 +1,4 @@
-"""`agentkeys sweep` says what it did not look at, and exits with 1."""
+"""`agentkeys sweep` says what it did not look at: 1 if it could not, 4 if that needs a person."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_what_cannot_be_opened_or_listed_is_named(home, name, mode):
         [*with_rights_that_count(), *SWEEP], capture_output=True, text=True, check=False, timeout=60
     )
     path.chmod(0o700)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
     assert str(held.path if path == held.path else path) in done.stderr
     assert "Permission denied" in done.stderr
 
@@ -82,7 +82,7 @@ def test_what_is_unreadable_is_named_once_and_stops_nothing(run, served, home):
     (home / "attempts" / "bad.attempt").write_text("{}\n")
     ended = run("sweep", "--json")
     shown = json.loads(ended.out)
-    assert ended.code == 1
+    assert ended.code == 4
     assert {*shown["deleted"]} == {key["api_key_id"] for key in made}
     [sentence] = shown["unresolved"]
     assert "bad.attempt" in sentence

@@ -1,0 +1,84 @@
+"""The options of `rotate`, and those that other commands share with it."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentkeys.cli.options import duration
+from agentkeys.cli.saving import opened
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["save_option", "then_option", "with_rotating"]
+
+
+def _program(value: str) -> tuple[str, ...]:
+    """Read an option's program and its arguments, which are quoted as in a shell."""
+    try:
+        from agentkeys import programs
+
+        return programs.checked(programs.parsed(value))
+    except (ConfigurationError, InvalidArgumentError) as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _duration(name: str, default: str | None, text: str) -> Callable[..., Any]:
+    return click.option(
+        name,
+        metavar="TIME",
+        type=duration,
+        default=default,
+        help=text if default is None else f"{text}  [default: {default}]",
+    )
+
+
+save_option = click.option(
+    "--save", metavar="STORE", required=True, help="The store that holds its secret."
+)
+then_option = click.option(
+    "--then",
+    metavar="COMMAND",
+    type=_program,
+    help="Run this to tell the key's users; it gets no secret.",
+)
+
+
+def with_rotating(key_id: Callable[[str], Any]) -> Callable[..., Any]:
+    """Add the options of `rotate`, and hand the command what it takes of them as *how*.
+
+    Args:
+        key_id: reads the id of a key.
+
+    """
+    options = (
+        save_option,
+        _duration("--grace", "24h", "How long the old key lives on."),
+        _duration("--max-grace", None, "How long at most, if it is used.  [default: 7 graces]"),
+        click.option("--replaces", metavar="ID", type=key_id, help="The old key, if unknown here."),
+        click.option(
+            "--verify",
+            metavar="PROGRAM",
+            type=_program,
+            help="Try the new secret: it is on the program's stdin.",
+        ),
+        _duration("--verify-within", "30s", "How long to try it again."),
+        then_option,
+    )
+    names = ("grace", "max_grace", "replaces", "verify", "verify_within", "then")
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def rotating(*args: Any, save: str, **kwargs: Any) -> None:
+            how = {name: kwargs.pop(name) for name in names}
+            command(*args, how={"into": opened(save), **how}, **kwargs)
+
+        for option in reversed(options):
+            rotating = option(rotating)
+        return rotating
+
+    return decorated

@@ -1,0 +1,68 @@
+"""``agentkeys status``: what is kept, what is under way, what retires when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from agentkeys.cli import output
+from agentkeys.cli.ending import FOR_A_PERSON
+from agentkeys.cli.options import with_json
+
+if TYPE_CHECKING:
+    from agentkeys.cli.options import Options
+    from agentkeys.lifecycle import Status
+
+__all__ = ["commands"]
+
+_COLUMNS: Final = {
+    "NAME": "name",
+    "KEY": "key_id",
+    "STATE": "state",
+    "SINCE": "since",
+    "RETIRES": "retires",
+    "AT": "retires_at",
+    "STORE": "store",
+    "WHOSE": "scope",
+}
+
+
+@click.command("status", short_help="Show what is kept, under way, and retiring.")
+@with_json
+def commands(options: Options) -> None:
+    """Show the keys that were stored with --save, are being stored, or retire.
+
+    It needs no credentials and sends nothing. A row in which RETIRES has an id is a key that has
+    replaced that one; AT says when `agentkeys sweep` may delete the old key. The exit code is 4 if
+    something cannot be read, else 0. --json prints {"kept", "under_way", "retiring",
+    "unreadable"}.
+    """
+    from agentkeys.lifecycle.upkeep import remembered
+
+    _report(options, remembered(None))
+
+
+def _report(options: Options, found: Status) -> None:
+    from agentkeys.cli import upkeep
+
+    groups = {"kept": found.kept, "under_way": found.under_way, "retiring": found.retiring}
+    rows = [each for group in groups.values() for each in group]
+    if options.json:
+        shown = {name: [*map(upkeep.fields_of_known, group)] for name, group in groups.items()}
+        output.write(output.as_json({**shown, "unreadable": found.unreadable}))
+    elif rows:
+        output.print_table(rows, _COLUMNS)
+    elif not found.unreadable:
+        output.note("Nothing is remembered: no key was stored with --save, or adopted.")
+    for each in found.retiring:
+        if each.state == "retiring" and each.retires_at is None and not options.json:
+            output.note(
+                f"The key {each.retires} of {each.name!r} does not retire before its users have"
+                " been told: run `agentkeys sweep --then ...`, or `agentkeys ... announced"
+                f" {each.name}` when you have told them."
+            )
+    for sentence in found.unreadable:
+        output.note(f"Error: {sentence}")
+    if found.unreadable:
+        raise click.exceptions.Exit(FOR_A_PERSON)

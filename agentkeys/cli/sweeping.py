@@ -1,0 +1,176 @@
+"""What `agentkeys sweep` does, at each place in which something is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from agentkeys import status, sweep
+from agentkeys.cli import agentity, agentry, output, programs, verbs
+from agentkeys.cli.ending import FAILED, FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.services import Target, run
+from agentkeys.cli.upkeep import moment
+from agentkeys.errors import AgentKeysError, NotFoundError
+from agentkeys.lifecycle.journal import FileJournal
+from agentkeys.masking import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from agentkeys.cli.options import Options
+    from agentkeys.cli.services import Service
+    from agentkeys.keys import KeyCollection, Scope
+    from agentkeys.lifecycle import Swept
+    from agentkeys.lifecycle.journal import Claimed
+    from agentkeys.lifecycle.machine.states import KeyId
+
+__all__ = ["Sweeping"]
+
+_SERVICES: Final[tuple[Service[Any], ...]] = (agentity.SERVICE, agentry.SERVICE)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What was found at one place.
+
+    Attributes:
+        swept: all of it.
+        successors: the names of the keys that have replaced others, by the ids of those.
+        dates: when those others retire, as far as that is known.
+    """
+
+    swept: Swept
+    successors: Mapping[KeyId, str]
+    dates: Mapping[KeyId | None, datetime | None]
+
+    def replaced(self, key_id: KeyId) -> str:
+        """Say which key it is that was replaced."""
+        name = self.successors.get(key_id)
+        return f"{key_id}, which {name} has replaced" if name else f"{key_id}, which was replaced"
+
+
+class Sweeping:
+    """A sweep of every place in which something is left; see `agentkeys.sweep`."""
+
+    def __init__(
+        self, options: Options, then: Sequence[str] | None, *, force: bool, dry_run: bool
+    ) -> None:
+        tell = programs.telling(then, options.timeout)
+        self._how: Mapping[str, Any] = {"then": tell, "force": force, "dry_run": dry_run}
+        self._deleted = "would delete" if dry_run else "deleted"
+        self._options = options
+        self._left = FileJournal().survey()
+        self._places: list[_Place] = []
+        self._not_looked_at: list[str] = []
+
+    def run(self) -> None:
+        """Sweep all of it; what stops it at one service must not stop it at the others."""
+        scopes = self._left.scopes
+        self._not_looked_at += _of_others(scopes)
+        for service in _SERVICES:
+            target: Target[Any, Any] = Target(service, lambda client: client)
+            own = {str(scope): scope for scope in scopes if scope.service == service.name}
+            try:
+                if own:
+                    run(self._options, target, partial(self._sweep, service, own))
+            except AgentKeysError as error:
+                self._not_looked_at.append(mask(str(error)))
+
+    async def _sweep(self, service: Service[Any], scopes: Mapping[str, Scope], client: Any) -> None:
+        for said, wanted in sorted(scopes.items()):
+            place = f"what is left of {said}"
+            try:
+                found = await self._swept(service.keys_at(client, wanted), wanted)
+            except NotFoundError as error:
+                why = f"{place} could not be swept: {mask(str(error))}; {_way_out()}"
+            except AgentKeysError as error:
+                why = f"{place} could not be swept: {mask(str(error))}"
+            else:
+                if found is not None:
+                    self._places.append(found)
+                    continue
+                why = f"{place} was not looked at: {_HOW}; {_way_out()}"
+            self._not_looked_at.append(why)
+
+    async def _swept(
+        self, keys: KeyCollection[Any, Any, Any] | None, wanted: Scope
+    ) -> _Place | None:
+        """Sweep the keys of one place; None if these are of another one."""
+        if keys is None:
+            return None
+        scope = verbs.scope_of(self._options, keys)
+        if not scope.is_at(wanted):
+            return None
+        swept = await sweep(keys, scope=scope, **self._how)
+        retiring = (await status(keys, scope=scope)).retiring
+        dates = {each.retires: each.retires_at for each in retiring}
+        return _Place(swept, dict(_successors(self._left, scope)), dates)
+
+    def report(self) -> None:
+        """Say what was found, and end with the exit code that says so."""
+        # Each sweep says what nobody can read.
+        unresolved = [*dict.fromkeys((*self._left.unreadable, *self._all("unresolved")))]
+        sentences = [*unresolved, *self._not_looked_at]
+        if self._options.json:
+            fields = {name: self._all(name) for name in _FIELDS}
+            output.write(output.as_json({**fields, "unresolved": sentences}))
+        else:
+            for place in self._places:
+                _report(place, self._deleted)
+        for sentence in sentences:
+            output.note(f"Error: {sentence}")
+        is_under_way = self._all("waiting") or self._all("retiring")
+        code = FOR_A_PERSON if unresolved else FAILED if self._not_looked_at else 0
+        if code or is_under_way:
+            raise click.exceptions.Exit(code or UNDER_WAY)
+
+    def _all(self, name: str) -> list[Any]:
+        """Return what an attribute of `Swept` has, of all places."""
+        return [each for place in self._places for each in getattr(place.swept, name)]
+
+
+def _successors(left: Claimed, scope: Scope) -> Iterator[tuple[KeyId, str]]:
+    """Return the names of keys that replace others, with the ids of those."""
+    for each in left.entries:
+        plan = each.entry.plan
+        if plan.replaces is not None and scope.is_at(plan.scope):
+            yield plan.replaces.key_id, each.entry.name
+
+
+def _of_others(scopes: Iterable[Scope]) -> list[str]:
+    """Name the places of services that this command does not know."""
+    known = {service.name for service in _SERVICES}
+    places = {str(scope) for scope in scopes if scope.service not in known}
+    return [
+        f"what is left of {place} was not looked at: this command knows"
+        f" {' and '.join(sorted(known))}; sweep it from Python, or, {_way_out()}"
+        for place in sorted(places)
+    ]
+
+
+_HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left"
+
+
+def _way_out() -> str:
+    return f"if that is gone for good, delete the files in {FileJournal().describe()} that name it"
+
+
+_FIELDS: Final = ("deleted", "stored", "waiting", "unresolved", "retired", "retiring")
+
+
+def _report(place: _Place, deleted: str) -> None:
+    swept = place.swept
+    for key_id in swept.deleted:
+        output.write(f"{deleted} {key_id}")
+    for key_id in swept.retired:
+        output.write(f"{deleted} {place.replaced(key_id)}")
+    for name in swept.waiting:
+        output.note(f"The key {name} is not there, but may come late: sweep again later.")
+    for key_id in swept.retiring:
+        when = place.dates.get(key_id)
+        until = "until its grace is over" if when is None else f"until {moment(when)}"
+        output.note(f"The key {place.replaced(key_id)}, works {until}: sweep again then.")

@@ -1,0 +1,163 @@
+"""What a command does with keys that are kept: replace them, take one in, go back."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from agentkeys.cli import output, programs
+from agentkeys.cli.services import run
+from agentkeys.cli.verbs import place_of, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agentkeys.cli.options import Options
+    from agentkeys.cli.services import Target
+    from agentkeys.lifecycle import Known, Rotated
+    from agentkeys.lifecycle.machine.states import KeyId
+    from agentkeys.stores import Store
+
+__all__ = ["abort", "adopt", "announced", "fields_of_known", "moment", "rotate", "sweep_line"]
+
+
+def rotate(options: Options, target: Target[Any, Any], name: str, how: Mapping[str, Any]) -> None:
+    """Replace a key; its new id goes to stdout.
+
+    Args:
+        options: what every command is given.
+        target: where the key is.
+        name: what it is called.
+        how: what `agentkeys.rotate` takes; *verify* and *then* are programs.
+
+    """
+    verify = programs.trying(how["verify"], options.timeout)
+    then = programs.telling(how["then"], options.timeout)
+
+    async def work(keys: Any) -> tuple[Rotated[Any], Known | None]:
+        from agentkeys import rotate, status
+
+        scope = scope_of(options, keys)
+        rotated = await rotate(keys, name, **{**how, "verify": verify, "then": then}, scope=scope)
+        found = (await status(keys, scope=scope)).retiring
+        return rotated, next((each for each in found if each.id == rotated.rotation), None)
+
+    rotated, retiring = run(options, target, work)
+    if options.json:
+        output.write(output.as_json(_fields_of_rotated(rotated, retiring)))
+        return
+    key = rotated.key
+    output.note(
+        f"Replaced the key {name!r} of {target.service.name}: {key.id} ({key.name}) works now, and"
+        f" its secret is stored: {rotated.store}."
+    )
+    output.note(_what_becomes_of(options, rotated.replaced.id, retiring))
+    output.write(str(key.id))
+
+
+def _fields_of_rotated(rotated: Rotated[Any], retiring: Known | None) -> dict[str, object]:
+    return {
+        **output.fields_of(rotated.key),
+        "store": rotated.store,
+        "replaced": output.fields_of(rotated.replaced),
+        "retired": retiring is None,
+        "retires_at": None if retiring is None else output.plain(retiring.retires_at),
+        "rotation": rotated.rotation,
+        "recovered": rotated.recovered,
+    }
+
+
+def _what_becomes_of(options: Options, old: KeyId, retiring: Known | None) -> str:
+    if retiring is None:
+        return f"The old key {old} was deleted."
+    sweep = f"`{sweep_line(options)}`"
+    if retiring.retires_at is None or retiring.retires_at <= datetime.now(UTC):
+        return f"The old key {old} is to be deleted: run {sweep}."
+    when = moment(retiring.retires_at)
+    return f"The old key {old} works until {when}: run {sweep} after that, to delete it."
+
+
+def sweep_line(options: Options) -> str:
+    """Return what to type to sweep."""
+    return "agentkeys --local sweep" if options.local else "agentkeys sweep"
+
+
+def moment(when: datetime) -> str:
+    """Return a time for a sentence."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def adopt(
+    options: Options, target: Target[Any, Any], key_id: Any, store: Store, name: str | None
+) -> None:
+    """Remember a key that was not issued with --save."""
+
+    async def work(keys: Any) -> Known:
+        from agentkeys import adopt
+
+        return await adopt(keys, key_id, into=store, name=name, scope=scope_of(options, keys))
+
+    known = run(options, target, work)
+    if options.json:
+        output.write(output.as_json(fields_of_known(known)))
+        return
+    line = ["agentkeys", *(["--local"] if options.local else []), target.service.name.lower()]
+    line += ["rotate", *target.where, known.name, "--save", known.store]
+    output.note(
+        f"The key {known.key_id} is remembered as {known.name!r}, with its secret in {known.store}."
+        f" To replace it: {shlex.join(line)}"
+    )
+
+
+def abort(options: Options, target: Target[Any, Any], name: str) -> None:
+    """Take a rotation back; the old secret is asked for if the store holds the new one."""
+    secret = None
+    # Not in the event loop, where Ctrl-C would not end a prompt.
+    if (old := _old_key(options, target, name)) is not None:
+        secret = output.secret_given(f"The old secret, of the key {old}")
+
+    async def work(keys: Any) -> tuple[KeyId, ...]:
+        from agentkeys import abort
+
+        return await abort(keys, name, secret=secret, scope=scope_of(options, keys))
+
+    ids = run(options, target, work)
+    if options.json:
+        output.write(output.as_json({"deleted": ids}))
+        return
+    for key_id in ids:
+        output.write(f"deleted {key_id}")
+    output.note(f"The rotation of {name!r} was taken back: the store holds the old secret.")
+
+
+def _old_key(options: Options, target: Target[Any, Any], name: str) -> KeyId | None:
+    """Return the id of the key whose secret the store does not hold any more, if it retires."""
+    from agentkeys.lifecycle.upkeep import remembered
+
+    for each in remembered(place_of(options, target)).retiring:
+        if each.name == name and each.state in {"retiring", "restoring"}:
+            return each.retires
+    return None
+
+
+def announced(options: Options, target: Target[Any, Any], name: str) -> None:
+    """Note that those who use a key have been told that another one has replaced it."""
+
+    async def work(keys: Any) -> Known:
+        from agentkeys import announced
+
+        return await announced(keys, name, scope=scope_of(options, keys))
+
+    known = run(options, target, work)
+    if options.json:
+        output.write(output.as_json(fields_of_known(known)))
+    elif known.retires is not None:
+        output.note(_what_becomes_of(options, known.retires, known))
+
+
+def fields_of_known(known: Known) -> dict[str, object]:
+    """Return what the journal knows of a key, as JSON has it."""
+    import attrs
+
+    return {**output.fields_of(known), "scope": attrs.asdict(known.scope)}
