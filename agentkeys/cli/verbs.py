@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -230,7 +231,17 @@ def _confirm(ids: Sequence[Any]) -> None:
 
 
 async def _delete(options: Options, keys: Keys, ids: Iterable[Any]) -> list[dict[str, object]]:
-    return [await _delete_one(options, keys, key_id) for key_id in ids]
+    outcomes = [await _delete_one(options, keys, key_id) for key_id in ids]
+    _forget(options, keys, [outcome["id"] for outcome in outcomes if outcome["deleted"]])
+    return outcomes
+
+
+def _forget(options: Options, keys: Keys, ids: list[Any]) -> None:
+    """Remove from the ledger what is there no more. If that fails, an audit finds it."""
+    from agentkeys.lifecycle.upkeep import forget
+
+    with suppress(AgentKeysError, OSError):
+        forget(scope_of(options, keys), ids)
 
 
 async def _delete_one(options: Options, keys: Keys, key_id: Any) -> dict[str, object]:

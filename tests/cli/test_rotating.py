@@ -33,6 +33,15 @@ def test_a_key_is_replaced(place, env, service, where):
 
 
 @pytest.mark.parametrize(("service", "where"), WHERE.values(), ids=WHERE)
+def test_what_is_deleted_is_kept_no_more(place, service, where):
+    """The ledger forgets a key that the command deletes, and no other one."""
+    old = place(service, "create", *where, "bot", *SAVE).out.strip()
+    other = place(service, "create", *where, "other", *SAVE, "--replace").out.strip()
+    place(service, "delete", *where, old, "--yes")
+    assert [str(known["key_id"]) for known in status(place)["kept"]] == [other]
+
+
+@pytest.mark.parametrize(("service", "where"), WHERE.values(), ids=WHERE)
 def test_without_a_grace_the_old_key_is_deleted_at_once(place, env, service, where):
     """And the command says so."""
     old = place(service, "create", *where, "bot", *SAVE).out.strip()
