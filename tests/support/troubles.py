@@ -25,11 +25,16 @@ from sentinels import (
 )
 from wire import Reply, Seen, answer, close, hang, raw, reset
 
-from agentkeys import PasswordLogin, TokenPair, agentity, agentry, errors, issue, sync
+from agentkeys import PasswordLogin, TokenPair, agentity, agentry, errors, issue, rotate, sync
+from agentkeys.lifecycle.journal import FileJournal
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.states import Entry, Plan, Replaced, Retiring
 from agentkeys.stores import MemoryStore
 
 MODULES: Final = {
-    "async": SimpleNamespace(**{**vars(agentity), **vars(agentry), "issue": issue}),
+    "async": SimpleNamespace(
+        **{**vars(agentity), **vars(agentry), "issue": issue, "rotate": rotate}
+    ),
     "blocking": sync,
 }
 """Where the clients are, and what goes with them."""
@@ -92,6 +97,29 @@ def issuing(error: errors.StoreError | None = None, **how: Any) -> Step:
         return ready.module.issue(ready.client.api_keys, "x", into=store, **how)
 
     return step
+
+
+def rotating(prepare: Callable[[Ready, MemoryStore], object] = lambda *_: None) -> Step:
+    """Replace a key of which the journal knows no more than *prepare* writes into it."""
+
+    def step(ready: Ready) -> Any:
+        store = MemoryStore()
+        prepare(ready, store)
+        return ready.module.rotate(ready.client.api_keys, "x", into=store)
+
+    return step
+
+
+def an_entry_that_nobody_can_read(_: Ready, __: MemoryStore) -> None:
+    FileJournal().ledger().mkdir(parents=True, mode=0o700, exist_ok=True)
+    (FileJournal().ledger() / "0123456789abcdef.key").write_text("{}\n")
+
+
+def a_rotation_that_is_not_over(ready: Ready, store: MemoryStore) -> None:
+    replaced = Replaced(7, "x", "0123456789abcdef", 60.0, 420.0)
+    plan = Plan(ready.client.api_keys.scope, "x", store=store.address, replaces=replaced)
+    state = Retiring(8, "a digest", now(), now(), announced=True)
+    FileJournal().begin(Entry(plan, "x~aaaaaa", state)).release()
 
 
 @attrs.frozen
@@ -315,6 +343,16 @@ def _of(service: Service) -> dict[str, Trouble]:
                 errors.StoreError("full"),
                 errors.StoreConflictError("taken"),
                 errors.UncertainStoreError("who knows"),
+            )
+        },
+        **{
+            f"not replaced: {error.__name__}": Trouble(
+                service=service, error=error, steps=(rotating(prepare),), by_command=False
+            )
+            for error, prepare in (
+                (errors.RotationError, lambda *_: None),
+                (errors.RotationInProgressError, a_rotation_that_is_not_over),
+                (errors.JournalError, an_entry_that_nobody_can_read),
             )
         },
         "no trouble": Trouble(
