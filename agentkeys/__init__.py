@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient, PasswordLogin, TokenPair
     from agentkeys.agentry import AgentryClient
+    from agentkeys.auditing import Finding, Policy, Report, audit
     from agentkeys.credentials import BearerToken, Credentials, StoredToken
     from agentkeys.errors import (
         AgentKeysError,
@@ -43,21 +44,7 @@ if TYPE_CHECKING:
         UncertainStoreError,
         UnprocessableError,
     )
-    from agentkeys.lifecycle import (
-        Announcement,
-        Issued,
-        Known,
-        Rotated,
-        Status,
-        Swept,
-        abort,
-        adopt,
-        announced,
-        issue,
-        rotate,
-        status,
-        sweep,
-    )
+    from agentkeys.lifecycle import Announcement, Issued, Known, Rotated, Status, Swept, abort, adopt, announced, issue, rotate, status, sweep
     from agentkeys.paging import Page, Pager
     from agentkeys.retry import RetryPolicy
     from agentkeys.secret import Secret
@@ -79,6 +66,7 @@ __all__ = [
     "Credentials",
     "DeadlineExceededError",
     "DecodeError",
+    "Finding",
     "InvalidArgumentError",
     "Issued",
     "JournalError",
@@ -90,7 +78,9 @@ __all__ = [
     "PaginationError",
     "PasswordLogin",
     "PermissionDeniedError",
+    "Policy",
     "RateLimitError",
+    "Report",
     "RequestError",
     "RetryPolicy",
     "Rotated",
@@ -112,6 +102,7 @@ __all__ = [
     "abort",
     "adopt",
     "announced",
+    "audit",
     "issue",
     "rotate",
     "status",
@@ -124,11 +115,14 @@ _ELSEWHERE = {
     "Announcement": "agentkeys.lifecycle",
     "BearerToken": "agentkeys.credentials",
     "Credentials": "agentkeys.credentials",
+    "Finding": "agentkeys.auditing",
     "Issued": "agentkeys.lifecycle",
     "Known": "agentkeys.lifecycle",
     "Page": "agentkeys.paging",
     "Pager": "agentkeys.paging",
     "PasswordLogin": "agentkeys.agentity",
+    "Policy": "agentkeys.auditing",
+    "Report": "agentkeys.auditing",
     "RetryPolicy": "agentkeys.retry",
     "Rotated": "agentkeys.lifecycle",
     "Secret": "agentkeys.secret",
@@ -139,6 +133,7 @@ _ELSEWHERE = {
     "abort": "agentkeys.lifecycle",
     "adopt": "agentkeys.lifecycle",
     "announced": "agentkeys.lifecycle",
+    "audit": "agentkeys.auditing",
     "issue": "agentkeys.lifecycle",
     "rotate": "agentkeys.lifecycle",
     "status": "agentkeys.lifecycle",

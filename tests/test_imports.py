@@ -28,6 +28,7 @@ FLOORS = [
     {"transport"},
     {"agentity", "agentry"},
     {"lifecycle"},
+    {"auditing"},
     {"sync"},
     {"cli", "__main__"},
 ]

@@ -26,6 +26,7 @@ from agentkeys.sync.clients import (
 )
 
 if TYPE_CHECKING:
+    from agentkeys.sync.auditing import audit
     from agentkeys.sync.lifecycle import (
         abort,
         adopt,
@@ -40,6 +41,7 @@ else:
     # What a client does without: it must not import the service, and need not import the lifecycle.
     _ELSEWHERE = {
         "LocalService": "agentkeys.sync.service",
+        "audit": "agentkeys.sync.auditing",
         **dict.fromkeys(
             ("abort", "adopt", "announced", "issue", "rotate", "status", "sweep"),
             "agentkeys.sync.lifecycle",
@@ -72,6 +74,7 @@ __all__ = [
     "abort",
     "adopt",
     "announced",
+    "audit",
     "issue",
     "login",
     "register",

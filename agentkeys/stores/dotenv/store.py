@@ -95,6 +95,11 @@ class DotenvStore(AtWork):
         super().__init__()
         self.address = f"dotenv:{self._path}#{self._name}{ALLOW_TRACKED if allow_tracked else ''}"
 
+    @property
+    def path(self) -> str:
+        """The file, as an absolute path."""
+        return self._path
+
     async def probe(self) -> None:
         """Write as much as there would be beside the file, read it back, and remove it.
 
@@ -112,6 +117,15 @@ class DotenvStore(AtWork):
 
         """
         return await self._in_thread("cannot read", self._read)
+
+    async def look(self) -> Stored:
+        """Return what `read` does, and leave what a killed writer has left for a sweep to see.
+
+        Raises:
+            StoreError: as `read` does.
+
+        """
+        return await self._in_thread("cannot read", self._look)
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
         """Set the entry; see `Store.write`.
@@ -175,6 +189,9 @@ class DotenvStore(AtWork):
         path = filesystem.resolved(self._path)
         replacing.tidy(path)
         return self._stored(replacing.read(path))
+
+    def _look(self, _: threading.Event) -> Stored:
+        return self._stored(replacing.read(filesystem.resolved(self._path)))
 
     def _replace(
         self,

@@ -1,0 +1,192 @@
+"""What the rules compare: a listing, what the journal remembers, and what the stores hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final, Literal
+
+import attrs
+
+from agentkeys.auditing.policy import Policy
+from agentkeys.keys import Key, Scope
+from agentkeys.lifecycle.journal import Remembered, Seen
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.states import Kept, KeyId, Ousting, Restoring, Retiring
+
+__all__ = ["Empty", "Facts", "Held", "InGit", "Looked", "Unread"]
+
+
+@attrs.frozen
+class Held:
+    """A store that holds a secret, by the SHA-256 of that."""
+
+    digest: str
+
+
+@attrs.frozen
+class Empty:
+    """A store that was read, and holds no secret."""
+
+
+@attrs.frozen
+class Unread:
+    """A store that could not be read, which says nothing about what it holds.
+
+    Attributes:
+        why: why not.
+        by_nature: whether nobody can read such a store.
+    """
+
+    why: str
+    by_nature: bool = False
+
+
+@attrs.frozen
+class InGit:
+    """What git does with the file of a store.
+
+    Attributes:
+        answer: whether git tracks it, would add it, or does neither; or could not be asked.
+        why: why it could not be asked.
+    """
+
+    answer: Literal["tracked", "exposed", "neither", "unknown"]
+    why: str = ""
+
+
+@attrs.frozen
+class Looked:
+    """What a look into a store has found.
+
+    Attributes:
+        found: what it holds.
+        where: the store in words.
+        in_git: what git does with its file, if it is a file and a secret is in it.
+        may_be_tracked: whether its address permits that git tracks the file.
+    """
+
+    found: Held | Empty | Unread
+    where: str
+    in_git: InGit | None = None
+    may_be_tracked: bool = False
+
+
+_BEGUN: Final = Retiring | Ousting
+"""The states in which the old key is about to go, and the new one is in its store."""
+
+
+@attrs.frozen(slots=False)
+class Facts:
+    """All that an audit of the keys of one place compares.
+
+    Attributes:
+        scope: the place, with all names of the account that has listed.
+        keys: what the service has listed.
+        earlier: what the journal remembered directly before the listing.
+        later: what it remembered directly after it: both of the whole service.
+        looked: what the stores hold, by their addresses.
+        policy: what is expected.
+        now: the time that ages are counted to.
+    """
+
+    scope: Scope
+    keys: tuple[Key[Any], ...]
+    earlier: Remembered
+    later: Remembered
+    looked: Mapping[str, Looked]
+    policy: Policy
+    now: Moment
+
+    @cached_property
+    def place(self) -> str:
+        """The place, in words."""
+        return str(self.scope)
+
+    @cached_property
+    def here(self) -> tuple[Seen, ...]:
+        """The entries of this place, whoever's account they are of."""
+        return tuple(e for e in self.later.entries if self.scope.is_at(e.entry.plan.scope))
+
+    @cached_property
+    def own(self) -> tuple[Seen, ...]:
+        """Those that are known to be of the account that has listed: it would see their keys."""
+        return tuple(each for each in self.here if each.entry.plan.scope.is_of(self.scope))
+
+    @cached_property
+    def stored(self) -> tuple[Seen, ...]:
+        """The entries of this place whose secrets should be in their stores right now."""
+        between = {
+            each.entry.plan.replaces.entry
+            for each in self.later.entries
+            if each.entry.plan.replaces is not None and not isinstance(each.entry.state, Kept)
+        }
+        return tuple(
+            each
+            for each in self.here
+            if isinstance(each.entry.state, Kept | Retiring | Ousting) and each.id not in between
+        )
+
+    @cached_property
+    def leaving(self) -> frozenset[KeyId]:
+        """The ids of listed keys that are replaced, or whose replacement is taken back."""
+        ids: set[KeyId] = set()
+        for seen in self.own:
+            state, replaces = seen.entry.state, seen.entry.plan.replaces
+            if isinstance(state, _BEGUN) and replaces is not None:
+                ids.add(replaces.key_id)
+            elif isinstance(state, Restoring) and state.key_id is not None:
+                ids.add(state.key_id)
+        return frozenset(ids)
+
+    @cached_property
+    def staying(self) -> tuple[Key[Any], ...]:
+        """The listed keys that are not about to go, and that no attempt is about to decide on."""
+        under_way = {
+            each.entry.name for each in self.own if not isinstance(each.entry.state, Kept | _BEGUN)
+        }
+        return tuple(
+            key for key in self.keys if key.id not in self.leaving and key.name not in under_way
+        )
+
+    def key_of(self, seen: Seen) -> Key[Any] | None:
+        """Return the listed key of an entry."""
+        key_id, name = seen.entry.key_id, seen.entry.name
+        found = (k for k in self.keys if (k.name == name if key_id is None else k.id == key_id))
+        return next(found, None)
+
+    def listed(self, key_id: KeyId) -> Key[Any] | None:
+        """Return the listed key of that id."""
+        return next((key for key in self.keys if key.id == key_id), None)
+
+    def entry_of(self, key: Key[Any]) -> Seen | None:
+        """Return the entry that says where the secret of a listed key lies."""
+        return next((each for each in self.stored if self.key_of(each) is key), None)
+
+    def store_of(self, key: Key[Any]) -> str:
+        """Return the address of the store that holds the secret of a key; empty if none is known.
+
+        One that could not be read is taken to hold what it was given.
+        """
+        seen = self.entry_of(key)
+        if seen is None:
+            return ""
+        looked = self.looked.get(seen.entry.plan.store)
+        digest = getattr(seen.entry.state, "digest", "")
+        match looked:
+            case Looked(found=Held(held)) if digest not in {"", held}:
+                return ""
+            case Looked(found=Empty()):
+                return ""
+        return seen.entry.plan.store
+
+    def age(self, key: Key[Any]) -> float:
+        """Return the seconds since a key was made."""
+        return self.now.wall - key.created_at.timestamp()
+
+    def known_names(self) -> Iterator[str]:
+        """Yield the names of the keys that the journal knows, or knew a moment ago."""
+        for each in (*self.earlier.entries, *self.later.entries):
+            yield each.entry.name
+            if each.entry.plan.replaces is not None:
+                yield each.entry.plan.replaces.name

@@ -1,0 +1,119 @@
+"""`audit`: gathers what is known of keys, and has the rules compare it. It changes nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from agentkeys import arguments
+from agentkeys.auditing import rules
+from agentkeys.auditing.facts import Facts
+from agentkeys.auditing.looking import looked_into
+from agentkeys.auditing.policy import Policy
+from agentkeys.auditing.report import Report
+from agentkeys.auditing.results import Age
+from agentkeys.cancellation import Waiting
+from agentkeys.errors import InvalidArgumentError
+from agentkeys.keys import KeyCollection, Scope, checked_collection
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.driving.hands import ServiceHands
+from agentkeys.lifecycle.journal import FileJournal
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.masking import LEFT_OUT, masker
+from agentkeys.transport.collection import Keys, whose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from agentkeys.lifecycle.journal import Remembered
+    from agentkeys.secret import Secret
+
+__all__ = ["audit"]
+
+_DEFAULT: Final = Policy()
+
+
+async def audit(
+    keys: KeyCollection[Any, Any, Any],
+    *,
+    policy: Policy = _DEFAULT,
+    timeout: float | None = None,
+    scope: Scope | None = None,
+) -> Report:
+    """Compare the keys that are listed with what the journal remembers and what the stores hold.
+
+    It lists the keys once, reads the journal and the stores that it names, and changes nothing. It
+    runs no program, git neither. No secret is in the report.
+
+    Args:
+        keys: whose keys, e.g. ``agentry.inbox("support@acme.to").api_keys``.
+        policy: what is expected of them.
+        timeout: seconds for all of it; the client's own if None.
+        scope: as it was given to `issue`; ``keys.scope`` if None.
+
+    Raises:
+        RequestError: the keys could not be listed, so nothing is known.
+        ConfigurationError: it is not known where the journal lies.
+        InvalidArgumentError: nothing was sent.
+
+    """
+    checked_collection(keys, "audit", blocking=False)
+    if not isinstance(policy, Policy):
+        raise InvalidArgumentError(f"policy must be a Policy, not {type(policy).__name__}")
+    waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
+    with waiting:
+        facts, secrets = await _gathered(keys, policy, scope or keys.scope, waiting)
+        found = rules.found(facts)
+        ages = tuple(map(partial(_age, facts), facts.keys))
+        at = datetime.fromtimestamp(facts.now.wall, UTC)
+        report = Report.joined([Report(found, ages, policy, at, (facts.place,))])
+        return report.in_other_words(_shown([*secrets, *_known_to(keys)]))
+
+
+async def _gathered(
+    keys: KeyCollection[Any, Any, Any], policy: Policy, scope: Scope, waiting: Waiting
+) -> tuple[Facts, list[Secret]]:
+    own = await whose(keys, scope, waiting.left())
+    # Before and after, for what is made meanwhile may be in one of the two alone.
+    earlier = await _remembered(own)
+    listing = await ServiceHands(keys, own, waiting).listed()
+    later = await _remembered(own)
+    facts = Facts(own, listing.keys, earlier, later, {}, policy, now())
+    addresses = dict.fromkeys(each.entry.plan.store for each in facts.stored)
+    looked, secrets = await looked_into(addresses, waiting)
+    waiting.raise_cancellation()
+    return Facts(own, listing.keys, earlier, later, looked, policy, facts.now), secrets
+
+
+async def _remembered(scope: Scope) -> Remembered:
+    """Return what is remembered of the whole service: a tenant lists the keys of its inboxes."""
+
+    def is_wanted(other: Scope) -> bool:
+        return (other.service, other.realm) == (scope.service, scope.realm)
+
+    return await disk.in_thread(partial(FileJournal().remembered, is_wanted))
+
+
+def _age(facts: Facts, key: Any) -> Age:
+    return Age(
+        key_id=key.id,
+        name=key.name,
+        created_at=key.created_at,
+        age=facts.age(key),
+        used_at=getattr(key, "used_at", None),
+        place=facts.place,
+        store=facts.store_of(key),
+        is_leaving=key.id in facts.leaving,
+    )
+
+
+def _known_to(keys: object) -> Iterable[Secret]:
+    return keys._credentials.secrets() if isinstance(keys, Keys) else ()  # noqa: SLF001
+
+
+def _shown(secrets: Iterable[Secret]) -> Callable[[str], str]:
+    """Return how a text is shown: without any secret, and on one line that no terminal obeys."""
+    masked = masker(secrets)
+    return lambda text: shown(masked(text) or (LEFT_OUT if text else ""))

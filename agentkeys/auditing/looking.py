@@ -1,0 +1,96 @@
+"""Looks into the stores that the journal names. All of the audit's reading of stores is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from agentkeys import filesystem
+from agentkeys.auditing.facts import Empty, Held, InGit, Looked, Unread
+from agentkeys.errors import AgentKeysError
+from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.driving.hands import digest_of
+from agentkeys.stores import MemoryStore, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from agentkeys.cancellation import Waiting
+    from agentkeys.secret import Secret
+    from agentkeys.stores import Store
+
+__all__ = ["looked_into"]
+
+_ALLOW_TRACKED: Final = "?allow_tracked"
+
+
+async def looked_into(
+    addresses: Iterable[str], waiting: Waiting
+) -> tuple[dict[str, Looked], list[Secret]]:
+    """Look into each store; return what they hold, and the secrets, which nothing may show."""
+    looked: dict[str, Looked] = {}
+    secrets: list[Secret] = []
+    for address in addresses:
+        looked[address], secret = await _look(address, waiting)
+        secrets += [] if secret is None else [secret]
+    return looked, secrets
+
+
+async def _look(address: str, waiting: Waiting) -> tuple[Looked, Secret | None]:
+    try:
+        store = open_store(address)
+    except AgentKeysError as error:
+        return Looked(Unread(str(error)), address), None
+    where = store.describe()
+    secret = await _secret(store, waiting)
+    if isinstance(secret, Unread):
+        return Looked(secret, where), None
+    if secret is None:
+        return Looked(_nothing(store), where), None
+    in_git = None
+    if address.startswith("dotenv:"):
+        in_git = await disk.in_thread(lambda: _in_git(store))
+    may_be_tracked = address.endswith(_ALLOW_TRACKED)
+    return Looked(Held(digest_of(secret)), where, in_git, may_be_tracked), secret
+
+
+async def _secret(store: Store, waiting: Waiting) -> Secret | Unread | None:
+    """Return what a store holds, or why it cannot be read."""
+    if not store.readable:
+        return Unread("nobody can read such a store", by_nature=True)
+    seconds = waiting.half()
+    try:
+        return await waiting.result(_read(store), most=seconds)
+    except TimeoutError:
+        return Unread(f"it did not answer within {seconds:.3g} s")
+    except AgentKeysError as error:
+        return Unread(str(error))
+    except Exception as error:  # noqa: BLE001  # whatever a store's library raises
+        return Unread(f"{type(error).__name__} was raised")
+
+
+async def _read(store: Store) -> Secret | None:
+    # A read of a dotenv file removes what a killed writer has left, by which a sweep can prove that
+    # a secret was never stored. An audit must leave that there.
+    look = getattr(store, "look", store.read)
+    return (await look()).secret
+
+
+def _nothing(store: Store) -> Empty | Unread:
+    if isinstance(store, MemoryStore):
+        return Unread("only the process that has written it could read it")
+    return Empty()
+
+
+def _in_git(store: Any) -> InGit:
+    from agentkeys.stores.dotenv import git
+
+    try:
+        path = filesystem.resolved(store.path)
+    except OSError as error:
+        return InGit("unknown", str(error.strerror or type(error).__name__))
+    match git.tracked(path):
+        case git.CouldNotLook(why):
+            return InGit("unknown", why)
+        case git.Tracked.YES:
+            return InGit("tracked")
+    return InGit("exposed" if git.is_exposed(path) else "neither")

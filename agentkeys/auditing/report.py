@@ -1,0 +1,84 @@
+"""How what an audit has found shows itself: as data, a table, a page, a picture, SARIF."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import attrs
+
+from agentkeys.auditing import page, sarif
+from agentkeys.auditing.findings import Finding
+from agentkeys.auditing.results import Age, Results
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
+
+__all__ = ["Report"]
+
+
+@attrs.frozen
+class Report(Results):
+    """What an audit has found. It holds no secret, and can be shown to anybody who may know names.
+
+    Attributes:
+        findings: what is the matter, the worst first.
+        ages: all keys that are listed, the oldest one first.
+        policy: what was expected.
+        at: when it was looked; the time is aware.
+        places: whose keys these are, in words.
+        unseen: what could not be looked at, a sentence each: nothing is known about that.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as what JSON knows: durations are seconds, times ISO 8601 in UTC."""
+        return attrs.asdict(self, value_serializer=_plain)
+
+    def to_frame(self, part: Literal["findings", "ages"] = "findings") -> Any:
+        """Return the findings, or the ages, as a DataFrame of pandas.
+
+        Raises:
+            ConfigurationError: pandas is not installed.
+            InvalidArgumentError: there is no such part.
+
+        """
+        if part not in {"findings", "ages"}:
+            raise InvalidArgumentError("part must be 'findings' or 'ages'")
+        try:
+            import pandas as pd  # type: ignore[import-untyped]  # it has no hints
+        except ModuleNotFoundError:
+            pd = None
+        if pd is None:
+            raise ConfigurationError("to_frame() needs pandas: pip install pandas")
+        kind = Finding if part == "findings" else Age
+        columns = [field.name for field in attrs.fields(kind)]
+        records = getattr(self, part)
+        rows = [[getattr(each, name) for name in columns] for each in records]
+        return pd.DataFrame(rows, columns=columns)
+
+    def sarif(self, root: str = "") -> dict[str, Any]:
+        """Return it as a SARIF 2.1.0 document, which a CI shows; `json.dumps` makes text of it.
+
+        Args:
+            root: the folder of the sources, as an absolute path. Files below it are named from
+                there.
+
+        """
+        return sarif.document(self, root)
+
+    def html(self) -> str:
+        """Return it as a page: one file without a script, which fetches nothing."""
+        return page.page(self)
+
+    def _repr_html_(self) -> str:
+        return page.in_notebook(self)
+
+    def __str__(self) -> str:
+        lines = [self.summary(), *map(str, self.findings)]
+        lines += [f"{self.bar(each)}  {each.name}" for each in self.ages]
+        return "\n".join([*lines, *self.unseen])
+
+
+def _plain(_: object, __: object, value: Any) -> Any:
+    if isinstance(value, datetime):
+        utc = value.astimezone(UTC)
+        return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return value
