@@ -114,8 +114,8 @@ class Facts:
         return tuple(each for each in self.here if each.entry.plan.scope.is_of(self.scope))
 
     @cached_property
-    def stored(self) -> tuple[Seen, ...]:
-        """The entries of this place whose secrets should be in their stores right now."""
+    def _stored_anywhere(self) -> tuple[Seen, ...]:
+        """The entries whose secrets should be in their stores right now."""
         between = {
             each.entry.plan.replaces.entry
             for each in self.later.entries
@@ -123,9 +123,14 @@ class Facts:
         }
         return tuple(
             each
-            for each in self.here
-            if isinstance(each.entry.state, Kept | Retiring | Ousting) and each.id not in between
+            for each in self.later.entries
+            if isinstance(each.entry.state, Kept | _BEGUN) and each.id not in between
         )
+
+    @cached_property
+    def stored(self) -> tuple[Seen, ...]:
+        """Those of them that are of this place."""
+        return tuple(each for each in self._stored_anywhere if each in self.here)
 
     @cached_property
     def leaving(self) -> frozenset[KeyId]:
@@ -151,9 +156,14 @@ class Facts:
 
     def key_of(self, seen: Seen) -> Key[Any] | None:
         """Return the listed key of an entry."""
+        return next((key for key in self.keys if self._is_of(key, seen)), None)
+
+    def _is_of(self, key: Key[Any], seen: Seen) -> bool:
         key_id, name = seen.entry.key_id, seen.entry.name
-        found = (k for k in self.keys if (k.name == name if key_id is None else k.id == key_id))
-        return next(found, None)
+        if seen in self.here:
+            return key.name == name if key_id is None else key.id == key_id
+        # A tenant lists the keys of its inboxes, too; of another account an id alone says nothing.
+        return key.name == name and key_id in {None, key.id}
 
     def listed(self, key_id: KeyId) -> Key[Any] | None:
         """Return the listed key of that id."""
@@ -161,7 +171,7 @@ class Facts:
 
     def entry_of(self, key: Key[Any]) -> Seen | None:
         """Return the entry that says where the secret of a listed key lies."""
-        return next((each for each in self.stored if self.key_of(each) is key), None)
+        return next((each for each in self._stored_anywhere if self._is_of(key, each)), None)
 
     def store_of(self, key: Key[Any]) -> str:
         """Return the address of the store that holds the secret of a key; empty if none is known.

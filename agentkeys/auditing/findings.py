@@ -46,7 +46,8 @@ class Finding:
 
     def __str__(self) -> str:
         """Return it on one line."""
-        return f"{self.rule} {self.severity}: {self.sentence}: {self.advice}"
+        which = "" if self.key_id is None else f" (id {self.key_id})"
+        return f"{self.rule} {self.severity}: {self.sentence}{which}: {self.advice}"
 
 
 @attrs.frozen

@@ -68,7 +68,7 @@ async def audit(
         found = rules.found(facts)
         ages = tuple(map(partial(_age, facts), facts.keys))
         at = datetime.fromtimestamp(facts.now.wall, UTC)
-        report = Report.joined([Report(found, ages, policy, at, (facts.place,))])
+        report = Report.joined([Report(found, ages, policy, at, (facts.place,))], policy, at)
         return report.in_other_words(_shown([*secrets, *_known_to(keys)]))
 
 

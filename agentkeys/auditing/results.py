@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime
 from typing import Any, Self
 
@@ -64,24 +64,35 @@ class Results:
     unseen: tuple[str, ...] = ()
 
     @classmethod
-    def joined(cls, reports: Sequence[Self], unseen: Iterable[str] = ()) -> Self:
+    def joined(
+        cls, reports: Iterable[Self], policy: Policy, at: datetime, unseen: Iterable[str] = ()
+    ) -> Self:
         """Return one report of several places.
 
         Args:
-            reports: one at least, all of one policy.
-            unseen: what could not be looked at beside what they say.
+            reports: those of the places.
+            policy: that of all of them.
+            at: when it was looked.
+            unseen: what could not be looked at, beside what they say.
 
         """
-        if not reports:
-            raise InvalidArgumentError("reports is empty: there must be one at least")
+        reports = tuple(reports)
         findings = dict.fromkeys(finding for each in reports for finding in each.findings)
         return cls(
             tuple(sorted(findings, key=_how_mild)),
             _oldest_first(age for each in reports for age in each.ages),
-            reports[0].policy,
-            max(each.at for each in reports),
+            policy,
+            at,
             tuple(dict.fromkeys(place for each in reports for place in each.places)),
             (*(sentence for each in reports for sentence in each.unseen), *unseen),
+        )
+
+    def without(self, ids: Container[KeyId]) -> Self:
+        """Return it without what is about one of these keys, as another report has it."""
+        return attrs.evolve(
+            self,
+            findings=tuple(each for each in self.findings if each.key_id not in ids),
+            ages=tuple(each for each in self.ages if each.key_id not in ids),
         )
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
