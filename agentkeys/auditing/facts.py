@@ -184,7 +184,7 @@ class Facts:
         looked = self.looked.get(seen.entry.plan.store)
         digest = getattr(seen.entry.state, "digest", "")
         match looked:
-            case Looked(found=Held(held)) if digest not in {"", held}:
+            case Looked(found=Held(held)) if digest != held:
                 return ""
             case Looked(found=Empty()):
                 return ""

@@ -26,6 +26,8 @@ _MOST: Final = 100
 _LONGEST: Final = 32
 """Characters of a name that are drawn."""
 
+_NARROW: Final = frozenset("abcdefghijklnopqrstuvxyz0123456789-_.~ ")
+
 # Each is told from the others by more than its colour: the age stands behind every bar.
 _FRESH, _NEAR, _OLD, _LEAVING = "#2a9d8f", "#d99a1c", "#c8553d", "#8a8f98"
 
@@ -51,6 +53,11 @@ def picture(report: Results) -> str:
     )
 
 
+def _width(text: str) -> float:
+    """Return how wide a text is at most, in pixels: what fonts there are is not known."""
+    return sum(7.5 if c in _NARROW else 14.0 for c in text)
+
+
 def _x(seconds: float, scale: float) -> float:
     return round(_LEFT + (_WIDTH - _LEFT - _RIGHT) * max(seconds, 0.0) / scale, 1)
 
@@ -60,10 +67,13 @@ def _row(report: Results, age: Age, number: int, scale: float) -> str:
     middle = top + _ROW // 2
     end = _x(age.age, scale)
     name = age.name if len(age.name) <= _LONGEST else f"{age.name[: _LONGEST - 1]}…"
+    room = _LEFT - 20
+    fitted = f' textLength="{room}" lengthAdjust="spacingAndGlyphs"' if _width(name) > room else ""
     words = span(max(age.age, 0.0)) + (", retiring" if age.is_leaving else "")
     return (
         f"<g><title>{escape(age.name)}: {words}</title>"
-        f'<text x="{_LEFT - 10}" y="{middle + 4}" text-anchor="end">{escape(name)}</text>'
+        f'<text x="{_LEFT - 10}" y="{middle + 4}" text-anchor="end"{fitted}>'
+        f"{escape(name)}</text>"
         f'<rect x="{_LEFT}" y="{top + (_ROW - _BAR) // 2}" width="{max(end - _LEFT, 2.0):.1f}"'
         f' height="{_BAR}" rx="2" fill="{_colour(report, age)}"/>'
         f'<text x="{_WIDTH - _RIGHT + 10}" y="{middle + 4}">{words}</text></g>'

@@ -161,7 +161,7 @@ def _unknown(facts: Facts) -> Iterator[Finding]:
     known = {*facts.known_names()}
     for key in facts.keys:
         is_known = key.name in known or facts.entry_of(key) is not None
-        if key.name != base_name(key.name) and not is_known and key.id not in facts.leaving:
+        if key.name != base_name(key.name) and not is_known:
             yield _unknown.found(
                 f"the key {key.name!r} bears the mark of `issue`, and this journal does not know"
                 " it",
@@ -214,7 +214,7 @@ def _stored(facts: Facts) -> Iterator[tuple[Seen, Looked]]:
 def _differs(facts: Facts) -> Iterator[Finding]:
     """A store holds another secret than the ledger says."""
     for seen, looked in _stored(facts):
-        if not isinstance(looked.found, Held) or _digest(seen) in {"", looked.found.digest}:
+        if not isinstance(looked.found, Held) or _digest(seen) == looked.found.digest:
             continue
         name, more = seen.entry.name, _of_entry(facts, seen)
         other = _holder_of(facts, looked.found.digest)

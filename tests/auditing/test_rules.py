@@ -25,8 +25,23 @@ from agentkeys import (
     rotate,
     sweep,
 )
+from agentkeys.auditing import gathering, rules
 from agentkeys.auditing.rules import RULES
-from agentkeys.lifecycle.states import Asking, Denied, Dropping, Restoring, Retiring, Writing
+from agentkeys.cancellation import Waiting
+from agentkeys.lifecycle.journal import FileJournal, Remembered
+from agentkeys.lifecycle.states import (
+    Asking,
+    Denied,
+    Dropping,
+    Entry,
+    Kept,
+    Ousting,
+    Plan,
+    Replaced,
+    Restoring,
+    Retiring,
+    Writing,
+)
 from agentkeys.server.faults import LISTS, Answer
 from agentkeys.stores import MemoryStore, open_store
 
@@ -195,6 +210,7 @@ async def test_a_store_that_holds_none_is_found(world):
     await world.issued(world.account)
     await open_store(world.address()).remove()
     assert await ids_of(world.account) == ["AK009"]
+    assert [each.store for each in (await audit(world.account)).ages] == [""]
 
 
 async def test_a_store_that_cannot_be_read_is_said_to_be_that(world):
@@ -318,6 +334,77 @@ async def test_an_attempt_that_has_just_begun_is_no_finding(world):
     """Somebody may be at work."""
     world.left(world.account, Asking(ago(60), 60.0))
     assert await ids_of(world.account) == []
+
+
+def replacing(old, *, entry="0" * 16, grace=60.0):
+    return {"replaces": Replaced(old.id, old.name, entry, grace, 7 * grace)}
+
+
+async def test_a_deletion_that_was_begun_is_not_overdue_at_once(world):
+    """Somebody may be at it."""
+    old = await world.account.create("bot")
+    for days, found in ((0.5, []), (1.5, ["AK014"])):
+        state = Ousting(2, "0" * 64, ago(days * DAY))
+        world.left(world.account, state, store=world.address(), **replacing(old))
+        assert await ids_of(world.account, rule="AK014") == found
+        FileJournal().claim(lambda _: True).entries[0].forget()
+
+
+async def test_a_key_whose_users_were_not_told_is_not_overdue(world):
+    """Its grace has not begun: that they were not told is the finding."""
+    old = await world.account.create("bot")
+    state = Retiring(2, "0" * 64, ago(9 * DAY), ago(9 * DAY), False)
+    world.left(world.account, state, store=world.address(), **replacing(old))
+    found = await ids_of(world.account)
+    assert ("AK014" in found, "AK015" in found) == (False, True)
+
+
+async def test_a_key_that_an_attempt_decides_on_is_not_one_of_several(world):
+    """Neither one that is being made, nor one whose making is taken back."""
+    old = await world.account.create("bot")
+    new = await world.account.create("bot~k7f3q2")
+    retiring = Retiring(new.id, "0" * 64, ago(0), ago(0), True)
+    states = Asking(ago(0), 60.0), Restoring(retiring, "1" * 64, ago(0), 0.0)
+    for state in states:
+        world.left(world.account, state, store=world.address(), **replacing(old))
+        report = await audit(world.account)
+        assert report.findings == ()
+        is_taken_back = isinstance(state, Restoring)
+        assert [each.is_leaving for each in report.ages] == [False, is_taken_back]
+        FileJournal().claim(lambda _: True).entries[0].forget()
+
+
+async def test_an_id_of_another_account_or_place_is_not_taken_for_this_ones(world):
+    """Ids are numbers at some services."""
+    world.service.clock.advance(-2 * DAY)
+    key = await world.account.create("ci")
+    world.service.clock.advance(2 * DAY)
+    theirs = attrs.evolve(world.account.scope, account="b@example.com", also=())
+    entry = Entry(Plan(theirs, "bot"), "bot~k7f3q2", Dropping(key.id))
+    FileJournal().begin(entry).release()
+    assert await ids_of(world.account) == []
+    plan = Plan(attrs.evolve(theirs, kind="team"), "bot", store=world.address())
+    FileJournal().adopt(attrs.evolve(entry, plan=plan, state=Kept(key.id, "0" * 64, ago(0))))
+    assert [each.store for each in (await audit(world.account)).ages] == [""]
+
+
+async def gathered(keys):
+    waiting = Waiting(60.0)
+    facts, _ = await gathering._gathered(keys, STRICT, keys.scope, waiting)
+    assert rules.found(facts) == ()
+    return facts
+
+
+async def test_what_comes_and_goes_while_the_keys_are_listed_is_no_finding(world):
+    """The journal is read before and after, and an entry may be in one of the two alone."""
+    await world.issued(world.account)
+    facts = await gathered(world.account)
+    came = attrs.evolve(facts, earlier=Remembered())
+    went = attrs.evolve(facts, later=Remembered())
+    too_late_for_the_listing = attrs.evolve(came, keys=())
+    for each in (came, went, too_late_for_the_listing):
+        assert rules.found(each) == ()
+    assert [each.rule for each in rules.found(attrs.evolve(facts, keys=()))] == ["AK007"]
 
 
 async def test_what_cannot_be_read_of_the_journal_is_found(world, state):
