@@ -80,7 +80,6 @@ def _artifact(path: str, root: str) -> dict[str, str]:
     from urllib.parse import quote
 
     if root and PurePath(path).is_relative_to(root):
-        # A colon in its first part would make it an address of some scheme.
         return {"uri": quote(PurePath(path).relative_to(root).as_posix(), safe="/")}
     return {"uri": f"file://{quote(path, safe='/')}"}
 

@@ -398,6 +398,8 @@ async def gathered(keys):
 async def test_what_comes_and_goes_while_the_keys_are_listed_is_no_finding(world):
     """The journal is read before and after, and an entry may be in one of the two alone."""
     await world.issued(world.account)
+    await world.account.create("ci~k7f3q2")
+    world.left(world.account, Asking(ago(0), 60.0), "ci~k7f3q2")
     facts = await gathered(world.account)
     came = attrs.evolve(facts, earlier=Remembered())
     went = attrs.evolve(facts, later=Remembered())
