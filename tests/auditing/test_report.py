@@ -20,7 +20,7 @@ from agentkeys import Finding, InvalidArgumentError, Policy, Report, Secret, aud
 from agentkeys.auditing import Age
 from agentkeys.auditing.fixing import Step, planned
 from agentkeys.auditing.rules import RULES
-from agentkeys.lifecycle.states import Asking
+from agentkeys.lifecycle.machine.states import Asking
 from agentkeys.masking import telling
 from agentkeys.stores import open_store
 

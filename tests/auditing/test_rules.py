@@ -29,7 +29,7 @@ from agentkeys.auditing import gathering, rules
 from agentkeys.auditing.rules import RULES
 from agentkeys.cancellation import Waiting
 from agentkeys.lifecycle.journal import FileJournal, Remembered
-from agentkeys.lifecycle.states import (
+from agentkeys.lifecycle.machine.states import (
     Asking,
     Denied,
     Dropping,

@@ -14,7 +14,8 @@ import click
 import pytest
 
 import agentkeys
-from agentkeys import errors, server, sync
+from agentkeys import Policy, errors, server, sync
+from agentkeys.auditing.rules import RULES
 from agentkeys.cli import commands
 from agentkeys.errors import requests
 from agentkeys.sync.service import LocalServiceSettings
@@ -26,6 +27,7 @@ MODULES = [
     "agentkeys",
     "agentkeys.agentity",
     "agentkeys.agentry",
+    "agentkeys.auditing",
     "agentkeys.credentials",
     "agentkeys.errors",
     "agentkeys.keys",
@@ -216,6 +218,22 @@ def test_every_option_says_what_it_does(line):
     options = [each for each in COMMANDS[line].params if isinstance(each, click.Option)]
     assert COMMANDS[line].help
     assert [option.name for option in options if not option.help] == []
+
+
+def test_every_rule_of_the_audit_is_explained():
+    """The table has its id, its severity and what it finds, in the words that SARIF has too."""
+    documented = rows(section("audit", "## The rules"))
+    assert documented == {rule.id: [rule.severity, rule.about] for rule in RULES}
+
+
+def test_every_setting_of_a_policy_is_explained():
+    """With its default, in seconds."""
+    documented = {
+        name: eval(cells[0].strip("`"))  # noqa: S307  # our own page
+        for name, cells in rows(section("audit", "## The policy")).items()
+    }
+    parameters = inspect.signature(Policy).parameters.values()
+    assert documented == {parameter.name: parameter.default for parameter in parameters}
 
 
 def test_every_extra_is_explained():

@@ -10,8 +10,8 @@ import attrs
 
 from agentkeys import issue
 from agentkeys.lifecycle.journal import FileJournal
-from agentkeys.lifecycle.moments import Moment
-from agentkeys.lifecycle.states import Entry, Plan
+from agentkeys.lifecycle.machine.moments import Moment
+from agentkeys.lifecycle.machine.states import Entry, Plan
 from agentkeys.server import LocalService
 
 DAY = 86400.0
