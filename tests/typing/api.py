@@ -14,11 +14,14 @@ from agentkeys import (
     BearerToken,
     Credentials,
     DecodeError,
+    Finding,
     Issued,
     Known,
     Page,
     Pager,
     PasswordLogin,
+    Policy,
+    Report,
     RequestError,
     RetryPolicy,
     Rotated,
@@ -31,6 +34,7 @@ from agentkeys import (
     agentity,
     agentry,
     announced,
+    audit,
     issue,
     rotate,
     status,
@@ -165,6 +169,22 @@ async def both(keys: KeyCollection[int, Key[int], NewKey[int]]) -> AsyncIterator
     async for key in keys.list():
         yield key.name
     await keys.delete(new.id)
+
+
+async def audits(
+    one: AgentityClient, keys: KeyCollection[str, agentry.ApiKey, NewKey[str]]
+) -> None:
+    report = await audit(one.api_keys, policy=Policy(max_age=timedelta(days=90), ignore="AK002"))
+    assert_type(report, Report)
+    assert_type(report.findings, tuple[Finding, ...])
+    assert_type(report.ages[0].created_at, datetime)
+    assert_type(report.at_least("warning"), tuple[Finding, ...])
+    assert_type(report.html(), str)
+    assert_type(report.policy.max_age, float | None)
+    await audit(keys, timeout=5)
+    await audit(one.api_keys, policy=90)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Policy(max_age="90d")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    report.at_least("bad")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def protocols(one: AgentityClient, two: AgentryClient) -> None:

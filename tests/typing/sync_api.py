@@ -12,6 +12,8 @@ from agentkeys import (
     Known,
     Page,
     PasswordLogin,
+    Policy,
+    Report,
     RetryPolicy,
     Rotated,
     Secret,
@@ -35,6 +37,7 @@ from agentkeys.sync import (
     abort,
     adopt,
     announced,
+    audit,
     issue,
     login,
     register,
@@ -105,6 +108,7 @@ def issuing(client: AgentityClient, other: AgentryClient) -> None:
     assert_type(issued, Issued[agentity.ApiKey])
     assert_type(issue(other.inbox("i").api_keys, "ci", into="memory:x").key, agentry.ApiKey)
     assert_type(sweep(client.api_keys), Swept)
+    assert_type(audit(client.api_keys, policy=Policy(unused_for=1)), Report)
     rotated = rotate(other.inbox("i").api_keys, "ci", into="memory:x", grace=timedelta(days=1))
     assert_type(rotated, Rotated[agentry.ApiKey])
     assert_type(rotated.retires_at, datetime)
