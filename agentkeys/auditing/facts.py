@@ -113,8 +113,12 @@ class Facts:
         """Those that are known to be of the account that has listed: it would see their keys."""
         return tuple(each for each in self.here if each.entry.plan.scope.is_of(self.scope))
 
+    def is_own(self, seen: Seen) -> bool:
+        """Whether an entry is one of those."""
+        return seen.id in self._ids_here and seen.entry.plan.scope.is_of(self.scope)
+
     @cached_property
-    def _stored_anywhere(self) -> tuple[Seen, ...]:
+    def stored_anywhere(self) -> tuple[Seen, ...]:
         """The entries whose secrets should be in their stores right now."""
         between = {
             each.entry.plan.replaces.entry
@@ -130,7 +134,7 @@ class Facts:
     @cached_property
     def stored(self) -> tuple[Seen, ...]:
         """Those of them that are of this place."""
-        return tuple(each for each in self._stored_anywhere if each in self.here)
+        return tuple(each for each in self.stored_anywhere if each.id in self._ids_here)
 
     @cached_property
     def leaving(self) -> frozenset[KeyId]:
@@ -154,24 +158,44 @@ class Facts:
             key for key in self.keys if key.id not in self.leaving and key.name not in under_way
         )
 
+    @cached_property
+    def _ids_here(self) -> frozenset[str]:
+        return frozenset(each.id for each in self.here)
+
+    @cached_property
+    def _by_id(self) -> Mapping[KeyId, Key[Any]]:
+        return {key.id: key for key in self.keys}
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Key[Any]]:
+        return {key.name: key for key in self.keys}
+
+    @cached_property
+    def _entries(self) -> Mapping[KeyId, Seen]:
+        of_keys = ((self.key_of(each), each) for each in self.stored_anywhere)
+        return {key.id: each for key, each in of_keys if key is not None}
+
     def key_of(self, seen: Seen) -> Key[Any] | None:
         """Return the listed key of an entry."""
-        return next((key for key in self.keys if self._is_of(key, seen)), None)
-
-    def _is_of(self, key: Key[Any], seen: Seen) -> bool:
         key_id, name = seen.entry.key_id, seen.entry.name
-        if seen in self.here:
-            return key.name == name if key_id is None else key.id == key_id
+        key = self._by_name.get(name) if key_id is None else self._by_id.get(key_id)
         # A tenant lists the keys of its inboxes, too; of another account an id alone says nothing.
-        return key.name == name and key_id in {None, key.id}
+        is_sure = key is not None and (seen.id in self._ids_here or key.name == name)
+        return key if is_sure else None
 
     def listed(self, key_id: KeyId) -> Key[Any] | None:
         """Return the listed key of that id."""
-        return next((key for key in self.keys if key.id == key_id), None)
+        return self._by_id.get(key_id)
 
     def entry_of(self, key: Key[Any]) -> Seen | None:
         """Return the entry that says where the secret of a listed key lies."""
-        return next((each for each in self._stored_anywhere if self._is_of(key, each)), None)
+        return self._entries.get(key.id)
+
+    @cached_property
+    def stores(self) -> tuple[str, ...]:
+        """The addresses of the stores that are looked into: those of this place and its keys."""
+        entries = (*self.stored, *self._entries.values())
+        return tuple(dict.fromkeys(each.entry.plan.store for each in entries))
 
     def store_of(self, key: Key[Any]) -> str:
         """Return the address of the store that holds the secret of a key; empty if none is known.

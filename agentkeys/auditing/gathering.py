@@ -81,8 +81,7 @@ async def _gathered(
     listing = await ServiceHands(keys, own, waiting).listed()
     later = await _remembered(own)
     facts = Facts(own, listing.keys, earlier, later, {}, policy, now())
-    addresses = dict.fromkeys(each.entry.plan.store for each in facts.stored)
-    looked, secrets = await looked_into(addresses, waiting)
+    looked, secrets = await looked_into(facts.stores, waiting)
     waiting.raise_cancellation()
     return Facts(own, listing.keys, earlier, later, looked, policy, facts.now), secrets
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Self
 
@@ -87,11 +87,13 @@ class Results:
             (*(sentence for each in reports for sentence in each.unseen), *unseen),
         )
 
-    def without(self, ids: Container[KeyId]) -> Self:
-        """Return it without what is about one of these keys, as another report has it."""
+    def without(self, other: Self) -> Self:
+        """Return it without what *other* has too: a tenant lists the keys of its inboxes."""
+        said = {(each.rule, each.key_id) for each in other.findings if each.key_id is not None}
+        ids = {each.key_id for each in other.ages}
         return attrs.evolve(
             self,
-            findings=tuple(each for each in self.findings if each.key_id not in ids),
+            findings=tuple(each for each in self.findings if (each.rule, each.key_id) not in said),
             ages=tuple(each for each in self.ages if each.key_id not in ids),
         )
 

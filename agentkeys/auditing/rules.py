@@ -175,6 +175,7 @@ def _unknown(facts: Facts) -> Iterator[Finding]:
 def _gone(facts: Facts) -> Iterator[Finding]:
     """A key that the ledger knows is not listed any more."""
     before = {each.id for each in facts.earlier.entries}
+    stored = {each.id for each in facts.stored}
     for seen in facts.own:
         state = seen.entry.state
         # One that came while the keys were listed may have missed the listing.
@@ -182,7 +183,7 @@ def _gone(facts: Facts) -> Iterator[Finding]:
             continue
         if isinstance(state, Retiring | Ousting):
             advice = "abort the rotation, so that the old key stays"
-        elif isinstance(state, Kept) and seen in facts.stored:
+        elif isinstance(state, Kept) and seen.id in stored:
             advice = "issue a new key into that store, and replace what it holds"
         else:
             continue
@@ -382,7 +383,7 @@ def _under_way(facts: Facts, seen: Seen) -> float | None:
             return aged(since, facts.now)
         case Retiring(since=since, announced=False):
             return aged(since, facts.now)
-        case Denied() | Dropping() if seen in facts.own:  # these have no time: their keys do
+        case Denied() | Dropping() if facts.is_own(seen):  # these have no time: their keys do
             key = facts.key_of(seen)
             return None if key is None else facts.age(key)
     return None

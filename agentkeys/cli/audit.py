@@ -128,8 +128,9 @@ class _Auditing:
         for service in _SERVICES:
             self._look_at(service, [scope for scope in scopes if scope.service == service.name])
         if not self._reports:  # or each of them says it
-            self._unseen += map(mask, found.unreadable)
-        return Report.joined(self._reports, self._policy, datetime.now(UTC), self._unseen)
+            self._unseen += found.unreadable
+        unseen = [output.printable(mask(each)) for each in self._unseen]
+        return Report.joined(self._reports, self._policy, datetime.now(UTC), unseen)
 
     def _look_at(self, service: Service[Any], scopes: Iterable[Scope]) -> None:
         is_named = service.name.lower() in self._wanted
@@ -140,7 +141,7 @@ class _Auditing:
         try:
             run(self._options, target, partial(self._all_of, service, places, is_named))
         except AgentKeysError as error:
-            self._unseen.append(f"{service.name} was not looked at: {mask(str(error))}")
+            self._unseen.append(f"{service.name} was not looked at: {error}")
 
     async def _all_of(
         self, service: Service[Any], places: Mapping[str, Scope], is_named: bool, client: Any
@@ -150,12 +151,14 @@ class _Auditing:
         wanted = {said: scope for said, scope in sorted(places.items()) if said != str(whole)}
         if is_named or str(whole) in places:
             wanted[str(whole)] = whole
-        seen: set[Any] = set()
+        own: list[Report] = []
         for said, scope in wanted.items():
             report = await self._place(service, client, said, scope)
             if report is not None:
-                self._reports.append(report.without(seen))
-                seen |= {age.key_id for age in report.ages}
+                for other in own:
+                    report = report.without(other)
+                own.append(report)
+        self._reports += own
 
     async def _place(
         self, service: Service[Any], client: Any, said: str, wanted: Scope
@@ -170,7 +173,7 @@ class _Auditing:
         try:
             report = await audit(keys, policy=self._policy, scope=scope)
         except AgentKeysError as error:
-            self._unseen.append(f"{mask(said)} could not be looked at: {mask(str(error))}")
+            self._unseen.append(f"{said} could not be looked at: {error}")
             return None
         self._places[report.places[0]] = service, wanted
         return report
@@ -238,6 +241,7 @@ class _Auditing:
                 for key_id in (*swept.deleted, *swept.retired):
                     output.note(f"deleted {key_id}")
             case "delete":
+                await _check_who_signs_in(keys, step)
                 await keys.delete(step.key_id)
                 output.note(f"deleted {step.key_id}")
             case "rotate":
@@ -250,6 +254,15 @@ class _Auditing:
                     f"The key {rotated.key.name!r} is in {rotated.store}, and has replaced"
                     f" {step.key_id}, which retires at {rotated.retires_at:%Y-%m-%d %H:%M} UTC."
                 )
+
+
+async def _check_who_signs_in(keys: Any, step: Step) -> None:
+    """See that the command does not lock its user out."""
+    token = keys._credentials.current()  # noqa: SLF001  # no part of the surface
+    key = next((each for each in await keys.list().collect() if each.id == step.key_id), None)
+    prefix = getattr(key, "prefix", "")  # without one nothing can tell, and no key signs in
+    if token is not None and prefix and keys._may_be(key, token):  # noqa: SLF001
+        raise AgentKeysError("this command signs in with that key")
 
 
 def _there(keys: Any) -> Any:

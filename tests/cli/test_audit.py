@@ -242,3 +242,38 @@ def test_what_fails_is_said_and_stops_nothing_else(run, served):
     assert "rotate the key 'bot~" in ended.err
     assert "failed: " in ended.err
     assert ended.code == 5
+
+
+def test_it_does_not_delete_the_key_that_it_signs_in_with(run, served, monkeypatch):
+    """Though nobody has used it for longer than it may go unused."""
+    made = json.loads(run("agentry", "create", "--tenant", "ops", "--json").out)
+    monkeypatch.setenv("AGENTRY_API_KEY", made["api_key"])
+    ended = run("audit", "agentry", "--unused-for", "0s", "--fix", "--yes")
+    assert "delete the key 'ops'" in ended.err
+    assert "this command signs in with that key" in ended.err
+    assert ended.code == 5
+    assert made["api_key_id"] in run("agentry", "list", "--tenant").out
+
+
+def test_what_two_surfaces_list_is_told_once_and_what_each_knows_is_told(run, served):
+    """The same inbox: its keys are listed on both, and each surface has entries of its own."""
+    for number, more in enumerate(([], ["--agent"])):
+        words = ["agentry", "create", served.inbox_id, f"bot-{number}", *more]
+        saved(run, *words, save=f"dotenv:.env#KEY{number}")
+    Path(".env").write_text("KEY0=\nKEY1=\n")
+    shown = json.loads(run("audit", "--json", *OLD).out)
+    assert len(shown["places"]) == 2
+    assert sorted(each["rule"] for each in shown["findings"]) == ["AK001"] * 2 + ["AK009"] * 2
+    assert [each["store"] for each in shown["ages"]] == ["", ""]
+
+
+def test_what_could_not_be_looked_at_shows_no_key(run, served):
+    """Whatever the place is called that the journal names."""
+    secret = "agk_live_0123456789abcdef0123456789"
+    scope = Scope("Vault", "https://vault.test", "team", f"\x1b{secret}", account="me")
+    attempt_files.begin(scope, "ci~k7f3q2", "k7f3q2").release()
+    for form in ("--json", "--sarif"):
+        ended = run("audit", form)
+        assert "Vault's team" in ended.out
+        assert secret not in ended.out + ended.err
+        assert "\\u001b" not in ended.out
