@@ -67,8 +67,10 @@ def test_without_a_service_it_looks_where_the_journal_knows_of_keys(place):
     assert of_agentity
     shown = json.loads(place("audit", "--json").out)
     assert [each["key_id"] for each in shown["ages"]] == [kept]
+    saved(place, "agentity", "create", "bot", save="dotenv:.env#BOT")
     shown = json.loads(place("audit", "agentry", "--json").out)
     ids = [each["key_id"] for each in shown["ages"]]
+    assert "bot" not in {each["name"].partition("~")[0] for each in shown["ages"]}
     assert (ids.count(kept), ids.count(free)) == (1, 1)
     assert len(shown["places"]) == 2
     shown = json.loads(place("audit", "agentity", "agentry", "--json").out)
