@@ -17,6 +17,7 @@ MODULES = [
     "agentkeys",
     "agentkeys.agentity",
     "agentkeys.agentry",
+    "agentkeys.auditing",
     "agentkeys.credentials",
     "agentkeys.errors",
     "agentkeys.keys",

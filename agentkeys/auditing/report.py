@@ -9,6 +9,7 @@ import attrs
 
 from agentkeys.auditing import page, sarif
 from agentkeys.auditing.findings import Finding
+from agentkeys.auditing.policy import Policy  # noqa: F401  # who reads the hints of Report needs it
 from agentkeys.auditing.results import Age, Results
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 

@@ -317,10 +317,7 @@ def _show(options: Options, report: Report, wanted: _Wanted) -> None:
 def _row(report: Report, age: Age) -> _Row:
     from agentkeys.auditing.findings import span
 
-    words = span(max(age.age, 0.0))
-    if sys.stdout is not None and sys.stdout.isatty():
-        is_wide = (sys.stdout.encoding or "").lower().startswith("utf")
-        words = report.bar(age) if is_wide else report.bar(age, "#", ".")
+    words = report.bar(age) if output.draws("█·") else span(max(age.age, 0.0))
     words += ", retiring" if age.is_leaving else ""
     return _Row(age.key_id, age.name, words, age.used_at, age.store)
 

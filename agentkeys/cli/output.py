@@ -29,6 +29,7 @@ __all__ = [
     "as_json",
     "ask",
     "ask_secret",
+    "draws",
     "fields_of",
     "is_broken",
     "is_closed",
@@ -122,6 +123,17 @@ def secret_given(question: str) -> Secret | None:
 def printable(text: str) -> str:
     """Return *text* as one line that no terminal obeys: what is not printable is escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def draws(text: str) -> bool:
+    """Whether standard output is a terminal, which can show *text*."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return False
+    try:
+        text.encode(sys.stdout.encoding)
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
