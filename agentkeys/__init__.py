@@ -44,7 +44,21 @@ if TYPE_CHECKING:
         UncertainStoreError,
         UnprocessableError,
     )
-    from agentkeys.lifecycle import Announcement, Issued, Known, Rotated, Status, Swept, abort, adopt, announced, issue, rotate, status, sweep
+    from agentkeys.lifecycle import (
+        Announcement,
+        Issued,
+        Known,
+        Rotated,
+        Status,
+        Swept,
+        abort,
+        adopt,
+        announced,
+        issue,
+        rotate,
+        status,
+        sweep,
+    )
     from agentkeys.paging import Page, Pager
     from agentkeys.retry import RetryPolicy
     from agentkeys.secret import Secret

@@ -88,7 +88,7 @@ def _in_git(store: Any) -> InGit:
         path = filesystem.resolved(store.path)
     except OSError as error:
         return InGit("unknown", str(error.strerror or type(error).__name__))
-    match git.tracked(path):
+    match git.tracked(path)[0]:
         case git.CouldNotLook(why):
             return InGit("unknown", why)
         case git.Tracked.YES:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from agentkeys.cli import output, verbs
+from agentkeys.cli.known import HOW, SERVICES
 from agentkeys.cli.options import common, duration
 from agentkeys.cli.services import Target, run
-from agentkeys.cli.sweep import _HOW, _SERVICES
 from agentkeys.errors import AgentKeysError
 from agentkeys.masking import mask
 
@@ -33,7 +33,7 @@ __all__ = ["commands"]
 FAILED: Final = 1
 FINDINGS: Final = 5
 
-_NAMES: Final = tuple(service.name.lower() for service in _SERVICES)
+_NAMES: Final = tuple(service.name.lower() for service in SERVICES)
 _SEVERITIES: Final = ("note", "warning", "error")
 
 
@@ -121,11 +121,11 @@ class _Auditing:
         self._reports, self._unseen = [], []
         found = FileJournal().remembered(lambda _: True)
         scopes = {each.entry.plan.scope for each in found.entries}
-        known = {service.name for service in _SERVICES}
+        known = {service.name for service in SERVICES}
         if not self._wanted:
             others = {str(scope) for scope in scopes if scope.service not in known}
             self._unseen += [f"{each} was not looked at: audit it from Python" for each in others]
-        for service in _SERVICES:
+        for service in SERVICES:
             self._look_at(service, [scope for scope in scopes if scope.service == service.name])
         if not self._reports:  # or each of them says it
             self._unseen += found.unreadable
@@ -167,7 +167,7 @@ class _Auditing:
 
         keys = self._keys(service, client, wanted)
         if keys is None:
-            self._unseen.append(f"{said} was not looked at: {_HOW}")
+            self._unseen.append(f"{said} was not looked at: {HOW}")
             return None
         scope = verbs.scope_of(self._options, keys)
         try:
@@ -204,7 +204,7 @@ class _Auditing:
     def _each(self, steps: Iterable[Step], work: Any) -> None:
         """Do *work* for each step, with a client of its service."""
         steps = tuple(steps)
-        for service in _SERVICES:
+        for service in SERVICES:
             own = [step for step in steps if self._places[step.place][0] is service]
             target: Target[Any, Any] = Target(service, lambda client: client)
             if own:
@@ -267,7 +267,7 @@ async def _check_who_signs_in(keys: Any, step: Step) -> None:
 
 def _there(keys: Any) -> Any:
     if keys is None:
-        raise AgentKeysError(_HOW)
+        raise AgentKeysError(HOW)
     return keys
 
 

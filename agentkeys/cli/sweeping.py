@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from agentkeys import status, sweep
-from agentkeys.cli import agentity, agentry, output, programs, verbs
+from agentkeys.cli import output, programs, verbs
 from agentkeys.cli.ending import FAILED, FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.known import HOW, SERVICES
 from agentkeys.cli.services import Target, run
 from agentkeys.cli.upkeep import moment
 from agentkeys.errors import AgentKeysError, NotFoundError
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.machine.states import KeyId
 
 __all__ = ["Sweeping"]
-
-_SERVICES: Final[tuple[Service[Any], ...]] = (agentity.SERVICE, agentry.SERVICE)
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Sweeping:
         """Sweep all of it; what stops it at one service must not stop it at the others."""
         scopes = self._left.scopes
         self._not_looked_at += _of_others(scopes)
-        for service in _SERVICES:
+        for service in SERVICES:
             target: Target[Any, Any] = Target(service, lambda client: client)
             own = {str(scope): scope for scope in scopes if scope.service == service.name}
             try:
@@ -93,7 +92,7 @@ class Sweeping:
                 if found is not None:
                     self._places.append(found)
                     continue
-                why = f"{place} was not looked at: {_HOW}; {_way_out()}"
+                why = f"{place} was not looked at: {HOW}; {_way_out()}"
             self._not_looked_at.append(why)
 
     async def _swept(
@@ -143,16 +142,13 @@ def _successors(left: Claimed, scope: Scope) -> Iterator[tuple[KeyId, str]]:
 
 def _of_others(scopes: Iterable[Scope]) -> list[str]:
     """Name the places of services that this command does not know."""
-    known = {service.name for service in _SERVICES}
+    known = {service.name for service in SERVICES}
     places = {str(scope) for scope in scopes if scope.service not in known}
     return [
         f"what is left of {place} was not looked at: this command knows"
         f" {' and '.join(sorted(known))}; sweep it from Python, or, {_way_out()}"
         for place in sorted(places)
     ]
-
-
-_HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left"
 
 
 def _way_out() -> str:
