@@ -29,6 +29,7 @@ from agentkeys.errors import (
 )
 from agentkeys.secret import Secret
 from agentkeys.stores import Store, open_store
+from agentkeys.stores.contract.protocol import look_into
 
 __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "StoredToken", "Token"]
 
@@ -235,7 +236,7 @@ class StoredToken(Renewable):
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:  # noqa: ARG002  # the protocol's
         """Read the store."""
-        secret = (await self._store.read()).secret
+        secret = (await look_into(self._store)).secret
         if secret is None:
             raise ConfigurationError(
                 f"there is no token in {self._store.describe()}: put one there, or use other"

@@ -10,6 +10,7 @@ from agentkeys.errors import AgentKeysError
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.hands import digest_of
 from agentkeys.stores import MemoryStore, open_store
+from agentkeys.stores.contract.protocol import look_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,20 +60,13 @@ async def _secret(store: Store, waiting: Waiting) -> Secret | Unread | None:
         return Unread("nobody can read such a store", by_nature=True)
     seconds = waiting.half()
     try:
-        return await waiting.result(_read(store), most=seconds)
+        return (await waiting.result(look_into(store), most=seconds)).secret
     except TimeoutError:
         return Unread(f"it did not answer within {seconds:.3g} s")
     except AgentKeysError as error:
         return Unread(str(error))
     except Exception as error:  # noqa: BLE001  # whatever a store's library raises
         return Unread(f"{type(error).__name__} was raised")
-
-
-async def _read(store: Store) -> Secret | None:
-    # A read of a dotenv file removes what a killed writer has left, by which a sweep can prove that
-    # a secret was never stored. An audit must leave that there.
-    look = getattr(store, "look", store.read)
-    return (await look()).secret
 
 
 def _nothing(store: Store) -> Empty | Unread:

@@ -36,6 +36,7 @@ from agentkeys.lifecycle.outcomes.results import Known, Status
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import Store
+from agentkeys.stores.contract.protocol import look_into
 from agentkeys.transport.collection import Keys, whose
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ async def adopt(
     store = checked_store(into)
     waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
     with waiting:
-        secret = (await _in_time(waiting, store.read())).secret if store.readable else None
+        secret = (await _in_time(waiting, look_into(store))).secret if store.readable else None
         own = await _in_time(waiting, whose(keys, scope or keys.scope, waiting.left()))
         listing = await SweepingHands(keys, own, waiting).listed()
         key = next((each for each in listing.keys if each.id == key_id), None)

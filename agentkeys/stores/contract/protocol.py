@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Callable  # a program that asks for the hints of a store needs it
+from collections.abc import (  # a program that asks for the hints of a store needs it
+    Awaitable,
+    Callable,
+)
 from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
 
 from agentkeys.secret import Secret
 
-__all__ = ["ABSENT", "ANY", "Expected", "Found", "RecognizableStore", "Store", "Stored", "Version"]
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "Expected",
+    "Found",
+    "RecognizableStore",
+    "Store",
+    "Stored",
+    "Version",
+    "look_into",
+]
 
 
 @final
@@ -136,6 +149,16 @@ class Store(Protocol):
 
     def describe(self) -> str:
         """Return where the secret lies, for a sentence: ``NAME in /folder/.env``. No secret."""
+
+
+async def look_into(store: Store) -> Stored:
+    """Return what a store holds, and change nothing, not even what a killed writer has left.
+
+    A read of a dotenv file removes that, by which a sweep can prove that a secret was never stored.
+    A store that tidies up when it is read has a method ``look`` that does not.
+    """
+    look: Callable[[], Awaitable[Stored]] = getattr(store, "look", store.read)
+    return await look()
 
 
 @runtime_checkable
