@@ -194,7 +194,7 @@ class _Keys(Keys[NewApiKey]):
                     f"the key {key.id} is limited to {name} {limit}, and a new one here would not"
                     " be: rotate it among the keys of that"
                 )
-        if key.permissions:
+        if key.permissions is not None:
             raise InvalidArgumentError(
                 f"the key {key.id} has permissions of its own, and a new one on the human surface"
                 " would have all of them: rotate it on the agent surface"
@@ -287,7 +287,7 @@ class AgentApiKeys(_Keys):
 
     def _inherited(self, key: ApiKey) -> dict[str, Any]:
         super()._inherited(attrs.evolve(key, permissions=None))
-        return {"permissions": key.permissions} if key.permissions else {}
+        return {} if key.permissions is None else {"permissions": key.permissions}
 
     async def create(
         self,

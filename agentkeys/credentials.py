@@ -26,6 +26,7 @@ from agentkeys.errors import (
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
+    StoreError,
 )
 from agentkeys.secret import Secret
 from agentkeys.stores import Store, open_store
@@ -234,15 +235,30 @@ class StoredToken(Renewable):
         self._store = open_store(store) if isinstance(store, str) else store
         self.address = self._store.address
 
+    def forget(self) -> None:
+        """Read the store again for the next call: it holds another token now."""
+        with self._lock:
+            self._token = None
+
     async def fetch(self, caller: Caller, timeout: float) -> Token:  # noqa: ARG002  # the protocol's
         """Read the store."""
-        secret = (await look_into(self._store)).secret
+        secret = await self._read()
         if secret is None:
             raise ConfigurationError(
                 f"there is no token in {self._store.describe()}: put one there, or use other"
                 " credentials"
             )
         return Token(checked_token(secret, f"token in {self._store.describe()}"))
+
+    async def _read(self) -> Secret | None:
+        try:
+            return (await look_into(self._store)).secret
+        except AgentKeysError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+            failure = type(error).__name__
+        place = self._store.describe()
+        raise StoreError(f"the token in {place} cannot be read: {failure}", store=place)
 
 
 class _Flight:
@@ -284,9 +300,14 @@ def names_of(credentials: Credentials) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(names) if name)
 
 
+def name_of_digest(digest: str) -> str:
+    """Return the name of whoever bears the token of which that is the SHA-256."""
+    return f"sha256:{digest[:16]}"
+
+
 def name_of(token: Secret) -> str:
     """Return the subject of a token, or its digest if it tells none."""
-    return _subject(token) or f"sha256:{_digest(token)}"
+    return _subject(token) or name_of_digest(_digest(token))
 
 
 def _subject(token: Secret) -> str:
@@ -330,4 +351,4 @@ def _claims(jwt: Secret) -> dict[str, Any]:
 
 def _digest(token: Secret) -> str:
     # Of a random token, so that nobody can try out what it is the digest of.
-    return hashlib.sha256(token.reveal().encode()).hexdigest()[:16]
+    return hashlib.sha256(token.reveal().encode()).hexdigest()

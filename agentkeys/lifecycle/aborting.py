@@ -14,14 +14,16 @@ from agentkeys.lifecycle.driving.driver import drive
 from agentkeys.lifecycle.driving.hands import digest_of
 from agentkeys.lifecycle.driving.looking import SweepingHands
 from agentkeys.lifecycle.driving.making import store_failure
+from agentkeys.lifecycle.issuing import checked_store
 from agentkeys.lifecycle.journal import Claimed, FileJournal
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.commands import Ending
-from agentkeys.lifecycle.machine.states import Kept, KeyId, Ousting, Restoring, Retiring
+from agentkeys.lifecycle.machine.states import Kept, KeyId, Ousting, Restoring, Retiring, Writing
+from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
-from agentkeys.stores import ANY, open_store
+from agentkeys.stores import ANY, Store, open_store
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ async def abort(
     keys: KeyCollection[Any, Any, Any],
     name: str,
     *,
+    into: Store | str | None = None,
     secret: Secret | str | None = None,
     timeout: float | None = None,
     scope: Scope | None = None,
@@ -52,6 +55,7 @@ async def abort(
     Args:
         keys: where the keys are.
         name: what the key is called, without the nonce.
+        into: the store, or its address, if keys of that name are replaced in several.
         secret: the old secret, if the store holds the new one.
         timeout: seconds for all of it; the client's own if None.
         scope: as it was given to `rotate`; ``keys.scope`` if None.
@@ -72,7 +76,7 @@ async def abort(
     old = None if secret is None else arguments.as_secret(secret, "secret")
     del secret
     with waiting:
-        owned = await claimed(own, name, object)
+        owned = await claimed(own, name, into)
         hands = RestoringHands(keys, own, waiting, old)
         if not isinstance(owned.entry.state, Retiring | Ousting | Restoring):
             outcome = await drive(owned, events.Resumed(), hands, waiting)
@@ -80,7 +84,7 @@ async def abort(
                 return heard.deleted(outcome)
             if not isinstance(owned.entry.state, Retiring):
                 raise rotations.not_aborted(outcome)
-            owned = await claimed(own, name, Retiring)
+            owned = await claimed(own, name, into, Retiring)
         try:
             await _check_the_way_back(owned, hands, old)
         except BaseException:
@@ -138,24 +142,45 @@ async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
     return not isinstance(keys, Keys) or keys._may_be(key, secret)  # noqa: SLF001
 
 
-async def claimed(scope: Scope, name: str, state: type) -> Owned:
-    """Take over the rotation of a key; the caller releases it."""
+async def claimed(scope: Scope, name: str, into: Store | str | None, state: type = object) -> Owned:
+    """Take over the rotation of a key, the one that has come farthest; the caller releases it."""
+    store = None if into is None else checked_store(into).address
     journal = FileJournal()
     claimed = await disk.in_thread(partial(journal.claim, scope.is_at), undo=Claimed.release)
-    ours = None
+    named = [each for each in claimed.entries if each.entry.plan.name == name]
+    wanted = [each for each in named if each.entry.plan.replaces and _is(each, state, store)]
+    farthest = max(map(_comes, wanted), default=0)
+    first = [each for each in wanted if _comes(each) == farthest]
+    stores = sorted({each.entry.plan.store for each in first})
+    ours = first[0] if len(stores) == 1 else None
     for each in claimed.entries:
-        plan = each.entry.plan
-        is_it = plan.replaces is not None and plan.name == name
-        if ours is None and is_it and isinstance(each.entry.state, state):
-            ours = each
-        else:
+        if each is not ours:
             each.release()
     if ours is not None:
         return ours
-    raise RotationError(
-        f"no rotation of {mask(name)!r} is under way that nobody works on: see `agentkeys status`",
-        name=name,
-    )
+    if stores:
+        which = ", ".join(map(shown, stores))
+        said = f"several rotations of {mask(name)!r} are under way ({which}): say which one (into)"
+    else:
+        said = (
+            f"no rotation of {mask(name)!r} is under way that nobody works on: see `agentkeys"
+            " status`"
+        )
+    raise RotationError(said, name=name)
+
+
+def _is(owned: Owned, state: type, store: str | None) -> bool:
+    return isinstance(owned.entry.state, state) and store in {None, owned.entry.plan.store}
+
+
+def _comes(owned: Owned) -> int:
+    """Return how far a rotation has come: other tries of it may lie beside it, and come late."""
+    match owned.entry.state:
+        case Retiring() | Ousting() | Restoring():
+            return 2
+        case Writing():
+            return 1
+    return 0
 
 
 class RestoringHands(SweepingHands):
@@ -175,6 +200,8 @@ class RestoringHands(SweepingHands):
         """Run a command; see `driver.Hands`."""
         if isinstance(command, commands.Restore):
             return await self._restore(owned.entry)
+        if isinstance(command, commands.Watch):  # who goes back deletes no old key on the way
+            return events.CannotList()
         return await super().do(owned, command)
 
     async def _restore(self, entry: Entry) -> Event:

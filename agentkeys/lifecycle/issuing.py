@@ -165,6 +165,10 @@ class Issuing(Generic[KeyT]):
         except TimeoutError:
             if not limit.expired():
                 raise
+        finally:
+            task = asyncio.current_task()
+            if limit.expired() and task is not None and not task.cancelling():
+                self._waiting.cancellation = None  # it was the limit's, and nobody else's
         raise outcomes.late(self._plan.name, self._seconds)
 
     async def _looked_around(self) -> IssuingHands[KeyT]:

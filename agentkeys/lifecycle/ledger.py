@@ -13,12 +13,21 @@ from agentkeys.lifecycle.journal import Remembered, Seen
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.naming import is_made_of
 from agentkeys.lifecycle.machine.states import Asking, Denied, Dropping, Entry, Kept, KeyId, Plan
+from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
+from agentkeys.stores import open_store
 from agentkeys.stores.contract import Stored
 from agentkeys.transport.collection import Keys
 
-__all__ = ["Evidence", "as_kept", "check_who_signs_in", "rotation_of"]
+__all__ = [
+    "Evidence",
+    "as_kept",
+    "check_elsewhere",
+    "check_who_signs_in",
+    "is_replaced",
+    "rotation_of",
+]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
@@ -59,9 +68,10 @@ class Evidence(Generic[KeyT]):
 
         """
         held = self._held(replaces)
-        if replaces is None and held is None:
+        kept_id = None if held is None else self._id_of(held)
+        key_id = replaces if kept_id is None else kept_id
+        if key_id is None:
             raise self._untold()
-        key_id = replaces if held is None else held.entry.key_id
         if replaces not in {None, key_id}:
             raise self._error(f"holds the secret of the key {key_id}, and not that of {replaces}")
         key = next((each for each in self.listing.keys if each.id == key_id), None)
@@ -74,7 +84,7 @@ class Evidence(Generic[KeyT]):
 
     def _held(self, replaces: KeyId | None) -> Seen | None:
         """Return the ledger's entry of the key that the store holds."""
-        ours = [each for each in self._kept() if each.entry.plan.store == self.plan.store]
+        ours = [each for each in self.kept() if each.entry.plan.store == self.plan.store]
         if self.stored is None:  # the last one that was put there, if there are several
             named = [each for each in ours if each.entry.plan.name == self.plan.name]
             return max(named, key=_since, default=None) if replaces is None else None
@@ -87,11 +97,19 @@ class Evidence(Generic[KeyT]):
             raise self._error(f"holds the secret of {mask(held.entry.plan.name)!r}: give that name")
         return held
 
-    def _kept(self) -> list[Seen]:
+    def _id_of(self, held: Seen) -> KeyId | None:
+        """Return the id of a key; if no answer has told it, the name does if it has a nonce."""
+        entry = held.entry
+        if entry.key_id is not None or entry.plan.exact:
+            return entry.key_id
+        return next((each.id for each in self.listing.keys if each.name == entry.name), None)
+
+    def kept(self) -> list[Seen]:
+        """Return the entries of the ledger."""
         return [each for each in self.remembered.entries if isinstance(each.entry.state, Kept)]
 
     def _entry_of(self, key_id: KeyId | None) -> Seen | None:
-        return next((each for each in self._kept() if each.entry.key_id == key_id), None)
+        return next((each for each in self.kept() if each.entry.key_id == key_id), None)
 
     def _untold(self) -> RotationError | JournalError:
         if self.remembered.unreadable:
@@ -153,6 +171,46 @@ def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> See
         if replaces.key_id == key_id or each.entry.plan.store == plan.store:
             return each
     return None
+
+
+def is_replaced(remembered: Remembered, key_id: KeyId) -> bool:
+    """Whether another key has replaced that one, which is gone."""
+    plans = (each.entry.plan for each in remembered.entries if isinstance(each.entry.state, Kept))
+    return any(plan.replaces is not None and plan.replaces.key_id == key_id for plan in plans)
+
+
+async def check_elsewhere(known: Evidence[Any], key_id: KeyId) -> None:
+    """See that no other store holds the key's secret, which would not be replaced there.
+
+    Raises:
+        RotationError: by the ledger one does, and it was read, or cannot be.
+
+    """
+    own = known.plan
+    digest = "" if known.secret is None else digest_of(known.secret)
+    for each in known.kept():
+        there = each.entry.plan.store
+        is_elsewhere = each.entry.key_id == key_id and there != own.store
+        # A service that begins anew gives its ids again, but no secret.
+        is_same = not digest or _digest(each) in {"", digest}
+        if is_elsewhere and is_same and await _may_hold(there, _digest(each)):
+            raise RotationError(
+                f"the key {key_id} of {mask(own.name)!r} was not replaced, and nothing was changed:"
+                f" its secret is in {shown(there)} too, and would be dead there: give that place a"
+                " key of its own, or remove it from there",
+                name=own.name,
+                store=own.store,
+                key_id=key_id,
+            )
+
+
+async def _may_hold(address: str, digest: str) -> bool:
+    """Whether a store holds a secret, as far as can be told."""
+    try:
+        secret = (await open_store(address).read()).secret
+    except Exception:  # noqa: BLE001  # a store may be anybody's
+        return True
+    return secret is not None and digest in {"", digest_of(secret)}
 
 
 def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None) -> None:

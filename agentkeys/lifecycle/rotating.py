@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -10,25 +9,25 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 
 from agentkeys import arguments
-from agentkeys.cancellation import GRACE
 from agentkeys.errors import AgentKeysError
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle.driving import callbacks, disk
 from agentkeys.lifecycle.driving.callbacks import Then, Verify
-from agentkeys.lifecycle.driving.hands import reads_its_token_from
+from agentkeys.lifecycle.driving.making import read
 from agentkeys.lifecycle.driving.trying import RotatingHands, Wanted
 from agentkeys.lifecycle.issuing import Issuing, check, checked_store
 from agentkeys.lifecycle.ledger import (
     Evidence,
     as_kept,
+    check_elsewhere,
     check_who_signs_in,
+    is_replaced,
     rotation_of,
 )
 from agentkeys.lifecycle.machine.states import KeyId, Plan, Replaced
 from agentkeys.lifecycle.outcomes import rotations
 from agentkeys.lifecycle.outcomes.results import Rotated
 from agentkeys.stores import ANY, Store
-from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
@@ -144,7 +143,6 @@ class Rotating(Issuing[KeyT]):
         finally:
             if self._held is not None:
                 self._held.release()
-        await self._use_the_new_key()
         place = self._store.describe()
         failure = rotations.untold(outcome, place)
         if failure is not None:
@@ -156,7 +154,7 @@ class Rotating(Issuing[KeyT]):
     async def _looked_around(self) -> IssuingHands[KeyT]:
         await self._sweep()
         await check(self._store, ANY)
-        stored = await self._store.read() if self._store.readable else None
+        stored = await read(self._store) if self._store.readable else None
         await self._see_whose()
         hands: RotatingHands[KeyT] = RotatingHands(
             self._keys,
@@ -173,16 +171,12 @@ class Rotating(Issuing[KeyT]):
         known = Evidence(self._plan, await self._remembered(), listing, stored)
         self._check_nobody_does(known.remembered)
         self._old, entry = known.key(self._wanted.replaces)
+        self._check_nobody_does(known.remembered, self._old.id)
         self._options.update(known.options(self._keys, self._old))
         check_who_signs_in(self._keys, self._plan, self._old, known.secret)
+        await check_elsewhere(known, self._old.id)
         await self._hold(self._old, None if entry is None else entry.id, known.secret)
         return hands
-
-    async def _use_the_new_key(self) -> None:
-        """Let a client that signs in with the very key go on with the new one."""
-        if isinstance(self._keys, Keys) and reads_its_token_from(self._keys, self._plan.store):
-            with contextlib.suppress(AgentKeysError, TimeoutError):
-                await self._keys._renew(GRACE)  # noqa: SLF001  # else a 401 does it
 
     async def _remembered(self) -> Remembered:
         return await disk.in_thread(partial(self._journal.remembered, self._plan.scope.is_at))
@@ -200,13 +194,18 @@ class Rotating(Issuing[KeyT]):
 
     async def _hold(self, old: KeyT, entry_id: str | None, secret: Secret | None) -> None:
         """Take over the entry of the key that is replaced, so that nobody else replaces it."""
+        is_new = entry_id is None
         if entry_id is None:
             entry = as_kept(self._plan, old, secret)
             entry_id = await disk.in_thread(partial(self._journal.adopt, entry))
         self._held = await disk.in_thread(partial(self._journal.hold, entry_id), undo=_release)
         if self._held is None:
             raise rotations.in_progress(self._plan, old.id)
-        self._check_nobody_does(await self._remembered(), old.id)
+        remembered = await self._remembered()
+        self._check_nobody_does(remembered, old.id)
+        if is_new and is_replaced(remembered, old.id):  # since it was listed
+            self._held.forget()
+            raise rotations.in_progress(self._plan, old.id)
         wanted = self._wanted
         replaced = Replaced(
             old.id, old.name, entry_id, wanted.grace, wanted.longest, wanted.then is not None

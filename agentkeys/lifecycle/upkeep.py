@@ -7,20 +7,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import attrs
-
 from agentkeys import arguments
 from agentkeys.cancellation import Waiting
-from agentkeys.errors import (
-    RotationError,
-)
+from agentkeys.errors import DeadlineExceededError, RotationError
 from agentkeys.keys import Key, KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle.aborting import claimed
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.driver import drive
 from agentkeys.lifecycle.driving.looking import SweepingHands
+from agentkeys.lifecycle.driving.making import read
 from agentkeys.lifecycle.issuing import checked_store
-from agentkeys.lifecycle.journal import FileJournal
+from agentkeys.lifecycle.journal import FileJournal, Seen
+from agentkeys.lifecycle.journal.lines import fingerprint
 from agentkeys.lifecycle.ledger import as_kept
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.naming import base_name
@@ -36,11 +34,12 @@ from agentkeys.lifecycle.outcomes.results import Known, Status
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import Store
-from agentkeys.stores.contract.protocol import look_into
 from agentkeys.transport.collection import Keys, whose
 
 if TYPE_CHECKING:
-    from agentkeys.lifecycle.journal import Owned, Remembered, Seen
+    from collections.abc import Coroutine
+
+    from agentkeys.lifecycle.journal import Owned, Remembered
     from agentkeys.lifecycle.machine.events import Event
 
 
@@ -49,6 +48,7 @@ _Keys: TypeAlias = KeyCollection[Any, Any, Any]
 __all__ = ["adopt", "announced", "forget", "remembered", "status"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
+T = TypeVar("T")
 
 
 async def status(keys: _Keys | None = None, *, scope: Scope | None = None) -> Status:
@@ -160,7 +160,7 @@ async def adopt(
     store = checked_store(into)
     waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
     with waiting:
-        secret = (await _in_time(waiting, look_into(store))).secret if store.readable else None
+        secret = (await _in_time(waiting, read(store))).secret if store.readable else None
         own = await _in_time(waiting, whose(keys, scope or keys.scope, waiting.left()))
         listing = await SweepingHands(keys, own, waiting).listed()
         key = next((each for each in listing.keys if each.id == key_id), None)
@@ -188,15 +188,12 @@ def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> s
 
 async def _adopted(plan: Plan, key: Any, secret: Secret | None) -> Seen:
     """Add the key to the ledger, unless it is there."""
-    journal = FileJournal()
     entry = as_kept(plan, key, secret)
     for each in (await _remembered(plan.scope)).entries:
-        same = attrs.evolve(each.entry, state=entry.state) == entry
-        if same and isinstance(each.entry.state, Kept) and each.entry.key_id == key.id:
+        if isinstance(each.entry.state, Kept) and fingerprint(each.entry) == fingerprint(entry):
             return each
-    entry_id = await disk.in_thread(partial(journal.adopt, entry))
-    found = [each for each in (await _remembered(plan.scope)).entries if each.id == entry_id]
-    return found[0]
+    entry_id = await disk.in_thread(partial(FileJournal().adopt, entry))
+    return Seen(entry_id, entry, "")
 
 
 def forget(scope: Scope, ids: Collection[KeyId]) -> None:
@@ -212,10 +209,18 @@ def forget(scope: Scope, ids: Collection[KeyId]) -> None:
                 held.forget()
 
 
-async def announced(keys: _Keys, name: str, *, scope: Scope | None = None) -> Known:
+async def announced(
+    keys: _Keys, name: str, *, into: Store | str | None = None, scope: Scope | None = None
+) -> Known:
     """Say that those who use a key have been told that another one has replaced it.
 
     The grace of the old key begins then.
+
+    Args:
+        keys: where the keys are.
+        name: what the key is called, without the nonce.
+        into: the store, or its address, if keys of that name are replaced in several.
+        scope: as it was given to `rotate`; ``keys.scope`` if None.
 
     Raises:
         RotationError: nobody waits for that.
@@ -225,12 +230,13 @@ async def announced(keys: _Keys, name: str, *, scope: Scope | None = None) -> Kn
     checked_collection(keys, "announced", blocking=False)
     waiting = Waiting(keys.timeout, grace=0.0)
     with waiting:
-        owned = await claimed(scope or keys.scope, arguments.text("name", name), Retiring)
+        own = scope or keys.scope
+        owned = await claimed(own, arguments.text("name", name), into, Retiring)
         if getattr(owned.entry.state, "announced", True):
             owned.release()
             raise RotationError(f"those who use {mask(name)!r} have been told already", name=name)
         await drive(owned, events.Announced(), _Idle(), waiting)
-    return await _known_by(owned.id, scope or keys.scope)
+    return await _known_by(owned.id, own)
 
 
 class _Idle:
@@ -247,5 +253,9 @@ async def _known_by(entry_id: str, scope: Scope) -> Known:
     return next(_known(each) for each in found if each.id == entry_id)
 
 
-async def _in_time(waiting: Waiting, work: Any) -> Any:
-    return await waiting.result(work)
+async def _in_time(waiting: Waiting, work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await waiting.result(work)
+    except TimeoutError as error:
+        own = error if isinstance(error, DeadlineExceededError) else None
+    raise own or DeadlineExceededError("the key was not adopted in the time that was left")

@@ -83,11 +83,6 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
         """Where the token comes from that is sent."""
         return self._session.credentials
 
-    async def _renew(self, timeout: float) -> None:
-        """Get another token than the one that is sent now, if there is one."""
-        token = self._credentials.current()
-        await self._credentials.renew(self._session, token, timeout)
-
     async def _prove(self, timeout: float) -> bool:
         """Make the cheapest call that only a known key may make; False if there is none.
 

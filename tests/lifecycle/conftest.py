@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import attempt_files
 import pytest
 import pytest_asyncio
-from aiohttp import web
+from chaos import spying
 from lifecycle import Place
 from samples import agentity, agentry
 
@@ -23,26 +22,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where this test's attempts are remembered."""
     monkeypatch.setenv("AGENTKEYS_HOME", str(tmp_path / "home"))
     return attempt_files.folder()
-
-
-def spying(made: dict[Any, Secret]):
-    """Note the secrets of the keys that are made, as the service answers them."""
-
-    @web.middleware
-    async def spy(request, handler):
-        response = await handler(request)
-        if (
-            request.method == "POST"
-            and request.path.endswith("/api-keys")
-            and response.status < 300
-        ):
-            new = json.loads(response.body)
-            secret = new.get("key", new.get("api_key"))
-            if secret is not None:
-                made[new.get("id", new.get("api_key_id"))] = Secret(secret)
-        return response
-
-    return spy
 
 
 @pytest_asyncio.fixture(params=["agentity", "agentry"])

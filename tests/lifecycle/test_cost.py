@@ -88,3 +88,49 @@ def test_strace_counts_the_same(service, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = [line for line in trace.read_text().splitlines() if "sync(" in line]
     assert len(lines) == 9 + 6
+
+
+ROTATING = """
+    import os, sys
+    from agentkeys import sync
+
+    synced = []
+
+    def counted(function):
+        def call(descriptor):
+            synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+            return function(descriptor)
+        return call
+
+    os.fsync, os.fdatasync = counted(os.fsync), counted(os.fdatasync)
+    which, url, one, two, into, grace = sys.argv[1:]
+    if which == "agentity":
+        from agentkeys import PasswordLogin
+        client = sync.AgentityClient(PasswordLogin(one, two), base_url=url)
+    else:
+        client = sync.AgentryClient(one, base_url=url)
+    with client:
+        sync.issue(client.api_keys, "billing-bot", into=into)
+        synced.clear()
+        sync.rotate(client.api_keys, "billing-bot", into=into, grace=float(grace))
+        sync.sweep(client.api_keys, force=True)
+        print(len(synced), *synced)
+        print([type(each.retires) for each in sync.status().retiring])
+"""
+
+
+@pytest.mark.parametrize("which", SERVICES)
+@pytest.mark.parametrize("grace", ["0", "3600"])
+def test_it_takes_eight_fsyncs_in_all(which, grace, tmp_path):
+    """From its first note to the one that the old key is gone."""
+    with sync.LocalService() as service:
+        login = [service.email, service.password]
+        words = login if which == "agentity" else [service.agentry_token, ""]
+        store = f"dotenv:{tmp_path}/.env#KEY"
+        program = Program(ROTATING, which, service.url, *words, store, grace)
+        try:
+            count, *paths = program.read().split()
+            assert 4 < int(count) <= 8, paths
+            assert program.read() == "[]"
+        finally:
+            program.kill()

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from aiohttp import web
 from samples import agentity, agentry
 
-from agentkeys import PasswordLogin
+from agentkeys import PasswordLogin, Secret
 from agentkeys.server import LocalService
 from agentkeys.stores import ANY, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from agentkeys import Secret, Store
+    from agentkeys import Store
 
 BASE = "billing-bot"
 SERVICES = ["agentity", "agentry"]
@@ -62,6 +64,26 @@ async def place_at(which: str, **settings: Any) -> AsyncIterator[Place]:
     """Give the keys of an account of Agentity's, or of an inbox of Agentry's."""
     async with LocalService() as service, client_of(service, which, **settings) as client:
         yield Place(service, keys_of(service, client))
+
+
+def spying(made: dict[Any, Secret]):
+    """Note the secrets of the keys that are made, as the service answers them."""
+
+    @web.middleware
+    async def spy(request, handler):
+        response = await handler(request)
+        if (
+            request.method == "POST"
+            and request.path.endswith("/api-keys")
+            and response.status < 300
+        ):
+            new = json.loads(response.body)
+            secret = new.get("key", new.get("api_key"))
+            if secret is not None:
+                made[new.get("id", new.get("api_key_id"))] = Secret(secret)
+        return response
+
+    return spy
 
 
 class Fickle(MemoryStore):

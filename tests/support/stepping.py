@@ -77,8 +77,8 @@ async def cancelled_before(step: int, call: Coroutine[Any, Any, Any]) -> bool:
     return True
 
 
-async def cancelled_everywhere(attempts: AsyncGenerator[Attempt, None]) -> int:
-    """Cancel each of *attempts* one callback later than the one before, until one is done first.
+async def cancelled_everywhere(attempts: AsyncGenerator[Attempt, None], step: int = 1) -> int:
+    """Cancel each of *attempts* so many callbacks later than the one before, until one is done.
 
     After each, no task is left, and no connection is held. Return at how many points it was.
     """
@@ -90,7 +90,7 @@ async def cancelled_everywhere(attempts: AsyncGenerator[Attempt, None]) -> int:
             assert in_use(client) == 0, "a connection was not given back"
             if not was_cancelled:
                 return points
-            points += 1
+            points += step
     raise AssertionError("there were too few attempts")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
+from agentkeys.credentials import name_of_digest
 from agentkeys.errors import (
     AgentKeysError,
     AuthenticationError,
@@ -17,6 +18,7 @@ from agentkeys.errors import (
 from agentkeys.lifecycle.driving.callbacks import Announcement, announce
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.moments import Moment, now
+from agentkeys.lifecycle.machine.states import Ousting, Retiring
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
@@ -196,8 +198,16 @@ class ServiceHands(Generic[KeyT]):
         )
 
     def _is_own(self, entry: Entry) -> bool:
-        """Whether these credentials see all that the entry's could."""
-        return entry.plan.scope.is_of(self._scope.named_as(self.keys.scope))
+        """Whether these credentials see all that the entry's could.
+
+        So does the new key, if it is the one that signs in: it was made among these keys.
+        """
+        own = self._scope.named_as(self.keys.scope)
+        if entry.plan.scope.is_of(own):
+            return True
+        digest = getattr(entry.state, "digest", "")
+        is_there = digest and isinstance(entry.state, Retiring | Ousting)
+        return bool(is_there) and name_of_digest(digest) in {own.account, *own.also}
 
     async def _in_time(self, work: Coroutine[Any, Any, T], late: str) -> T:
         try:

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.machine.states import Asking, Entry, KeyId
     from agentkeys.secret import Secret
     from agentkeys.stores import Store
-    from agentkeys.stores.contract import Expected, Found
+    from agentkeys.stores.contract import Expected, Found, Stored
     from agentkeys.transport.call.progress import Shelter
 
-__all__ = ["IssuingHands", "store_failure"]
+__all__ = ["IssuingHands", "read", "store_failure"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 T = TypeVar("T")
@@ -232,10 +232,19 @@ class _Note:
         return noted is not None
 
 
-def store_failure(store: Store, error: Exception) -> StoreError:
+async def read(store: Store) -> Stored:
+    """Return what a store holds; whatever goes wrong there is a `StoreError`."""
+    try:
+        return await store.read()
+    except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+        failure = store_failure(store, error, "be read")
+    raise failure
+
+
+def store_failure(store: Store, error: Exception, what: str = "keep the secret") -> StoreError:
     """Return what a store raised as an error of ours: what others raise may hold the secret."""
     if isinstance(error, StoreError):
         return error
     place = store.describe()
     reason = str(error) if isinstance(error, AgentKeysError) else type(error).__name__
-    return StoreError(f"{place} cannot keep the secret: {reason}", store=place)
+    return StoreError(f"{place} cannot {what}: {reason}", store=place)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
-from agentkeys.credentials import name_of
+from agentkeys.credentials import StoredToken
 from agentkeys.errors import (
     NotFoundError,
     PermissionDeniedError,
     RotationError,
 )
 from agentkeys.lifecycle.driving.callbacks import Then, Verify, tried
-from agentkeys.lifecycle.driving.hands import reads_its_token_from
 from agentkeys.lifecycle.driving.making import IssuingHands
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.states import KeyId
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from agentkeys.keys import Key
     from agentkeys.lifecycle.journal import Owned
     from agentkeys.lifecycle.machine.events import Event, Made
-    from agentkeys.lifecycle.machine.states import Entry
     from agentkeys.secret import Secret
 
 __all__ = ["RotatingHands", "Wanted"]
@@ -56,25 +54,18 @@ class RotatingHands(IssuingHands[KeyT]):
 
     async def do(self, owned: Owned, command: commands.Command) -> Event:
         """Run a command; see `driver.Hands`."""
-        match command:
-            case commands.Verify(made):
-                return await self._verify(made)
-            case commands.Write() if self._is_of_the_client:
-                owned.entry = self._under_both_names(owned.entry)
-        return await super().do(owned, command)
+        if isinstance(command, commands.Verify):
+            return await self._verify(command.made)
+        event = await super().do(owned, command)
+        if isinstance(event, events.Written):
+            self._sign_in_anew()
+        return event
 
-    def _under_both_names(self, entry: Entry) -> Entry:
-        """Let the entry be known as its account's when the client signs in with the new key."""
-        assert self._secret is not None  # noqa: S101  # it is about to be written
-        scope = entry.plan.scope
-        also = tuple(sorted({*scope.also, name_of(self._secret)}))
-        plan = attrs.evolve(entry.plan, scope=attrs.evolve(scope, also=also))
-        return attrs.evolve(entry, plan=plan)
-
-    @property
-    def _is_of_the_client(self) -> bool:
-        keys = self.keys
-        return isinstance(keys, Keys) and reads_its_token_from(keys, self._store.address)
+    def _sign_in_anew(self) -> None:
+        """Use the new key from now on, if it was read from this store what signs in."""
+        credentials = self.keys._credentials if isinstance(self.keys, Keys) else None  # noqa: SLF001
+        if isinstance(credentials, StoredToken) and credentials.address == self._store.address:
+            credentials.forget()
 
     async def _verify(self, made: Made) -> Event:
         assert self._secret is not None  # noqa: S101  # it has just been made

@@ -52,18 +52,29 @@ class FileJournal:
 
     def begin(self, entry: Entry) -> OwnedFile:
         """Remember a new entry; see `Journal.begin`."""
-        return self._begun(self.folder(), _UNDER_WAY, entry)
+        while True:
+            with contextlib.suppress(_TakenError):  # by a sweep that took it for a dead one's
+                return self._begun(self.folder(), f"{secrets.token_hex(8)}{_UNDER_WAY}", entry)
 
     def adopt(self, entry: Entry) -> str:
         """Add an entry to the ledger; see `Journal.adopt`."""
-        owned = self._begun(self.ledger(), _KEPT, entry)
-        owned.release()
-        return owned.id
+        # Its name says what is in it, so that of several who adopt a key at once all get one entry.
+        path = _in_ledger(self.ledger(), lines.fingerprint(entry))
+        while True:
+            there = self.hold(path.stem) if os.path.lexists(path) else None  # it removes a torn one
+            if there is not None:
+                there.release()
+            if os.path.lexists(path):
+                return path.stem
+            with contextlib.suppress(_TakenError):
+                self._begun(path.parent, path.name, entry).release()
 
     @staticmethod
-    def _begun(parent: Path, ending: str, entry: Entry) -> OwnedFile:
+    def _begun(parent: Path, name: str, entry: Entry) -> OwnedFile:
         try:
-            owned = _created(parent, ending, entry)
+            owned = _created(parent, name, entry)
+        except _TakenError:
+            raise
         except OSError as error:  # a RefusedError is one
             reason = error.strerror or type(error).__name__
         else:
@@ -163,12 +174,17 @@ class OwnedFile:
 
     def note(self, entry: Entry) -> None:
         """Note how far it has come; see `Owned.note`."""
+        refusal = None
         try:
             with self._lock:
                 self._note(entry)
+        except RefusedError as error:
+            refusal = OSError(errno.EACCES, str(error))
         finally:
             if self._is_released:
                 self.release()
+        if refusal is not None:
+            raise refusal
         if self._is_released:
             raise OSError(errno.ECANCELED, "its time was up")
 
@@ -208,26 +224,24 @@ class OwnedFile:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
         elif isinstance(entry.state, Kept):
-            self._keep()
-            self._forget_what_is_replaced(entry.plan)
+            self._keep(entry.plan)
         else:
             own_files.append(self._descriptor, lines.dumped(entry))
 
-    def _keep(self) -> None:
+    def _keep(self, plan: Plan) -> None:
         """Move the file into the ledger: where it lies is what says that the secret is stored."""
         ledger = self._path.parent.with_name("keys")
         own_files.make_folder(ledger)
         own_files.check_folder(ledger)
+        # First: once this entry is in the ledger, nobody comes back to remove that one. If it stays
+        # all the same, `remembered` leaves it out.
+        if plan.replaces is not None:
+            with contextlib.suppress(OSError, RefusedError):
+                _in_ledger(ledger, plan.replaces.entry).unlink(missing_ok=True)
         kept = ledger / self._path.with_suffix(_KEPT).name
         os.rename(self._path, kept)  # noqa: PTH104  # Path.rename says the same at greater length
         self._path = kept
         sync_folder(ledger)
-
-    def _forget_what_is_replaced(self, plan: Plan) -> None:
-        """Remove the entry of the key that is gone. If it stays, `remembered` leaves it out."""
-        if plan.replaces is not None:
-            with contextlib.suppress(OSError):  # a RefusedError is one
-                _in_ledger(self._path.parent, plan.replaces.entry).unlink(missing_ok=True)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -310,10 +324,15 @@ def _as_kept(entry: Entry) -> Entry:
     raise RefusedError("it is no entry of a key whose secret is stored")
 
 
-def _created(parent: Path, ending: str, entry: Entry) -> OwnedFile:
+class _TakenError(Exception):
+    """There is a file of that name, or somebody has removed it meanwhile."""
+
+
+def _created(parent: Path, name: str, entry: Entry) -> OwnedFile:
     own_files.make_folder(parent)
     own_files.check_folder(parent)
-    path, descriptor = _locked_file(parent, ending)
+    path = parent / name
+    descriptor = _locked_file(path)
     owned = OwnedFile(path, descriptor, entry)
     try:
         own_files.append(descriptor, lines.dumped(entry))
@@ -324,19 +343,21 @@ def _created(parent: Path, ending: str, entry: Entry) -> OwnedFile:
     return owned
 
 
-def _locked_file(parent: Path, ending: str) -> tuple[Path, int]:
+def _locked_file(path: Path) -> int:
     """Make an empty file and lock it. A sweep may come in between, and take it for a dead one."""
-    while True:
-        path = parent / f"{secrets.token_hex(8)}{ending}"
+    try:
         descriptor = create_own(path, _READ_AND_APPENDED_TO)
-        try:
-            if locks.lock(descriptor) and locks.is_still(path, descriptor):
-                return path, descriptor
-        except OSError:  # e.g. a file system that knows no locks
-            os.close(descriptor)
-            path.unlink(missing_ok=True)
-            raise
+    except FileExistsError:
+        raise _TakenError from None
+    try:
+        if locks.lock(descriptor) and locks.is_still(path, descriptor):
+            return descriptor
+    except OSError:  # e.g. a file system that knows no locks
         os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise
+    os.close(descriptor)
+    raise _TakenError
 
 
 def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None:

@@ -6,6 +6,7 @@ said why not.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import operator
@@ -34,7 +35,7 @@ from agentkeys.lifecycle.machine.states import (
     Writing,
 )
 
-__all__ = ["NotAnEntry", "Torn", "dumped", "loaded"]
+__all__ = ["NotAnEntry", "Torn", "dumped", "fingerprint", "loaded"]
 
 _NOTED: Final[tuple[type[State], ...]] = (
     Asking,
@@ -75,6 +76,14 @@ def dumped(entry: Entry) -> bytes:
         **_converter.unstructure(entry.state),
     }
     return f"{json.dumps(document)}\n".encode()
+
+
+def fingerprint(entry: Entry) -> str:
+    """Return what tells a key that is kept from all others: 64 bits, as 16 characters."""
+    scope, plan = attrs.evolve(entry.plan.scope, account="", also=()), entry.plan
+    state = entry.state
+    what = [attrs.astuple(scope), plan.store, plan.name, entry.key_id, getattr(state, "digest", "")]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 def loaded(text: bytes) -> Entry | NotAnEntry | Torn:

@@ -85,4 +85,7 @@ def aged(since: Moment, until: Moment) -> float | None:
 
 def before(moment: Moment, seconds: float) -> Moment:
     """Return the moment that was so many seconds before that one."""
-    return Moment(moment.wall - seconds, moment.boot, moment.uptime - seconds)
+    wall = max(moment.wall - seconds, 0.0)  # the clock may have been set to 1970
+    if moment.boot is None or moment.uptime < seconds:  # it was before that boot
+        return Moment(wall)
+    return Moment(wall, moment.boot, moment.uptime - seconds)

@@ -66,12 +66,14 @@ def add_what_works(error: AgentKeysError, old: KeyId, store: str) -> None:
 
 def untold(outcome: Outcome, store: str) -> RotationError | None:
     """Return the error of a rotation whose users could not be told, if so."""
-    if outcome.ending is not Ending.OWED:
-        return None
     entry = outcome.entry
-    why = next(
-        (e.error for e in reversed(outcome.events) if isinstance(e, events.NotAnnounced)), None
-    )
+    replaces = entry.plan.replaces
+    is_cut_short = outcome.ending is Ending.STORED  # before anybody was told
+    is_owed = is_cut_short and replaces is not None and replaces.must_announce
+    if outcome.ending is not Ending.OWED and not is_owed:
+        return None
+    kinds = events.NotAnnounced | events.NotNoted | events.NotWeeded
+    why = next((e.error for e in reversed(outcome.events) if isinstance(e, kinds)), None)
     return RotationError(
         f"the new key {entry.key_id} works, and its secret is stored: {store}; but those who use it"
         f" could not be told ({why}), so the old key {heard.replaced(outcome)} does not retire:"
