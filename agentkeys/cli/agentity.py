@@ -11,7 +11,7 @@ import click
 from agentkeys.cli import output, verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.rotating import save_option, with_rotating
-from agentkeys.cli.saving import opened, with_saving
+from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
 from agentkeys.cli.services import Service, Target
 
 if TYPE_CHECKING:
@@ -162,8 +162,9 @@ def adopt(options: Options, key_id: int, save: str, name: str | None) -> None:
 
 @commands.command()
 @click.argument("name")
+@which_store
 @common
-def abort(options: Options, name: str) -> None:
+def abort(options: Options, name: str, save: str | None) -> None:
     """Take a rotation back, as long as the old key is there.
 
     The new key is deleted. If the store holds its secret already, the old secret is needed, on
@@ -171,13 +172,14 @@ def abort(options: Options, name: str) -> None:
     """
     from agentkeys.cli import upkeep
 
-    upkeep.abort(options, _KEYS, name)
+    upkeep.abort(options, _KEYS, name, opened_if(save))
 
 
 @commands.command()
 @click.argument("name")
+@which_store
 @common
-def announced(options: Options, name: str) -> None:
+def announced(options: Options, name: str, save: str | None) -> None:
     """Say that the users of a key have been told that it was replaced.
 
     Without that, a key whose `rotate --then` has failed does not retire. --json prints what
@@ -185,4 +187,4 @@ def announced(options: Options, name: str) -> None:
     """
     from agentkeys.cli import upkeep
 
-    upkeep.announced(options, _KEYS, name)
+    upkeep.announced(options, _KEYS, name, opened_if(save))

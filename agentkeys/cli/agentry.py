@@ -11,7 +11,7 @@ from agentkeys import arguments
 from agentkeys.cli import verbs
 from agentkeys.cli.options import common
 from agentkeys.cli.rotating import save_option, with_rotating
-from agentkeys.cli.saving import opened, with_saving
+from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
 from agentkeys.cli.services import Service, Target
 
 if TYPE_CHECKING:
@@ -286,8 +286,9 @@ def adopt(
 
 @commands.command()
 @_scoped("NAME")
+@which_store
 @common
-def abort(options: Options, words: tuple[str, ...], **scope_options: Any) -> None:
+def abort(options: Options, words: tuple[str, ...], save: str | None, **scope_options: Any) -> None:
     """Take a rotation back, as long as the old key is there.
 
     The new key is deleted. If the store holds its secret already, the old secret is needed, on
@@ -297,13 +298,16 @@ def abort(options: Options, words: tuple[str, ...], **scope_options: Any) -> Non
 
     scope, words = _taken(words, **scope_options)
     (name,) = _only(words, "NAME")
-    upkeep.abort(options, scope.target(), name)
+    upkeep.abort(options, scope.target(), name, opened_if(save))
 
 
 @commands.command()
 @_scoped("NAME")
+@which_store
 @common
-def announced(options: Options, words: tuple[str, ...], **scope_options: Any) -> None:
+def announced(
+    options: Options, words: tuple[str, ...], save: str | None, **scope_options: Any
+) -> None:
     """Say that the users of a key have been told that it was replaced.
 
     Without that, a key whose `rotate --then` has failed does not retire. --json prints what
@@ -313,4 +317,4 @@ def announced(options: Options, words: tuple[str, ...], **scope_options: Any) ->
 
     scope, words = _taken(words, **scope_options)
     (name,) = _only(words, "NAME")
-    upkeep.announced(options, scope.target(), name)
+    upkeep.announced(options, scope.target(), name, opened_if(save))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from agentkeys.stores import Store
 
-__all__ = ["Saving", "opened", "with_saving"]
+__all__ = ["Saving", "opened", "opened_if", "which_store", "with_saving"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,15 @@ def opened(save: str) -> Store:
     if store.address.startswith("memory:"):
         raise click.UsageError("--save memory: would lose the secret when this command ends")
     return store
+
+
+def opened_if(save: str | None) -> Store | None:
+    """Return the store of --save, if there is one."""
+    return None if save is None else opened(save)
+
+
+which_store: Final = click.option(
+    "--save",
+    metavar="STORE",
+    help="Which store, if keys of this name are replaced in several.",
+)

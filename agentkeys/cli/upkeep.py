@@ -110,17 +110,17 @@ def adopt(
     )
 
 
-def abort(options: Options, target: Target[Any, Any], name: str) -> None:
+def abort(options: Options, target: Target[Any, Any], name: str, store: Store | None) -> None:
     """Take a rotation back; the old secret is asked for if the store holds the new one."""
     secret = None
     # Not in the event loop, where Ctrl-C would not end a prompt.
-    if (old := _old_key(options, target, name)) is not None:
+    if (old := _old_key(options, target, name, store)) is not None:
         secret = output.secret_given(f"The old secret, of the key {old}")
 
     async def work(keys: Any) -> tuple[KeyId, ...]:
         from agentkeys import abort
 
-        return await abort(keys, name, secret=secret, scope=scope_of(options, keys))
+        return await abort(keys, name, into=store, secret=secret, scope=scope_of(options, keys))
 
     ids = run(options, target, work)
     if options.json:
@@ -131,23 +131,26 @@ def abort(options: Options, target: Target[Any, Any], name: str) -> None:
     output.note(f"The rotation of {name!r} was taken back: the store holds the old secret.")
 
 
-def _old_key(options: Options, target: Target[Any, Any], name: str) -> KeyId | None:
+def _old_key(
+    options: Options, target: Target[Any, Any], name: str, store: Store | None
+) -> KeyId | None:
     """Return the id of the key whose secret the store does not hold any more, if it retires."""
     from agentkeys.lifecycle.upkeep import remembered
 
     for each in remembered(place_of(options, target)).retiring:
-        if each.name == name and each.state in {"retiring", "restoring"}:
+        is_there = store is None or each.store == store.address
+        if is_there and each.name == name and each.state in {"retiring", "restoring"}:
             return each.retires
     return None
 
 
-def announced(options: Options, target: Target[Any, Any], name: str) -> None:
+def announced(options: Options, target: Target[Any, Any], name: str, store: Store | None) -> None:
     """Note that those who use a key have been told that another one has replaced it."""
 
     async def work(keys: Any) -> Known:
         from agentkeys import announced
 
-        return await announced(keys, name, scope=scope_of(options, keys))
+        return await announced(keys, name, into=store, scope=scope_of(options, keys))
 
     known = run(options, target, work)
     if options.json:

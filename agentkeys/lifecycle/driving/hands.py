@@ -172,9 +172,11 @@ class ServiceHands(Generic[KeyT]):
         plan, replaced = owned.entry.plan, _replaced(owned.entry)
         told = Announcement(owned.id, plan.name, owned.entry.key_id, replaced.key_id, plan.store)
         try:
-            why = await self.waiting.result(announce(self._then, told))
+            # One that hangs must leave some time for the others.
+            telling = announce(self._then, told)
+            why = await self.waiting.result(telling, most=self.waiting.half())
         except TimeoutError:
-            why = "there was no time left for it"
+            why = "it took too long"
         return events.Announced() if why is None else events.NotAnnounced(AgentKeysError(why))
 
     async def _watch(self, entry: Entry, replaced: Replaced, *, force: bool) -> Event:
