@@ -124,7 +124,7 @@ def test_what_is_ours_in_a_shared_folder_is_used(shared):
 # ---- What root leaves in a user's folder.
 
 AS_USER = """
-    import asyncio, os, sys
+    import asyncio, hmac, os, sys
     from agentkeys import Secret, StoreError
     from agentkeys.stores import DotenvStore
 
