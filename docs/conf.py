@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(SSLContext|Middleware|Path|datetime|Callable\[\[\])"),
     # Type variables, and what is only of use to type checkers.
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),
-    ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock|_Anything)(\.\w+)?"),
+    ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock|KeyId|_Anything)(\.\w+)?"),
 ]
 
 # Who takes one of these is made by a client and not by its user, and a protocol by nobody.

@@ -25,8 +25,8 @@ if os.environ.get("AGENTKEYS_TEST_LOOP") == "uvloop":
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a process or a deadline."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are cores: many tests wait for a process or a deadline."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)

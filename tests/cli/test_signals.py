@@ -11,6 +11,8 @@ import pytest
 
 from agentkeys.server.faults import CREATES, Delay
 
+pytestmark = pytest.mark.slow
+
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 ignorable = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda s: s.name)
 ending = pytest.mark.parametrize("number", ENDING, ids=lambda s: s.name)

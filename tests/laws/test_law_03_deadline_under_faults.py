@@ -26,6 +26,8 @@ from agentkeys.server.faults import AGENTRY, ALL, LISTS, LOGIN, REFRESH, Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 30.0
 # It never gives up by itself, and waits long enough for the deadline to come in between.
 STUBBORN = RetryPolicy(tries=10**9, base=10.0, cap=10.0)

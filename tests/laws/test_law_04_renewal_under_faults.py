@@ -31,6 +31,8 @@ from agentkeys.credentials import Token
 from agentkeys.server import LocalService
 from agentkeys.server.faults import REFRESH, Reset
 
+pytestmark = pytest.mark.slow
+
 CALLS = 200
 LOGIN_ROUTE, REFRESH_ROUTE = "POST /auth/token", "POST /auth/token/refresh"
 

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # A warning is an error, and asyncio is in its debug mode.
 STRICT = (sys.executable, "-X", "dev", "-W", "error")
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from agentkeys import Store
 
+pytestmark = pytest.mark.slow
+
 
 class Scene(NamedTuple):
     """What goes wrong meanwhile."""

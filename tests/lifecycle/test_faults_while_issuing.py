@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from agentkeys import Store
     from agentkeys.server.faults import Kind
 
+pytestmark = pytest.mark.slow
+
 REFUSALS = [Answer(status) for status in (400, 401, 403, 404, 409, 422)]
 KINDS = [*HOLDING, *OTHERS, *REFUSALS, Answer(429, headers={"Retry-After": "0"}), Delay(0)]
 FEW = [NeverAnswer(), Answer(503), Close(), HalfBody(), MalformedJson(), Reset(), Answer(409)]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from agentkeys.server.faults import Kind
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 REFUSALS = [Answer(status) for status in (400, 401, 403, 404, 409, 422)]
 KINDS = [*HOLDING, *OTHERS, *REFUSALS, Answer(429, headers={"Retry-After": "0"}), Delay(0)]

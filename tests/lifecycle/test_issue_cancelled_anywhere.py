@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from agentkeys.stores import Store
 
+pytestmark = pytest.mark.slow
+
 # A key that this leaves may come late, so that the attempt is remembered.
 UNCERTAIN = (Answer(503), "before")
 NONE = (Delay(0), "before")

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from agentkeys import Secret
 
+pytestmark = pytest.mark.slow
+
 # It forks for each run, before it has a thread or a loop, so that it need not import all anew.
 PROGRAM = """
     import asyncio, itertools, json, os, signal, socket, sys, threading

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rotating import Rotation
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 FAULTS: dict[str, tuple[Any, ...]] = {
     "all is well": (),

@@ -19,6 +19,8 @@ from agentkeys.sync import LocalService
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 # Every so manieth callback, and what goes wrong meanwhile.
 EVERY = [
     pytest.param((13, CREATES, Delay(0), "before"), id="some, all is well"),

@@ -11,6 +11,8 @@ import pytest
 
 from agentkeys.testing import store_conformance
 
+pytestmark = pytest.mark.slow
+
 PRELUDE = """
     import asyncio, logging, secrets
     from functools import partial

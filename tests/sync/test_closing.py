@@ -18,6 +18,8 @@ from agentkeys import ClientClosedError
 from agentkeys.sync import AgentityClient, AgentryClient
 from agentkeys.sync.portal import Portal, _Call
 
+pytestmark = pytest.mark.slow
+
 LISTING = answer(200, {"apiKeys": [KEY]})
 PATIENCE = 20.0
 

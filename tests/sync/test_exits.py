@@ -9,6 +9,8 @@ from programs import NO_THREADS_AT_EXIT
 from samples import INBOX_KEY, KEY
 from wire import Seen, answer, hang
 
+pytestmark = pytest.mark.slow
+
 PREPARE = """
 import atexit, os, signal, sys, threading
 from agentkeys import ClientClosedError

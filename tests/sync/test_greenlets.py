@@ -6,6 +6,8 @@ import pytest
 from samples import INBOX_KEY
 from wire import answer, hang
 
+pytestmark = pytest.mark.slow
+
 PATCHED = """
 from gevent import monkey
 monkey.patch_all()

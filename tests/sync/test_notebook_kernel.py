@@ -14,6 +14,8 @@ from wire import Seen, answer, hang
 
 from agentkeys.cancellation import GRACE
 
+pytestmark = pytest.mark.slow
+
 jupyter_client = pytest.importorskip("jupyter_client")
 pytest.importorskip("ipykernel")
 

@@ -18,6 +18,8 @@ from agentkeys.testing import clients
 from agentkeys.testing.made import Made
 from agentkeys.testing.service import running
 
+pytestmark = pytest.mark.slow
+
 TIMED = """
 import time
 import pytest

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from plugin_suites import INI, NO_TRACE, run
 
+pytestmark = pytest.mark.slow
+
 PLAIN = """
 import asyncio
 import threading

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 # Composed, so that no line of code that pytest shows has it.
 KNOWN = 'SECRET = "correct horse " + "battery"\n'
 SECRET = "correct horse battery"
