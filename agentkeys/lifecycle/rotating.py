@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -16,6 +16,7 @@ from agentkeys.lifecycle.driving.callbacks import Then, Verify
 from agentkeys.lifecycle.driving.making import read
 from agentkeys.lifecycle.driving.trying import RotatingHands, Wanted
 from agentkeys.lifecycle.issuing import Issuing, check, checked_store
+from agentkeys.lifecycle.journal import Owned
 from agentkeys.lifecycle.ledger import (
     Evidence,
     as_kept,
@@ -32,7 +33,7 @@ from agentkeys.stores import ANY, Store
 if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
     from agentkeys.lifecycle.driving.making import IssuingHands
-    from agentkeys.lifecycle.journal import Owned, Remembered
+    from agentkeys.lifecycle.journal import Remembered
     from agentkeys.secret import Secret
 
 __all__ = ["LONGEST_IN_GRACES", "rotate"]
@@ -118,6 +119,14 @@ async def rotate(
     return await rotating.rotated()
 
 
+@attrs.frozen
+class _Old(Generic[KeyT]):
+    """The key that is replaced, and its entry, which nobody else may replace meanwhile."""
+
+    key: KeyT
+    held: Owned
+
+
 class Rotating(Issuing[KeyT]):
     """One call of `rotate`: it issues a key that replaces another one."""
 
@@ -133,23 +142,22 @@ class Rotating(Issuing[KeyT]):
         plan = attrs.evolve(plan, store=store.address)
         super().__init__(keys, plan, store, expected=ANY, options={}, seconds=seconds)
         self._wanted = wanted
-        self._old: KeyT | None = None
-        self._held: Owned | None = None
+        self._old: _Old[KeyT] | None = None
 
     async def rotated(self) -> Rotated[KeyT]:
         """Do all of it."""
         try:
             outcome, key = await self._ended()
         finally:
-            if self._held is not None:
-                self._held.release()
+            if self._old is not None:
+                self._old.held.release()
         place = self._store.describe()
         failure = rotations.untold(outcome, place)
         if failure is not None:
             raise failure
         assert self._old is not None  # noqa: S101  # or nothing would have been made
         retires_at = datetime.now(UTC) + timedelta(seconds=self._wanted.grace)
-        return Rotated(key, place, self._old, retires_at, outcome.id, self._recovered)
+        return Rotated(key, place, self._old.key, retires_at, outcome.id, self._recovered)
 
     async def _looked_around(self) -> IssuingHands[KeyT]:
         await self._sweep()
@@ -170,12 +178,12 @@ class Rotating(Issuing[KeyT]):
         self._waiting.raise_cancellation()
         known = Evidence(self._plan, await self._remembered(), listing, stored)
         self._check_nobody_does(known.remembered)
-        self._old, entry = known.key(self._wanted.replaces)
-        self._check_nobody_does(known.remembered, self._old.id)
-        self._options.update(known.options(self._keys, self._old))
-        check_who_signs_in(self._keys, self._plan, self._old, known.secret)
-        await check_elsewhere(known, self._old.id)
-        await self._hold(self._old, None if entry is None else entry.id, known.secret)
+        old, entry = known.key(self._wanted.replaces)
+        self._check_nobody_does(known.remembered, old.id)
+        self._options.update(known.options(self._keys, old))
+        check_who_signs_in(self._keys, self._plan, old, known.secret)
+        await check_elsewhere(known, old.id)
+        self._old = await self._held(old, None if entry is None else entry.id, known.secret)
         return hands
 
     async def _remembered(self) -> Remembered:
@@ -184,7 +192,7 @@ class Rotating(Issuing[KeyT]):
     def _explained(self, outcome: Outcome) -> AgentKeysError:
         error = super()._explained(outcome)
         if self._old is not None:
-            rotations.add_what_works(error, self._old.id, self._store.describe())
+            rotations.add_what_works(error, self._old.key.id, self._store.describe())
         return error
 
     def _check_nobody_does(self, remembered: Remembered, old: KeyId | None = None) -> None:
@@ -192,25 +200,30 @@ class Rotating(Issuing[KeyT]):
         if other is not None:
             raise rotations.in_progress(self._plan, old, other.entry)
 
-    async def _hold(self, old: KeyT, entry_id: str | None, secret: Secret | None) -> None:
+    async def _held(self, old: KeyT, entry_id: str | None, secret: Secret | None) -> _Old[KeyT]:
         """Take over the entry of the key that is replaced, so that nobody else replaces it."""
         is_new = entry_id is None
         if entry_id is None:
             entry = as_kept(self._plan, old, secret)
             entry_id = await disk.in_thread(partial(self._journal.adopt, entry))
-        self._held = await disk.in_thread(partial(self._journal.hold, entry_id), undo=_release)
-        if self._held is None:
+        held = await disk.in_thread(partial(self._journal.hold, entry_id), undo=_release)
+        if held is None:
             raise rotations.in_progress(self._plan, old.id)
-        remembered = await self._remembered()
-        self._check_nobody_does(remembered, old.id)
+        try:
+            remembered = await self._remembered()
+            self._check_nobody_does(remembered, old.id)
+        except BaseException:
+            held.release()
+            raise
         if is_new and is_replaced(remembered, old.id):  # since it was listed
-            self._held.forget()
+            held.forget()
             raise rotations.in_progress(self._plan, old.id)
         wanted = self._wanted
         replaced = Replaced(
             old.id, old.name, entry_id, wanted.grace, wanted.longest, wanted.then is not None
         )
         self._plan = attrs.evolve(self._plan, replaces=replaced)
+        return _Old(old, held)
 
 
 def _release(held: Owned | None) -> None:
