@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
-import logging
-import secrets
-import string
 import threading
-import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +12,22 @@ import pytest
 
 from agentkeys.errors import InvalidArgumentError, StoreConflictError, StoreError
 from agentkeys.secret import Secret
-from agentkeys.stores import ABSENT, ANY, Found, RecognizableStore, Store, Version
+from agentkeys.stores import ABSENT, ANY, Found, Store, Version
+from agentkeys.testing.store_checks import (
+    all_of,
+    cancelled_after,
+    error_of,
+    failing,
+    hidden,
+    is_as_found,
+    law,
+    made_up,
+    noted,
+    other,
+    recognizable,
+    watched,
+    won,
+)
 
 __all__ = ["store_conformance"]
 
@@ -74,14 +83,14 @@ class _AnyStore:
     def test_it_is_a_store(self, tmp_path: Path) -> None:
         """It has all that the contract names; its address and description are one line each."""
         store = self.make(tmp_path)
-        _law(isinstance(store, Store), "it lacks something that the protocol Store has")
+        law(isinstance(store, Store), "it lacks something that the protocol Store has")
         for text in (store.address, store.describe()):
-            _law(isinstance(text, str), "an address and a description are str")
-            _law(len(text.splitlines()) == 1, "an address and a description are one line")
+            law(isinstance(text, str), "an address and a description are str")
+            law(len(text.splitlines()) == 1, "an address and a description are one line")
 
     def test_two_of_one_place_have_one_address(self, tmp_path: Path) -> None:
         """An address says which store it is."""
-        _law(
+        law(
             self.make(tmp_path).address == self.make(tmp_path).address,
             "two stores of one place have different addresses",
         )
@@ -104,15 +113,15 @@ class _BrokenStore:
 
     def test_a_broken_one_says_so(self, tmp_path: Path) -> None:
         """A StoreError names the store, and not the secret that it could not keep."""
-        secret = _made_up()
-        with _watched() as log:
+        secret = made_up()
+        with watched() as log:
             store = self.broken(tmp_path)
             for call in (store.probe(), store.write(secret)):
-                error = _error_of(call, StoreError)
-                _law(error.store == store.describe(), "a StoreError has `store`: the description")
-                _law(str(error) != "", "a StoreError says what failed")
-                _hidden(secret, _all_of(error))
-        _hidden(secret, log.getvalue())
+                error = error_of(call, StoreError)
+                law(error.store == store.describe(), "a StoreError has `store`: the description")
+                law(str(error) != "", "a StoreError says what failed")
+                hidden(secret, all_of(error))
+        hidden(secret, log.getvalue())
 
 
 class _ReadableStore(_AnyStore):
@@ -127,25 +136,25 @@ class _ReadableStore(_AnyStore):
     def test_an_empty_one_holds_nothing(self, tmp_path: Path) -> None:
         """There is no secret, and its version is `ABSENT`."""
         store = self.make(tmp_path)
-        _law(store.readable, "it can be read, but says that it cannot")
+        law(store.readable, "it can be read, but says that it cannot")
         stored = asyncio.run(store.read())
-        _law(stored.secret is None, "an empty store gave a secret")
-        _law(stored.version == ABSENT, "the version of an empty store is ABSENT")
+        law(stored.secret is None, "an empty store gave a secret")
+        law(stored.version == ABSENT, "the version of an empty store is ABSENT")
 
     @pytest.mark.parametrize("length", [16, 64, 1024])
     def test_what_is_written_is_read(self, tmp_path: Path, length: int) -> None:
         """Any other store of that place gives it back, with the version that `write` returned."""
-        secret = _made_up(length)
+        secret = made_up(length)
         version = asyncio.run(self.make(tmp_path).write(secret))
         self._holds(tmp_path, secret)
         stored = asyncio.run(self.make(tmp_path).read())
-        _law(stored.version == version, "`write` and `read` gave different versions")
-        _law(isinstance(version, Version), "a version is a Version")
+        law(stored.version == version, "`write` and `read` gave different versions")
+        law(isinstance(version, Version), "a version is a Version")
 
     @pytest.mark.parametrize("kind", _AWKWARD)
     def test_it_keeps_a_secret_exactly_or_refuses_it(self, tmp_path: Path, kind: str) -> None:
         """No secret is changed on the way; one that cannot be kept leaves the one before."""
-        before, awkward = _made_up(), Secret(_AWKWARD[kind])
+        before, awkward = made_up(), Secret(_AWKWARD[kind])
         store = self.make(tmp_path)
         asyncio.run(store.write(before))
         try:
@@ -156,10 +165,10 @@ class _ReadableStore(_AnyStore):
 
     def test_it_is_replaced(self, tmp_path: Path) -> None:
         """By whoever does not say what to expect, or expects what is there."""
-        store, secrets_ = self.make(tmp_path), [_made_up() for _ in range(3)]
+        store, secrets_ = self.make(tmp_path), [made_up() for _ in range(3)]
         version = asyncio.run(store.write(secrets_[0], expected=ABSENT))
         version = asyncio.run(store.write(secrets_[1], expected=version))
-        _law(
+        law(
             asyncio.run(store.write(secrets_[2], expected=ANY)) != version,
             "two secrets have one version",
         )
@@ -167,8 +176,8 @@ class _ReadableStore(_AnyStore):
 
     def test_what_was_not_expected_is_left_alone(self, tmp_path: Path) -> None:
         """A conflict changes nothing, and shows neither secret."""
-        store, first, second, third = self.make(tmp_path), _made_up(), _made_up(), _made_up()
-        with _watched() as log:
+        store, first, second, third = self.make(tmp_path), made_up(), made_up(), made_up()
+        with watched() as log:
             outdated = asyncio.run(store.write(first))
             asyncio.run(store.write(second))
             for change in (
@@ -177,32 +186,32 @@ class _ReadableStore(_AnyStore):
                 store.remove(expected=ABSENT),
                 store.remove(expected=outdated),
             ):
-                error = _error_of(change, StoreConflictError)
-                _law(error.store == store.describe(), "a StoreError has `store`: the description")
-                _hidden(second, _all_of(error))
-                _hidden(third, _all_of(error))
+                error = error_of(change, StoreConflictError)
+                law(error.store == store.describe(), "a StoreError has `store`: the description")
+                hidden(second, all_of(error))
+                hidden(third, all_of(error))
                 self._holds(tmp_path, second)
-        _hidden(second, log.getvalue())
+        hidden(second, log.getvalue())
 
     def test_what_is_gone_is_not_what_was_read(self, tmp_path: Path) -> None:
         """A version that was read is a conflict once the secret is removed."""
         store = self.make(tmp_path)
-        version = asyncio.run(store.write(_made_up()))
+        version = asyncio.run(store.write(made_up()))
         asyncio.run(store.remove())
-        _error_of(store.write(_made_up(), expected=version), StoreConflictError)
-        _error_of(store.remove(expected=version), StoreConflictError)
+        error_of(store.write(made_up(), expected=version), StoreConflictError)
+        error_of(store.remove(expected=version), StoreConflictError)
         self._holds(tmp_path, None)
 
     def test_it_is_removed(self, tmp_path: Path) -> None:
         """By whoever expects what is there; removing nothing is fine."""
         store = self.make(tmp_path)
-        for expected in (asyncio.run(store.write(_made_up())), ABSENT, ANY):
+        for expected in (asyncio.run(store.write(made_up())), ABSENT, ANY):
             asyncio.run(store.remove(expected=expected))
             self._holds(tmp_path, None)
 
     def test_a_probe_changes_nothing(self, tmp_path: Path) -> None:
         """Neither an empty store nor one that holds a secret."""
-        store, secret = self.make(tmp_path), _made_up()
+        store, secret = self.make(tmp_path), made_up()
         asyncio.run(store.probe())
         self._holds(tmp_path, None)
         asyncio.run(store.write(secret))
@@ -211,25 +220,25 @@ class _ReadableStore(_AnyStore):
 
     def test_one_of_many_rivals_wins(self, tmp_path: Path) -> None:
         """Of writers who all expect an empty store, one writes and the others are told."""
-        rivals = [_made_up() for _ in range(_RIVALS)]
+        rivals = [made_up() for _ in range(_RIVALS)]
 
         async def compete() -> list[object]:
             writes = [self.make(tmp_path).write(each, expected=ABSENT) for each in rivals]
             return list(await asyncio.gather(*writes, return_exceptions=True))
 
         outcomes = asyncio.run(compete())
-        winners = [each for each, out in zip(rivals, outcomes, strict=True) if _won(out)]
-        _law(len(winners) == 1, f"of {_RIVALS} writers who expected ABSENT {len(winners)} wrote")
+        winners = [each for each, out in zip(rivals, outcomes, strict=True) if won(out)]
+        law(len(winners) == 1, f"of {_RIVALS} writers who expected ABSENT {len(winners)} wrote")
         self._holds(tmp_path, winners[0])
 
     def test_a_cancelled_write_is_done_or_not(self, tmp_path: Path) -> None:
         """Whenever the cancellation comes, the store holds the old secret or the new one."""
-        store, new = self.make(tmp_path), _made_up()
+        store, new = self.make(tmp_path), made_up()
         asyncio.run(store.write(new))
         for turns in _TURNS:
-            old, new = asyncio.run(store.read()).secret, _made_up()
-            held = asyncio.run(_cancelled_after(turns, store, new))
-            _law(held in {old, new}, f"cancelled after {turns} turns it holds something else")
+            old, new = asyncio.run(store.read()).secret, made_up()
+            held = asyncio.run(cancelled_after(turns, store, new))
+            law(held in {old, new}, f"cancelled after {turns} turns it holds something else")
         asyncio.run(store.write(new))
         self._holds(tmp_path, new)
 
@@ -239,25 +248,25 @@ class _ReadableStore(_AnyStore):
         async def make() -> Any:
             return self.make(tmp_path)
 
-        store, secret = asyncio.run(make()), _made_up()
+        store, secret = asyncio.run(make()), made_up()
         asyncio.run(store.write(secret))
         stored = asyncio.run(store.read())
-        _law(stored.secret == secret, "in another loop it holds something else")
+        law(stored.secret == secret, "in another loop it holds something else")
 
     def test_the_secret_shows_nowhere(self, tmp_path: Path) -> None:
         """Not in its repr, address or description, in what it returns, or in a log."""
-        store, secret = self.make(tmp_path), _made_up()
-        with _watched() as log:
+        store, secret = self.make(tmp_path), made_up()
+        with watched() as log:
             asyncio.run(store.probe())
             version = asyncio.run(store.write(secret))
             stored = asyncio.run(store.read())
         for shown in (repr(store), store.address, store.describe(), repr(version), repr(stored)):
-            _hidden(secret, shown)
-        _hidden(secret, log.getvalue())
+            hidden(secret, shown)
+        hidden(secret, log.getvalue())
 
     def test_a_noted_write_writes(self, tmp_path: Path) -> None:
         """As `write` does; and it is noted once, in a thread, without the secret."""
-        store, secret, notes = _recognizable(self.make(tmp_path)), _made_up(), list[Found]()
+        store, secret, notes = recognizable(self.make(tmp_path)), made_up(), list[Found]()
         threads: list[int] = []
 
         def note(found: Found) -> None:
@@ -266,46 +275,46 @@ class _ReadableStore(_AnyStore):
 
         written = store.write_noted(secret, expected=ABSENT, note=note)
         version = asyncio.run(written)
-        _law(len(notes) == 1, f"a write was noted {len(notes)} times")
-        _law(threading.get_ident() not in threads, "a note was called where the event loop runs")
+        law(len(notes) == 1, f"a write was noted {len(notes)} times")
+        law(threading.get_ident() not in threads, "a note was called where the event loop runs")
         self._holds(tmp_path, secret)
         stored = asyncio.run(self.make(tmp_path).read())
-        _law(stored.version == version, "`write_noted` and `read` gave different versions")
+        law(stored.version == version, "`write_noted` and `read` gave different versions")
         for shown in (notes[0].place, notes[0].state):
-            _law(isinstance(shown, str), "the place and the state of a note are str")
-            _hidden(secret, shown)
+            law(isinstance(shown, str), "the place and the state of a note are str")
+            hidden(secret, shown)
 
     def test_what_cannot_be_noted_is_not_written(self, tmp_path: Path) -> None:
         """The error of the note goes through, and the store holds what it held before."""
-        before, failure = _made_up(), StoreError("it cannot be noted")
-        store = _recognizable(self.make(tmp_path))
+        before, failure = made_up(), StoreError("it cannot be noted")
+        store = recognizable(self.make(tmp_path))
         asyncio.run(store.write(before))
-        error = _error_of(store.write_noted(_made_up(), note=_failing(failure, [])), StoreError)
-        _law(error is failure, "another error than that of the note was raised")
+        error = error_of(store.write_noted(made_up(), note=failing(failure, [])), StoreError)
+        law(error is failure, "another error than that of the note was raised")
         self._holds(tmp_path, before)
 
     def test_a_conflict_is_not_noted(self, tmp_path: Path) -> None:
         """Nothing is about to be written."""
-        store, before, notes = _recognizable(self.make(tmp_path)), _made_up(), list[Found]()
+        store, before, notes = recognizable(self.make(tmp_path)), made_up(), list[Found]()
         asyncio.run(store.write(before))
-        written = store.write_noted(_made_up(), expected=ABSENT, note=notes.append)
-        _error_of(written, StoreConflictError)
-        _law(not notes, "a write was noted that could not be")
+        written = store.write_noted(made_up(), expected=ABSENT, note=notes.append)
+        error_of(written, StoreConflictError)
+        law(not notes, "a write was noted that could not be")
         self._holds(tmp_path, before)
 
     def test_a_place_is_recognized(self, tmp_path: Path) -> None:
         """That of a write which ended at its note; and not one whose note says something else."""
-        found = _noted(_recognizable(self.make(tmp_path)))
-        _law(_is_as_found(self.make(tmp_path), found), "the place of the note is not recognized")
-        state = "".join(map(_other, found.state))
-        _law(
-            not _is_as_found(self.make(tmp_path), Found(found.place, state)),
+        found = noted(recognizable(self.make(tmp_path)))
+        law(is_as_found(self.make(tmp_path), found), "the place of the note is not recognized")
+        state = "".join(map(other, found.state))
+        law(
+            not is_as_found(self.make(tmp_path), Found(found.place, state)),
             "it takes itself for the place of a note that is of another one",
         )
 
     def _holds(self, folder: Path, secret: Secret | None) -> None:
         found = asyncio.run(self.make(folder).read()).secret
-        _law(found == secret, "the store does not hold what it should")
+        law(found == secret, "the store does not hold what it should")
 
 
 class _ExchangedStore:
@@ -316,10 +325,10 @@ class _ExchangedStore:
 
     def test_another_place_is_not_recognized(self, tmp_path: Path) -> None:
         """A secret that is not there may be in the place that was there before."""
-        found = _noted(_recognizable(self.make(tmp_path)))
+        found = noted(recognizable(self.make(tmp_path)))
         self.exchange(tmp_path)
-        _law(
-            not _is_as_found(self.make(tmp_path), found),
+        law(
+            not is_as_found(self.make(tmp_path), found),
             "another place is taken for the one of the note",
         )
 
@@ -332,133 +341,29 @@ class _WriteOnlyStore(_AnyStore):
     def test_what_is_written_is_kept(self, tmp_path: Path) -> None:
         """Exactly, and what is written next takes its place."""
         store = self.make(tmp_path)
-        _law(not store.readable, "it cannot be read, but says that it can")
-        for secret in (_made_up(), _made_up(1024), *map(Secret, _AWKWARD.values())):
-            _law(isinstance(asyncio.run(store.write(secret)), Version), "`write` returns a Version")
-            _law(Secret(self.kept(tmp_path) or "") == secret, "it kept something else")
+        law(not store.readable, "it cannot be read, but says that it can")
+        for secret in (made_up(), made_up(1024), *map(Secret, _AWKWARD.values())):
+            law(isinstance(asyncio.run(store.write(secret)), Version), "`write` returns a Version")
+            law(Secret(self.kept(tmp_path) or "") == secret, "it kept something else")
 
     def test_a_probe_keeps_nothing(self, tmp_path: Path) -> None:
         """It leaves what is there."""
-        store, secret = self.make(tmp_path), _made_up()
+        store, secret = self.make(tmp_path), made_up()
         asyncio.run(store.probe())
-        _law(self.kept(tmp_path) is None, "the probe has left something")
+        law(self.kept(tmp_path) is None, "the probe has left something")
         asyncio.run(store.write(secret))
         asyncio.run(store.probe())
-        _law(Secret(self.kept(tmp_path) or "") == secret, "the probe has changed something")
+        law(Secret(self.kept(tmp_path) or "") == secret, "the probe has changed something")
 
     def test_it_says_that_it_is_write_only(self, tmp_path: Path) -> None:
         """Whatever would have to read it is a StoreError, and changes nothing."""
-        store, secret = self.make(tmp_path), _made_up()
+        store, secret = self.make(tmp_path), made_up()
         asyncio.run(store.write(secret))
         for call in (
             store.read(),
             store.remove(),
-            store.write(_made_up(), expected=ABSENT),
-            store.write(_made_up(), expected=Version("another")),
+            store.write(made_up(), expected=ABSENT),
+            store.write(made_up(), expected=Version("another")),
         ):
-            _hidden(secret, _all_of(_error_of(call, StoreError)))
-        _law(Secret(self.kept(tmp_path) or "") == secret, "a refusal has changed something")
-
-
-def _recognizable(store: Store) -> RecognizableStore:
-    if not isinstance(store, RecognizableStore):
-        pytest.skip("it is no RecognizableStore")
-    return store
-
-
-def _failing(failure: StoreError, notes: list[Found]) -> Callable[[Found], None]:
-    def note(found: Found) -> None:
-        notes.append(found)
-        raise failure
-
-    return note
-
-
-def _noted(store: RecognizableStore) -> Found:
-    """Return what is noted of a store that holds a secret, by a write that ends there."""
-    notes: list[Found] = []
-    asyncio.run(store.write(_made_up()))
-    written = store.write_noted(_made_up(), note=_failing(StoreError("it ends here"), notes))
-    _error_of(written, StoreError)
-    _law(len(notes) == 1, f"a write was noted {len(notes)} times")
-    return notes[0]
-
-
-def _is_as_found(store: RecognizableStore, found: Found) -> bool:
-    """Return what the store says. That it cannot tell is never taken for a yes."""
-    try:
-        return asyncio.run(store.is_as_found(found))
-    except StoreError:
-        return False
-
-
-def _other(letter: str) -> str:
-    """Return another letter or digit for one, and any other sign as it is."""
-    for alphabet in (string.digits, string.ascii_lowercase, string.ascii_uppercase):
-        if letter in alphabet:
-            return alphabet[alphabet.index(letter) - 1]
-    return letter
-
-
-def _law(held: bool, broken: str) -> None:
-    if not held:
-        raise AssertionError(broken)
-
-
-def _made_up(length: int = 40) -> Secret:
-    """Return a secret that looks like a key of Agentity's."""
-    return Secret(f"agk_live_{secrets.token_urlsafe(length)[:length]}")
-
-
-def _won(outcome: object) -> bool:
-    if isinstance(outcome, BaseException) and not isinstance(outcome, StoreConflictError):
-        raise outcome
-    return not isinstance(outcome, BaseException)
-
-
-async def _cancelled_after(turns: int, store: Store, secret: Secret) -> Secret | None:
-    """Cancel a write after so many turns of the event loop; return what the store then holds."""
-    write = asyncio.ensure_future(store.write(secret))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    write.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await write
-    return (await store.read()).secret
-
-
-def _error_of(call: Awaitable[object], kind: type[StoreError]) -> StoreError:
-    async def made() -> None:
-        await call
-
-    with pytest.raises(kind) as raised:
-        asyncio.run(made())
-    return raised.value
-
-
-@contextlib.contextmanager
-def _watched() -> Iterator[io.StringIO]:
-    """Collect what is logged, by whomever and at any level."""
-    text, root = io.StringIO(), logging.getLogger()
-    handler, level = logging.StreamHandler(text), root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield text
-    finally:
-        root.setLevel(level)
-        root.removeHandler(handler)
-
-
-def _all_of(error: BaseException | None) -> str:
-    """Return all that can be seen of an error and its causes: the locals of every frame, too."""
-    text = io.StringIO()
-    while error is not None:
-        seen = traceback.TracebackException.from_exception(error, capture_locals=True)
-        print(*seen.format(), repr(error), error.args, vars(error), file=text)
-        error = error.__cause__ or error.__context__
-    return text.getvalue()
-
-
-def _hidden(secret: Secret, shown: str) -> None:
-    _law(secret.reveal() not in shown, "the secret shows")
+            hidden(secret, all_of(error_of(call, StoreError)))
+        law(Secret(self.kept(tmp_path) or "") == secret, "a refusal has changed something")

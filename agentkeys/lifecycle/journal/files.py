@@ -10,13 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import secrets
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, Final
 
 from agentkeys import forks, home, locks
 from agentkeys.errors import ConfigurationError, JournalError
@@ -24,11 +21,12 @@ from agentkeys.filesystem import RefusedError, create_own, open_own, sync_folder
 from agentkeys.lifecycle.journal import lines, own_files
 from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
-from agentkeys.lifecycle.machine.states import Closed, Entry, Kept, Ousting, Retiring, Writing
+from agentkeys.lifecycle.journal.reading import KEPT, each, in_ledger, read
+from agentkeys.lifecycle.machine.states import Closed, Entry, Kept
 from agentkeys.lifecycle.machine.wording import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from agentkeys.keys import Scope
@@ -37,11 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["FileJournal", "OwnedFile"]
 
 _UNDER_WAY: Final = ".attempt"
-_KEPT: Final = ".key"
 _READ_AND_APPENDED_TO: Final = os.O_RDWR | os.O_APPEND
-_ID: Final = re.compile("[0-9a-f]{16}")
-
-T = TypeVar("T")
 
 
 class FileJournal:
@@ -59,7 +53,7 @@ class FileJournal:
     def adopt(self, entry: Entry) -> str:
         """Add an entry to the ledger; see `Journal.adopt`."""
         # Its name says what is in it, so that of several who adopt a key at once all get one entry.
-        path = _in_ledger(self.ledger(), lines.fingerprint(entry))
+        path = in_ledger(self.ledger(), lines.fingerprint(entry))
         while True:
             there = self.hold(path.stem) if os.path.lexists(path) else None  # it removes a torn one
             if there is not None:
@@ -89,7 +83,7 @@ class FileJournal:
         """Lock the entries in wanted scopes whose owners are gone; see `Journal.claim`."""
         owned: list[OwnedFile] = []
         unreadable: list[str] = []
-        for found in _each(self.folder(), _UNDER_WAY, partial(_claimed, is_wanted=is_wanted)):
+        for found in each(self.folder(), _UNDER_WAY, partial(_claimed, is_wanted=is_wanted)):
             if isinstance(found, str):
                 unreadable.append(found)
             elif found is not None:
@@ -101,8 +95,8 @@ class FileJournal:
         # In this order: what moves into the ledger meanwhile is seen twice rather than not at all.
         entries: dict[str, Seen] = {}
         unreadable: list[str] = []
-        for folder, ending in ((self.folder(), _UNDER_WAY), (self.ledger(), _KEPT)):
-            for found in _each(folder, ending, _read):
+        for folder, ending in ((self.folder(), _UNDER_WAY), (self.ledger(), KEPT)):
+            for found in each(folder, ending, read):
                 if isinstance(found, str):
                     unreadable.append(found)
                 elif found is not None and is_wanted(found.entry.plan.scope):
@@ -114,7 +108,7 @@ class FileJournal:
 
     def hold(self, entry_id: str) -> OwnedFile | None:
         """Take over an entry of the ledger; see `Journal.hold`."""
-        path = _in_ledger(self.ledger(), entry_id)
+        path = in_ledger(self.ledger(), entry_id)
         try:
             return _claimed(path, lambda _: True)
         except RefusedError as error:
@@ -237,8 +231,8 @@ class OwnedFile:
         # all the same, `remembered` leaves it out.
         if plan.replaces is not None:
             with contextlib.suppress(OSError, RefusedError):
-                _in_ledger(ledger, plan.replaces.entry).unlink(missing_ok=True)
-        kept = ledger / self._path.with_suffix(_KEPT).name
+                in_ledger(ledger, plan.replaces.entry).unlink(missing_ok=True)
+        kept = ledger / self._path.with_suffix(KEPT).name
         os.rename(self._path, kept)  # noqa: PTH104  # Path.rename says the same at greater length
         self._path = kept
         sync_folder(ledger)
@@ -247,81 +241,6 @@ class OwnedFile:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterator[T | str | None]:
-    """Look at each file of a folder; of what cannot be looked at, give a sentence."""
-    try:
-        paths = own_files.names(folder, ending)
-    except RefusedError as error:
-        yield (
-            f"{shown(folder)} may name keys that are left, but was not looked into: {error}:"
-            " sweep as its owner, or make it yours alone (chown, chmod)"
-        )
-        return
-    for path in paths:
-        try:
-            found = look(path)
-        except RefusedError as error:
-            yield (
-                f"{shown(path)} may name a key that is left, but was not used: {error}:"
-                " see what it is, then delete the file"
-            )
-        else:
-            yield found
-
-
-def _in_ledger(ledger: Path, entry_id: str) -> Path:
-    """Return the file of an entry, whose id was read from another one.
-
-    Raises:
-        RefusedError: it is no id, and may lead elsewhere.
-
-    """
-    if _ID.fullmatch(entry_id) is None:
-        raise RefusedError("it is no id of an entry")
-    return ledger / f"{entry_id}{_KEPT}"
-
-
-def _read(path: Path) -> Seen | None:
-    """Return the entry of a file, whoever drives it; None if it is gone or has none yet.
-
-    Raises:
-        RefusedError: it cannot be told whether it is one.
-
-    """
-    try:
-        descriptor = open_own(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        found = lines.loaded(own_files.read(descriptor))
-    except RefusedError:
-        raise
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-    else:
-        match found:
-            case Torn():
-                return None
-            case NotAnEntry(why):
-                raise RefusedError(why)
-        return Seen(path.stem, _as_kept(found) if path.suffix == _KEPT else found, shown(path))
-    finally:
-        os.close(descriptor)
-    raise RefusedError(f"it cannot be read: {reason}")
-
-
-def _as_kept(entry: Entry) -> Entry:
-    """Return an entry of the ledger: that it lies there says that its secret is stored."""
-    match entry.state:
-        case Writing(key_id, digest) as state:
-            return attrs.evolve(entry, state=Kept(key_id, digest, state.begun, state.found))
-        case Ousting(key_id, digest) | Retiring(key_id, digest) as state:
-            return attrs.evolve(entry, state=Kept(key_id, digest, state.switched, state.found))
-        case Kept():
-            return entry
-    raise RefusedError("it is no entry of a key whose secret is stored")
 
 
 class _TakenError(Exception):

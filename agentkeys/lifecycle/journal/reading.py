@@ -1,0 +1,103 @@
+"""Entries as whoever does not drive them reads them: no file is locked, and none is changed."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import attrs
+
+from agentkeys.filesystem import RefusedError, open_own
+from agentkeys.lifecycle.journal import lines, own_files
+from agentkeys.lifecycle.journal.contract import Seen
+from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
+from agentkeys.lifecycle.machine.states import Entry, Kept, Ousting, Retiring, Writing
+from agentkeys.lifecycle.machine.wording import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["KEPT", "each", "in_ledger", "read"]
+
+KEPT: Final = ".key"
+"""How the name of a file ends that lies in the ledger."""
+_ID: Final = re.compile("[0-9a-f]{16}")
+
+T = TypeVar("T")
+
+
+def each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterator[T | str | None]:
+    """Look at each file of a folder; of what cannot be looked at, give a sentence."""
+    try:
+        paths = own_files.names(folder, ending)
+    except RefusedError as error:
+        yield (
+            f"{shown(folder)} may name keys that are left, but was not looked into: {error}:"
+            " sweep as its owner, or make it yours alone (chown, chmod)"
+        )
+        return
+    for path in paths:
+        try:
+            found = look(path)
+        except RefusedError as error:
+            yield (
+                f"{shown(path)} may name a key that is left, but was not used: {error}:"
+                " see what it is, then delete the file"
+            )
+        else:
+            yield found
+
+
+def in_ledger(ledger: Path, entry_id: str) -> Path:
+    """Return the file of an entry, whose id was read from another one.
+
+    Raises:
+        RefusedError: it is no id, and may lead elsewhere.
+
+    """
+    if _ID.fullmatch(entry_id) is None:
+        raise RefusedError("it is no id of an entry")
+    return ledger / f"{entry_id}{KEPT}"
+
+
+def read(path: Path) -> Seen | None:
+    """Return the entry of a file, whoever drives it; None if it is gone or has none yet.
+
+    Raises:
+        RefusedError: it cannot be told whether it is one.
+
+    """
+    try:
+        descriptor = open_own(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        found = lines.loaded(own_files.read(descriptor))
+    except RefusedError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        match found:
+            case Torn():
+                return None
+            case NotAnEntry(why):
+                raise RefusedError(why)
+        return Seen(path.stem, _as_kept(found) if path.suffix == KEPT else found, shown(path))
+    finally:
+        os.close(descriptor)
+    raise RefusedError(f"it cannot be read: {reason}")
+
+
+def _as_kept(entry: Entry) -> Entry:
+    """Return an entry of the ledger: that it lies there says that its secret is stored."""
+    match entry.state:
+        case Writing(key_id, digest) as state:
+            return attrs.evolve(entry, state=Kept(key_id, digest, state.begun, state.found))
+        case Ousting(key_id, digest) | Retiring(key_id, digest) as state:
+            return attrs.evolve(entry, state=Kept(key_id, digest, state.switched, state.found))
+        case Kept():
+            return entry
+    raise RefusedError("it is no entry of a key whose secret is stored")
