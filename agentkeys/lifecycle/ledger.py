@@ -26,6 +26,7 @@ __all__ = [
     "check_elsewhere",
     "check_who_signs_in",
     "is_replaced",
+    "replaced_since",
     "rotation_of",
 ]
 
@@ -160,6 +161,19 @@ def as_kept(plan: Plan, key: Key[Any], secret: Secret | None) -> Entry:
     plan = attrs.evolve(plan, exact=not is_made_of(key.name, plan.name), replaces=None)
     digest = "" if secret is None else digest_of(secret)
     return Entry(plan, key.name, Kept(key.id, digest, now()))
+
+
+def replaced_since(before: Remembered, known: Evidence[Any]) -> KeyId | None:
+    """Return the id of a key that the store held by the ledger *before*, and that is there no more.
+
+    Somebody else has replaced it while the store and the keys were looked at.
+    """
+    left = {each.id for each in known.remembered.entries}
+    for each in before.entries:
+        was_here = each.entry.plan.store == known.plan.store and isinstance(each.entry.state, Kept)
+        if was_here and each.id not in left:
+            return each.entry.key_id
+    return None
 
 
 def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> Seen | None:

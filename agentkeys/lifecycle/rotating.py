@@ -23,6 +23,7 @@ from agentkeys.lifecycle.ledger import (
     check_elsewhere,
     check_who_signs_in,
     is_replaced,
+    replaced_since,
     rotation_of,
 )
 from agentkeys.lifecycle.machine.states import KeyId, Plan, Replaced
@@ -162,6 +163,7 @@ class Rotating(Issuing[KeyT]):
     async def _looked_around(self) -> IssuingHands[KeyT]:
         await self._sweep()
         await check(self._store, ANY)
+        before = await self._remembered()
         stored = await read(self._store) if self._store.readable else None
         await self._see_whose()
         hands: RotatingHands[KeyT] = RotatingHands(
@@ -178,6 +180,8 @@ class Rotating(Issuing[KeyT]):
         self._waiting.raise_cancellation()
         known = Evidence(self._plan, await self._remembered(), listing, stored)
         self._check_nobody_does(known.remembered)
+        if (gone := replaced_since(before, known)) is not None:
+            raise rotations.in_progress(self._plan, gone)
         old, entry = known.key(self._wanted.replaces)
         self._check_nobody_does(known.remembered, old.id)
         self._options.update(known.options(self._keys, old))

@@ -16,7 +16,7 @@ from chaos import BASE, SERVICES, client_of, keys_of
 from fault_grid import HOLDING, OF_PAGES, OTHERS
 from rotating import rotation_at
 
-from agentkeys import AgentKeysError, RequestError, status, sync
+from agentkeys import AgentKeysError, RequestError, UncertainStoreError, status, sync
 from agentkeys.server.faults import (
     AGENTRY,
     CREATES,
@@ -105,7 +105,9 @@ async def check(case: Case, way: Any, path: Path, seconds: float) -> AgentKeysEr
         error = await way(rotation, seconds)
         faults.clear()
         await rotation.lawful()
-        if error is not None and (case.routes == "list" or error.applied == "no"):
+        # On a machine that is busy a write may take too long; then it may be done all the same.
+        is_known = error is not None and not isinstance(error, UncertainStoreError)
+        if is_known and (case.routes == "list" or error.applied == "no"):
             assert await rotation.stored() == rotation.secret
         which, swept = await rotation.at_rest()
         assert swept.unresolved == ()
@@ -170,7 +172,7 @@ def may_fail(case: Case) -> bool:
 )
 async def test_one_fault_loses_no_key(way, kinds, tmp_path):
     """One request goes wrong: the rotation is done, or all is as before."""
-    outcomes = await run(cases(kinds), way, tmp_path, 4.0)
+    outcomes = await run(cases(kinds), way, tmp_path, 10.0)
     assert len(outcomes) >= len(kinds) * 12 - 8
     for case, error in outcomes:
         assert error is None or may_fail(case), f"{case}: {error!r}"
