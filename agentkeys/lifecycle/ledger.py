@@ -18,6 +18,7 @@ from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import open_store
 from agentkeys.stores.contract import Stored
+from agentkeys.stores.contract.protocol import look_into
 from agentkeys.transport.collection import Keys
 
 __all__ = [
@@ -221,7 +222,7 @@ async def check_elsewhere(known: Evidence[Any], key_id: KeyId) -> None:
 async def _may_hold(address: str, digest: str) -> bool:
     """Whether a store holds a secret, as far as can be told."""
     try:
-        secret = (await open_store(address).read()).secret
+        secret = (await look_into(open_store(address))).secret
     except Exception:  # noqa: BLE001  # a store may be anybody's
         return True
     return secret is not None and digest in {"", digest_of(secret)}

@@ -176,13 +176,16 @@ async def adopt(
 def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> str | None:
     place = store.describe()
     if key is None:
-        return "it is not listed here"
+        return "it is not listed here: see its id in the listing of these keys"
     if not store.readable:
         return None
     if secret is None:
-        return f"there is no secret in {place}"
+        return f"there is no secret in {place}: put its secret there first"
     if isinstance(keys, Keys) and not keys._may_be(key, secret):  # noqa: SLF001
-        return f"{place} holds the secret of another key: this one's begins otherwise"
+        return (
+            f"{place} holds the secret of another key, for this one's begins otherwise: adopt that"
+            " one, or put this one's secret there"
+        )
     return None
 
 

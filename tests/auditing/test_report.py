@@ -50,7 +50,7 @@ WAYS = {
     "a page": Report.html,
     "a notebook": Report._repr_html_,
     "JSON": lambda report: json.dumps(report.to_dict()),
-    "SARIF": lambda report: json.dumps(report.sarif("/work")),
+    "SARIF": lambda report: json.dumps(report.sarif("/srv")),
     "pickle": lambda report: repr(pickle.dumps(report)),
     "a finding": lambda report: " ".join(map(str, report.findings)),
 }
@@ -138,7 +138,7 @@ VALIDATOR = Draft4Validator(json.loads(SCHEMA.read_text()))
         (),
         tuple(found(rule.id, rule.severity) for rule in RULES),
         (found(key_id=None, name="", store=""),),
-        (found(store="dotenv:/work/a b/%.env#KEY"), found(store="keyring:a#b")),
+        (found(store="dotenv:/srv/a b/%.env#KEY"), found(store="keyring:a#b")),
         (found(name=HOSTILE, sentence=HOSTILE, store=f"dotenv:/{HOSTILE}#KEY", key_id=HOSTILE),),
     ],
 )
@@ -148,7 +148,7 @@ def test_it_is_sarif_as_its_schema_has_it(findings, unseen):
     shown = report(*findings, unseen=unseen).in_other_words(
         lambda text: text.encode(errors="replace").decode()
     )
-    document = shown.sarif("/work")
+    document = shown.sarif("/srv")
     assert [error.message for error in VALIDATOR.iter_errors(document)] == []
     [run] = document["runs"]
     assert [each["ruleId"] for each in run["results"]] == [each.rule for each in findings]
@@ -167,13 +167,13 @@ def test_the_schema_finds_what_is_wrong():
 @pytest.mark.parametrize(
     ("store", "root", "uri"),
     [
-        ("dotenv:/work/app/.env#KEY", "/work", "app/.env"),
-        ("dotenv:/work/a b/%.env#KEY?allow_tracked", "/work", "a%20b/%25.env"),
-        ("dotenv:/work/.env#KEY", "", "file:///work/.env"),
-        ("dotenv:/workshop/.env#KEY", "/work", "file:///workshop/.env"),
-        ("dotenv:/work/a:b/.env#KEY", "/work", "a%3Ab/.env"),
-        ("keyring:a#b", "/work", None),
-        ("", "/work", None),
+        ("dotenv:/srv/app/.env#KEY", "/srv", "app/.env"),
+        ("dotenv:/srv/a b/%.env#KEY?allow_tracked", "/srv", "a%20b/%25.env"),
+        ("dotenv:/srv/.env#KEY", "", "file:///srv/.env"),
+        ("dotenv:/srvshop/.env#KEY", "/srv", "file:///srvshop/.env"),
+        ("dotenv:/srv/a:b/.env#KEY", "/srv", "a%3Ab/.env"),
+        ("keyring:a#b", "/srv", None),
+        ("", "/srv", None),
     ],
 )
 def test_a_finding_about_a_file_names_it(store, root, uri):

@@ -60,6 +60,24 @@ async def test_a_key_made_by_hand_is_rotated_like_any_other(which, name):
         assert await place.service.is_live((await store.read()).secret)
 
 
+@pytest.mark.parametrize("what", ["adopted there", "held elsewhere"])
+async def test_what_a_killed_writer_has_left_is_there_for_a_sweep(tmp_path, what):
+    """By it a sweep proves that a secret was never stored: who only looks must not remove it."""
+    async with place_at("agentry") as place:
+        made, store = await by_hand(place)
+        there = DotenvStore(tmp_path / ".env", "KEY")
+        await there.write(made.secret)
+        left_behind = tmp_path / ".env.agentkeys-next"
+        left_behind.write_text("OTHER=half\n")
+        left_behind.chmod(0o600)
+        await adopt(place.keys, made.id, into=there)
+        if what == "held elsewhere":
+            await adopt(place.keys, made.id, into=store)
+            with pytest.raises(RotationError, match="would be dead there"):
+                await rotate(place.keys, BASE, into=store)
+        assert left_behind.exists()
+
+
 async def test_a_name_of_the_callers_own():
     """By that it is rotated from then on."""
     async with place_at("agentry") as place:

@@ -23,6 +23,7 @@ from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.moments import elapsed, now
 from agentkeys.lifecycle.machine.states import Writing
 from agentkeys.stores.contract import RecognizableStore
+from agentkeys.stores.contract.protocol import look_into
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -235,7 +236,7 @@ class _Note:
 async def read(store: Store) -> Stored:
     """Return what a store holds; whatever goes wrong there is a `StoreError`."""
     try:
-        return await store.read()
+        return await look_into(store)
     except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
         failure = store_failure(store, error, "be read")
     raise failure

@@ -67,8 +67,6 @@ class FileJournal:
     def _begun(parent: Path, name: str, entry: Entry) -> OwnedFile:
         try:
             owned = _created(parent, name, entry)
-        except _TakenError:
-            raise
         except OSError as error:  # a RefusedError is one
             reason = error.strerror or type(error).__name__
         else:
@@ -113,7 +111,10 @@ class FileJournal:
             return _claimed(path, lambda _: True)
         except RefusedError as error:
             reason = str(error)
-        raise JournalError(f"{shown(path)} names the key that is kept, but was not used: {reason}")
+        raise JournalError(
+            f"{shown(path)} names the key that is kept, but was not used: {reason}: see what it is,"
+            " then delete the file, and adopt the key again"
+        )
 
     def survey(self) -> Claimed:
         """Return what is left by owners that are gone, without taking it over."""
