@@ -23,7 +23,7 @@ from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
-from agentkeys.stores import ANY, Store, open_store
+from agentkeys.stores import ANY, Store, VersionedStore, open_store
 from agentkeys.transport.collection import Keys
 
 if TYPE_CHECKING:
@@ -50,13 +50,14 @@ async def abort(
     """Take a rotation back, as long as the old key is there; return the ids that were deleted.
 
     Before the store was written, the new key is deleted. After that the store is switched back to
-    the old secret first, which you must hand over: no store keeps it.
+    the old secret first. A `VersionedStore` keeps the old secret. For any other store you must give
+    it.
 
     Args:
         keys: where the keys are.
         name: what the key is called, without the nonce.
         into: the store, or its address, if keys of that name are replaced in several.
-        secret: the old secret, if the store holds the new one.
+        secret: the old secret, if the store holds the new one and keeps no previous one.
         timeout: seconds for all of it; the client's own if None.
         scope: as it was given to `rotate`; ``keys.scope`` if None.
 
@@ -86,11 +87,10 @@ async def abort(
                 raise rotations.not_aborted(outcome)
             owned = await claimed(own, name, into, Retiring)
         try:
-            await _check_the_way_back(owned, hands, old)
+            hands.secret = old = await _old_secret(owned.entry, hands)
         except BaseException:
             owned.release()
             raise
-        assert old is not None  # noqa: S101  # or there was no way back
         is_begun = isinstance(owned.entry.state, Restoring)
         event = events.Resumed() if is_begun else events.Abort(digest_of(old))
         outcome = await drive(owned, event, hands, waiting)
@@ -99,30 +99,43 @@ async def abort(
         raise rotations.not_aborted(outcome)
 
 
-async def _check_the_way_back(owned: Owned, hands: RestoringHands, old: Secret | None) -> None:
-    entry = owned.entry
+async def _old_secret(entry: Entry, hands: RestoringHands) -> Secret:
+    """Return the secret to go back to, that of the caller or what the store has kept.
+
+    Raises:
+        RotationError: there is no way back.
+        StoreError: the store cannot be looked into.
+
+    """
     replaces = entry.plan.replaces
     assert replaces is not None  # noqa: S101  # or it would not retire
-    why = None
     if isinstance(entry.state, Ousting):
-        why = f"the deletion of the key {replaces.key_id} has begun"
-    elif old is None:
-        why = "no store keeps an old secret: hand it over (secret=..., or on standard input)"
-    else:
-        listing = await hands.listed()
-        key = next((each for each in listing.keys if each.id == replaces.key_id), None)
-        if key is None:
-            why = f"the key {replaces.key_id} is not listed any more"
-        elif not await _may_be_of(entry, hands.keys, key, old):
-            why = f"that is not the secret of the key {replaces.key_id}"
-    if why is not None:
-        raise RotationError(
-            f"the rotation of {mask(entry.plan.name)!r} was not taken back: {why}; the key"
-            f" {entry.key_id} works, and its secret is in {entry.plan.store}",
-            name=entry.plan.name,
-            store=entry.plan.store,
-            key_id=entry.key_id,
+        raise _no_way_back(entry, f"the deletion of the key {replaces.key_id} has begun")
+    old = hands.secret or await hands.kept_by_the_store(entry)
+    if old is None:
+        raise _no_way_back(
+            entry,
+            "the store does not have the old secret: give it (secret=..., or on standard input)",
         )
+    listing = await hands.listed()
+    key = next((each for each in listing.keys if each.id == replaces.key_id), None)
+    if key is None:
+        raise _no_way_back(entry, f"the key {replaces.key_id} is not listed any more")
+    if not await _may_be_of(entry, hands.keys, key, old):
+        whose = "that" if hands.secret else "what the store held before"
+        why = f"{whose} is not the secret of the key {replaces.key_id}: give it (secret=...)"
+        raise _no_way_back(entry, why)
+    return old
+
+
+def _no_way_back(entry: Entry, why: str) -> RotationError:
+    return RotationError(
+        f"the rotation of {mask(entry.plan.name)!r} was not taken back: {why}; the key"
+        f" {entry.key_id} works, and its secret is in {entry.plan.store}",
+        name=entry.plan.name,
+        store=entry.plan.store,
+        key_id=entry.key_id,
+    )
 
 
 async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
@@ -194,7 +207,28 @@ class RestoringHands(SweepingHands):
         secret: Secret | None,
     ) -> None:
         super().__init__(keys, scope, waiting)
-        self._secret = secret
+        self.secret = secret
+
+    async def kept_by_the_store(self, entry: Entry) -> Secret | None:
+        """Return the old secret, if the store of an entry keeps what it held before.
+
+        Raises:
+            StoreError: the store cannot be looked into.
+
+        """
+        store = open_store(entry.plan.store)
+        if not isinstance(store, VersionedStore):
+            return None
+        seconds = self.waiting.half()
+        try:
+            return await self.waiting.result(_before(store, entry), most=seconds)
+        except TimeoutError:
+            failure = StoreError(
+                f"{store.describe()} did not answer within {seconds:.3g} s", store=store.describe()
+            )
+        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+            failure = store_failure(store, error, "be read")
+        raise failure
 
     async def do(self, owned: Owned, command: Command) -> Event:
         """Run a command; see `driver.Hands`."""
@@ -218,15 +252,23 @@ class RestoringHands(SweepingHands):
         return events.Written()
 
     async def _restored(self, entry: Entry) -> None:
-        assert self._secret is not None  # noqa: S101  # or nobody would have asked for it
+        assert self.secret is not None  # noqa: S101  # or nobody would have asked for it
         store = open_store(entry.plan.store)
         if not store.readable:
-            await store.write(self._secret, expected=ANY)
+            await store.write(self.secret, expected=ANY)
             return
         stored = await store.read()
-        if stored.secret == self._secret:
+        if stored.secret == self.secret:
             return
         retiring = getattr(entry.state, "retiring", None)
         if stored.secret is None or digest_of(stored.secret) != getattr(retiring, "digest", None):
             raise StoreError("it holds another secret than that of the new key")
-        await store.write(self._secret, expected=stored.version)
+        await store.write(self.secret, expected=stored.version)
+
+
+async def _before(store: VersionedStore, entry: Entry) -> Secret | None:
+    if isinstance(entry.state, Restoring):  # a switch that was begun may be done
+        current = (await store.read()).secret
+        if current is not None and digest_of(current) == entry.state.digest:
+            return current
+    return (await store.previous()).secret

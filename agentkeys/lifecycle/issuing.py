@@ -33,6 +33,7 @@ from agentkeys.lifecycle.outcomes.results import Issued
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
+from agentkeys.stores.contract.protocol import late_write
 from agentkeys.transport.call.progress import Shelter
 from agentkeys.transport.collection import Keys, whose
 
@@ -98,7 +99,7 @@ async def issue(
     _check_options(keys.create, name, options)
     issuing = Issuing(
         keys,
-        Plan(scope or keys.scope, name, exact_name, store.address),
+        Plan(scope or keys.scope, name, exact_name, store.address, late_write(store)),
         store,
         expected=ANY if replace or not store.readable else ABSENT,
         options=options,
@@ -173,7 +174,7 @@ class Issuing(Generic[KeyT]):
 
     async def _looked_around(self) -> IssuingHands[KeyT]:
         await self._sweep()
-        await check(self._store, self._expected)
+        await self._see_the_store()
         await self._see_whose()
         hands = IssuingHands(
             self._keys,
@@ -192,6 +193,10 @@ class Issuing(Generic[KeyT]):
     async def _sweep(self) -> None:
         # First, for a probe removes what a writer has left who died, and it may be a proof.
         await sweep_own(self._keys, self._plan.scope, self._waiting.left() / 2)
+
+    async def _see_the_store(self) -> None:
+        await check(self._store, self._expected)
+        self._plan = attrs.evolve(self._plan, write_only=not self._store.readable)
 
     async def _see_whose(self) -> None:
         # Before anything is noted: the entry must be known as this account's own ever after.
@@ -270,18 +275,26 @@ async def check(store: Store, expected: Expected) -> None:
     place = store.describe()
     try:
         await store.probe()
-        holds = expected is ABSENT and (await store.read()).secret is not None
+        objection = await _objection(store) if expected is ABSENT else None
     except Exception as error:  # noqa: BLE001  # a store may be anybody's
         failure = store_failure(store, error)
     else:
-        if not holds:
+        if objection is None:
             return
         failure = StoreConflictError(
-            f"{place} holds a secret already, which would be lost: choose another place, or allow"
-            " it to be replaced (replace=True, or --replace)",
+            f"{place} {objection}: choose another place, or allow it to be replaced (replace=True,"
+            " or --replace)",
             store=place,
         )
     raise failure
+
+
+async def _objection(store: Store) -> str | None:
+    if not store.readable:
+        return "may not be read with these rights, so a secret that it holds would be lost unseen"
+    if (await store.read()).secret is not None:
+        return "holds a secret already, which would be lost"
+    return None
 
 
 def checked_store(into: Store | str) -> Store:

@@ -15,7 +15,7 @@ from agentkeys.lifecycle.driving import callbacks, disk
 from agentkeys.lifecycle.driving.callbacks import Then, Verify
 from agentkeys.lifecycle.driving.making import read
 from agentkeys.lifecycle.driving.trying import RotatingHands, Wanted
-from agentkeys.lifecycle.issuing import Issuing, check, checked_store
+from agentkeys.lifecycle.issuing import Issuing, checked_store
 from agentkeys.lifecycle.journal import Owned
 from agentkeys.lifecycle.ledger import (
     Evidence,
@@ -30,6 +30,7 @@ from agentkeys.lifecycle.machine.states import KeyId, Plan, Replaced
 from agentkeys.lifecycle.outcomes import rotations
 from agentkeys.lifecycle.outcomes.results import Rotated
 from agentkeys.stores import ANY, Store
+from agentkeys.stores.contract.protocol import late_write
 
 if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
@@ -140,7 +141,7 @@ class Rotating(Issuing[KeyT]):
         wanted: Wanted,
         seconds: float,
     ) -> None:
-        plan = attrs.evolve(plan, store=store.address)
+        plan = attrs.evolve(plan, store=store.address, late_write=late_write(store))
         super().__init__(keys, plan, store, expected=ANY, options={}, seconds=seconds)
         self._wanted = wanted
         self._old: _Old[KeyT] | None = None
@@ -162,7 +163,7 @@ class Rotating(Issuing[KeyT]):
 
     async def _looked_around(self) -> IssuingHands[KeyT]:
         await self._sweep()
-        await check(self._store, ANY)
+        await self._see_the_store()
         before = await self._remembered()
         stored = await read(self._store) if self._store.readable else None
         await self._see_whose()

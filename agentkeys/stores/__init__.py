@@ -13,10 +13,12 @@ from agentkeys.stores.contract import (
     ANY,
     Expected,
     Found,
+    IdentifiedStore,
     RecognizableStore,
     Store,
     Stored,
     Version,
+    VersionedStore,
 )
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ __all__ = [
     "DotenvStore",
     "Expected",
     "Found",
+    "IdentifiedStore",
     "KeyringStore",
     "MemoryStore",
     "RecognizableStore",
     "Store",
     "Stored",
     "Version",
+    "VersionedStore",
     "open_store",
 ]
 

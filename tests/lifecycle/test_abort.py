@@ -107,10 +107,10 @@ async def test_a_wrong_secret_is_refused(which, end):
 
 @either
 async def test_without_the_secret_it_stays(which):
-    """No store keeps an old one, and the sentence says what to hand over."""
+    """This store keeps no old one, and the sentence says what to give."""
     async with rotation_at(which) as rotation:
         await rotation.rotate()
-        with pytest.raises(RotationError, match="hand it over"):
+        with pytest.raises(RotationError, match="give it"):
             await abort(rotation.keys, BASE)
         assert await rotation.lawful() == "new"
         with pytest.raises(InvalidArgumentError):
@@ -166,7 +166,7 @@ async def test_who_died_before_it_was_noted_that_the_store_holds_it(which, grace
             return attrs.evolve(entry, plan=plan, state=as_writing(entry.state))
 
         leave(turn)
-        with pytest.raises(RotationError, match="hand it over"):
+        with pytest.raises(RotationError, match="give it"):
             await abort(rotation.keys, BASE)
         assert rotation.old.id in await rotation.listed()
         leave(turn)

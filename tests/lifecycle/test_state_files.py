@@ -323,10 +323,10 @@ async def test_an_entry_is_read_as_it_was_written(state):
 
 async def test_an_entry_of_a_later_version_is_named():
     """Nobody guesses what it may mean."""
-    later = dumped(Entry(Plan(SCOPE, "production"), NAME, Denied())).replace(b": 3,", b": 4,", 1)
+    later = dumped(Entry(Plan(SCOPE, "production"), NAME, Denied())).replace(b": 4,", b": 99,", 1)
     found = loaded(later)
     assert isinstance(found, NotAnEntry)
-    assert "format 4" in found.why
+    assert "format 99" in found.why
 
 
 FIRST = {
@@ -370,8 +370,20 @@ def as_of_format_2(entry):
     document = json.loads(dumped(entry))
     scope = attempt_files.as_a_path(document["plan"]["scope"])
     document["plan"]["scope"] = scope | {"body": "", "also": document["plan"]["scope"]["also"]}
-    del document["plan"]["replaces"]
+    del document["plan"]["replaces"], document["plan"]["write_only"]
     return json.dumps(document | {"format": 2}).encode() + b"\n"
+
+
+@pytest.mark.parametrize("state", STATES, ids=repr)
+async def test_files_of_the_third_format_are_read_and_gone_on_with(state):
+    """They did not say whether the store could be read."""
+    entry = Entry(Plan(SCOPE, "production"), NAME, state)
+    document = json.loads(dumped(entry)) | {"format": 3}
+    del document["plan"]["write_only"]
+    third = json.dumps(document).encode() + b"\n"
+    after = attrs.evolve(entry, state=Denied())
+    assert loaded(third) == entry
+    assert loaded(third + dumped(after)) == after
 
 
 @pytest.mark.parametrize("state", [STATES[0], STATES[1], STATES[2], STATES[4]], ids=repr)

@@ -286,9 +286,10 @@ async def test_an_attempt_says_what_it_must_and_no_secret(place, state):
         "store": ANYTHING,
         "late_write": 0.0,
         "replaces": None,
+        "write_only": False,
     }
     begun = {"wall": ANYTHING, "boot": ANYTHING, "uptime": ANYTHING}
-    head = {"format": 3, "plan": plan, "name": "ci~k7f3q2"}
+    head = {"format": 4, "plan": plan, "name": "ci~k7f3q2"}
     assert [json.loads(line) for line in text.splitlines()] == [
         head | {"state": "Asking", "begun": begun, "seconds": 0.0},
         head

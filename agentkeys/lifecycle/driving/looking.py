@@ -14,7 +14,7 @@ from agentkeys.lifecycle.machine.moments import Moment, now
 from agentkeys.lifecycle.machine.states import Ousting, Retiring, Writing
 from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.stores import open_store
-from agentkeys.stores.contract import RecognizableStore
+from agentkeys.stores.contract.protocol import is_as_found
 
 if TYPE_CHECKING:
     from agentkeys.cancellation import Waiting
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.machine.events import (
         Event,
     )
-    from agentkeys.lifecycle.machine.states import Entry, State
+    from agentkeys.lifecycle.machine.states import Entry
     from agentkeys.stores import Store
     from agentkeys.stores.contract import Found
 
@@ -70,8 +70,8 @@ class SweepingHands(ServiceHands[Any]):
 async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
     store = open_store(entry.plan.store)
     if not isinstance(entry.state, Writing):
-        return await looked_again(store, entry.state, asked, late=late)
-    if not store.readable:
+        return await looked_again(store, entry, asked, late=late)
+    if _is_write_only(store, entry):
         return events.CannotLook(StoreError(f"nobody can read {store.describe()}"))
     # First, for a read removes what a writer has left who died.
     difference = await _difference(store, entry.state.found)
@@ -81,12 +81,18 @@ async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
     return difference or events.Lacks(late, asked)
 
 
-async def looked_again(store: Store, state: State, asked: Moment, *, late: bool) -> Event:
+def _is_write_only(store: Store, entry: Entry) -> bool:
+    # A store that could be read once proves nothing by being closed now.
+    return entry.plan.write_only or not store.readable
+
+
+async def looked_again(store: Store, entry: Entry, asked: Moment, *, late: bool) -> Event:
     """Look into a store that held the secret of a key when it was last seen.
 
     What cannot be read by anybody, as a program that keeps a secret, holds what it was given.
     """
-    if not store.readable and isinstance(state, Retiring | Ousting):
+    state = entry.state
+    if _is_write_only(store, entry) and isinstance(state, Retiring | Ousting):
         return events.Holds()
     secret = (await store.read()).secret
     if secret is None:
@@ -100,11 +106,11 @@ async def looked_again(store: Store, state: State, asked: Moment, *, late: bool)
 async def _difference(store: Store, found: Found | None) -> events.CannotLook | None:
     """Return why a secret that the store does not hold may have been written all the same."""
     lacks = f"{store.describe()} does not hold its secret"
-    if found is None or not isinstance(store, RecognizableStore):
+    if found is None:
         reason = f"{lacks}, but what was written to may have been another place"
         return events.CannotLook(StoreError(reason))
     try:
-        if await store.is_as_found(found):
+        if await is_as_found(store, found):
             return None
     except AgentKeysError as error:
         return events.CannotLook(

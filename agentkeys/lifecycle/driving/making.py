@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
@@ -23,7 +24,7 @@ from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.moments import elapsed, now
 from agentkeys.lifecycle.machine.states import Writing
 from agentkeys.stores.contract import RecognizableStore
-from agentkeys.stores.contract.protocol import look_into
+from agentkeys.stores.contract.protocol import found_at, look_into
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -161,9 +162,10 @@ class IssuingHands(ServiceHands[KeyT]):
         assert self._secret is not None  # noqa: S101  # nothing else is written than what was made
         if isinstance(self._store, RecognizableStore):
             await self._store.write_noted(self._secret, expected=self._expected, note=note)
-        else:
-            await disk.in_thread(lambda: note(None))
-            await self._store.write(self._secret, expected=self._expected)
+            return
+        found = await found_at(self._store)
+        await disk.in_thread(partial(note, found))
+        await self._store.write(self._secret, expected=self._expected)
 
     def _late(self, seconds: float) -> StoreError:
         # Only a store that says that nothing of it goes on (in a thread, say) can be looked into.
@@ -179,7 +181,7 @@ class IssuingHands(ServiceHands[KeyT]):
     async def _look(self, entry: Entry, *, late: bool) -> Event:
         asked = now()
         if not isinstance(entry.state, Writing):
-            looking = looked_again(self._store, entry.state, asked, late=late)
+            looking = looked_again(self._store, entry, asked, late=late)
             return await self._looked(looking)
         if not self._store.readable:
             # If it says that it failed, that is all there is to know.

@@ -47,6 +47,9 @@ _NOTED: Final[tuple[type[State], ...]] = (
     Restoring,
     Kept,
 )
+_PLACES_BY_NAME: Final = 3
+"""The first format that names a place by what it is, and not by a path."""
+
 _STATES: Final = {kind.__name__: kind for kind in _NOTED}
 
 
@@ -98,7 +101,7 @@ def loaded(text: bytes) -> Entry | NotAnEntry | Torn:
         # By the last line: a later version may have gone on with what an earlier one began.
         last = json.loads(lines[-1])
         number = last.get("format", 1)
-        if number not in {1, 2, FORMAT}:
+        if number not in range(1, FORMAT + 1):
             return NotAnEntry(f"it is of format {number}, which a newer agentkeys reads")
         entry = first_format.entry(lines, _converter.structure) if number == 1 else _entry(last)
     except Exception:  # noqa: BLE001  # whatever is wrong with it
@@ -110,7 +113,7 @@ def loaded(text: bytes) -> Entry | NotAnEntry | Torn:
 
 def _entry(document: dict[str, Any]) -> Entry:
     plan = document.pop("plan")
-    if document.pop("format") != FORMAT:
+    if document.pop("format") < _PLACES_BY_NAME:
         plan["scope"] = renamed(plan["scope"])
     plan = _converter.structure(plan, Plan)
     name = _converter.structure(document.pop("name"), str)

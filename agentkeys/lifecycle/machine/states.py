@@ -33,7 +33,7 @@ __all__ = [
 
 KeyId: TypeAlias = str | int
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """The number of the format in which entries are written; of the first one it was not written."""
 
 
@@ -70,6 +70,7 @@ class Plan:
         late_write: for how many seconds a write may still come whose process has died; more than
             0.0 for a store on another machine.
         replaces: the key that retires when the new one is stored, if there is one.
+        write_only: whether the store cannot be read with the rights of whoever writes to it.
     """
 
     scope: Scope
@@ -78,6 +79,7 @@ class Plan:
     store: str = ""
     late_write: float = 0.0
     replaces: Replaced | None = None
+    write_only: bool = False
 
 
 @attrs.frozen

@@ -10,10 +10,23 @@ from agentkeys.stores.contract.protocol import (
     ANY,
     Expected,
     Found,
+    IdentifiedStore,
     RecognizableStore,
     Store,
     Stored,
     Version,
+    VersionedStore,
 )
 
-__all__ = ["ABSENT", "ANY", "Expected", "Found", "RecognizableStore", "Store", "Stored", "Version"]
+__all__ = [
+    "ABSENT",
+    "ANY",
+    "Expected",
+    "Found",
+    "IdentifiedStore",
+    "RecognizableStore",
+    "Store",
+    "Stored",
+    "Version",
+    "VersionedStore",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import hashlib
 from collections.abc import (  # a program that asks for the hints of a store needs it
@@ -12,6 +13,7 @@ from typing import Final, Literal, Protocol, TypeAlias, final, runtime_checkable
 
 import attrs
 
+from agentkeys.errors import StoreError
 from agentkeys.secret import Secret
 
 __all__ = [
@@ -19,10 +21,15 @@ __all__ = [
     "ANY",
     "Expected",
     "Found",
+    "IdentifiedStore",
     "RecognizableStore",
     "Store",
     "Stored",
     "Version",
+    "VersionedStore",
+    "found_at",
+    "is_as_found",
+    "late_write",
     "look_into",
 ]
 
@@ -109,6 +116,17 @@ class Store(Protocol):
     keeps the key of a write that was cut off, and raises `UncertainStoreError`. A store that knows
     better has an attribute ``is_at_work``: whether something of it goes on. If that is False,
     `issue` looks into the store, and deletes the key of a secret that is not there.
+
+    A store may declare two more attributes:
+
+    - ``late_write``: the seconds for which a write may still arrive at the place after its process
+      has died, for a store on another machine. It is 0.0 if the store does not say.
+    - ``atomic``: whether one write wins, and all others raise `StoreConflictError`, if several
+      processes or machines write at once and expect the same version. It is False if the store
+      does not say.
+
+    Other abilities have protocols of their own: `IdentifiedStore`, `VersionedStore` and
+    `RecognizableStore`.
     """
 
     @property
@@ -117,7 +135,10 @@ class Store(Protocol):
 
     @property
     def readable(self) -> bool:
-        """Whether the store can be read. If not, `read` and `remove` raise `StoreError`."""
+        """Whether the store can be read. If not, `read` and `remove` raise `StoreError`.
+
+        `probe` may find out that it cannot.
+        """
 
     async def probe(self) -> None:
         """Show that the store can keep a secret, by writing something else and removing it.
@@ -162,12 +183,47 @@ async def look_into(store: Store) -> Stored:
 
 
 @runtime_checkable
+class VersionedStore(Store, Protocol):
+    """A store that keeps the secret before the current one, so that `abort` can go back to it."""
+
+    async def previous(self) -> Stored:
+        """Return the secret before the current one; none, if the store keeps none.
+
+        Raises:
+            StoreError: it cannot be read.
+
+        """
+
+
+@runtime_checkable
+class IdentifiedStore(Store, Protocol):
+    """A store that can tell its place from another one at the same address.
+
+    A place is the account, the mount, the cluster or the database that the secret is in. If a
+    process dies while it writes, a sweep reads the store. If the secret is not there, and this is
+    the same place, then the secret was never stored, and its key can be deleted. If this is another
+    place, a person must decide.
+    """
+
+    async def identity(self) -> str:
+        """Return what this place has and no other. No secret.
+
+        It stays the same when the secret is written, replaced or removed.
+
+        Raises:
+            StoreError: it cannot be found out.
+
+        """
+
+
+@runtime_checkable
 class RecognizableStore(Store, Protocol):
     """A store that can be told from another one at its address, when its writer has died.
 
     Without that, a secret that is not there proves nothing: the disk may not be mounted, the file
     renamed, the keyring another one. It helps a store that `open_store` knows, for a sweep opens
-    it by its address.
+    it by its address. `IdentifiedStore` is the simple way; this one is for a store that must note
+    something in the very moment before it is changed.
     """
 
     async def write_noted(
@@ -190,3 +246,28 @@ class RecognizableStore(Store, Protocol):
             StoreError: the place cannot be looked at.
 
         """
+
+
+def late_write(store: Store) -> float:
+    """Return for how many seconds a write may still arrive whose process has died."""
+    return float(getattr(store, "late_write", 0.0))
+
+
+async def found_at(store: Store) -> Found | None:
+    """Return which place an `IdentifiedStore` is; None if that cannot be told."""
+    if isinstance(store, IdentifiedStore):
+        with contextlib.suppress(StoreError):
+            return Found(store.describe(), await store.identity())
+    return None
+
+
+async def is_as_found(store: Store, found: Found) -> bool:
+    """Return whether a store is the very place of a note. If that cannot be told, it is not.
+
+    Raises:
+        StoreError: the place cannot be looked at.
+
+    """
+    if isinstance(store, RecognizableStore):
+        return await store.is_as_found(found)
+    return isinstance(store, IdentifiedStore) and await store.identity() == found.state

@@ -1,0 +1,297 @@
+"""A store on another machine: its writes are conditional, and its answers can be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ClassVar, Final, TypeVar
+
+import attrs
+
+from agentkeys.errors import (
+    AgentKeysError,
+    StoreConflictError,
+    StoreError,
+    UncertainStoreError,
+)
+from agentkeys.secret import Secret
+from agentkeys.stores.contract.checks import check_expected, check_secret, check_timeout
+from agentkeys.stores.contract.protocol import ANY, Expected, Stored, Version
+from agentkeys.stores.contract.quiet import quiet
+
+__all__ = ["Forbidden", "Held", "Lost", "Moved", "RemoteStore"]
+
+T = TypeVar("T")
+
+logger: Final = logging.getLogger("agentkeys")
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.05
+"""Seconds before the second try; each further pause is twice as long."""
+
+_WRITE_ONLY: Final = (
+    "the store is write-only with these credentials, so it cannot be read or removed, and nothing"
+    " but ANY can be expected"
+)
+
+
+class Moved(Exception):  # noqa: N818  # an outcome, which no caller of a store sees
+    """The service refused a conditional write, because it holds something else by now."""
+
+
+class Lost(Exception):  # noqa: N818
+    """No whole answer came, so a write may have been done. The text says why, without a secret."""
+
+
+class Forbidden(Exception):  # noqa: N818
+    """The credentials do not permit a request. The text says which one, without a secret."""
+
+
+@attrs.frozen
+class Held:
+    """What a service holds.
+
+    Attributes:
+        secret: the secret, or None if there is none.
+        token: what the service compares a conditional write with: a version number, say.
+        rest: what else lies there and must be kept, for the store alone.
+    """
+
+    secret: Secret | None
+    token: Any
+    rest: Any = attrs.field(default=None, repr=False)
+
+
+class RemoteStore(ABC):
+    """The base of a store that another machine keeps.
+
+    It reads before it writes, and the service refuses the write if something else was written in
+    between. If the answer to a write is lost, the store is read again: the write was done, or it is
+    sent once more under the same condition, so that the first one has no effect if it comes late.
+
+    If the credentials permit writing but not reading, the store becomes write-only.
+
+    A subclass says how one request is made, and what its errors mean. Each of these methods may
+    raise what it likes; `_told` says what that means.
+
+    Args:
+        timeout: seconds for each call; `math.inf` waits for ever.
+
+    """
+
+    atomic = True
+    late_write = 60.0
+    quiet: ClassVar[tuple[str, ...]] = ()
+    """The loggers of its library, which may log secrets."""
+
+    address: str
+
+    def __init__(self, *, timeout: float) -> None:
+        self._timeout = check_timeout(timeout)
+        self._is_readable = True
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be read, as far as is known."""
+        return self._is_readable
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return where the secret lies; see `Store.describe`."""
+
+    @abstractmethod
+    async def _held(self) -> Held:
+        """Return what the service holds."""
+
+    @abstractmethod
+    async def _put(self, secret: Secret | None, held: Held) -> None:
+        """Write or remove the secret, if the service still holds what was read; else `Moved`."""
+
+    @abstractmethod
+    async def _put_unread(self, secret: Secret) -> None:
+        """Write the secret without a condition, and keep all else that lies there."""
+
+    @abstractmethod
+    async def _rehearse(self, held: Held | None) -> None:
+        """See that a secret can be written, and change nothing that a reader could see.
+
+        Args:
+            held: what the service holds; None if it cannot be read.
+
+        """
+
+    @abstractmethod
+    async def _place(self) -> str:
+        """Return what this place has and no other; see `IdentifiedStore.identity`."""
+
+    @abstractmethod
+    def _told(self, error: Exception) -> Exception:
+        """Return what an error means: `Moved`, `Lost`, `Forbidden`, or an `AgentKeysError`."""
+
+    def _objection(self, secret: Secret) -> str | None:  # noqa: ARG002  # a subclass uses it
+        """Return why a secret cannot be kept, as the rest of a sentence, or None."""
+        return None
+
+    async def probe(self) -> None:
+        """See that a secret can be written, without a change that a reader could see.
+
+        Raises:
+            StoreError: it cannot.
+
+        """
+        await self._bounded(self._probed)
+
+    async def read(self) -> Stored:
+        """Return what the store holds; see `Store.read`."""
+        return Stored.of((await self._bounded(self._looked)).secret)
+
+    async def identity(self) -> str:
+        """Return what this place has and no other; see `IdentifiedStore.identity`."""
+        return await self._bounded(lambda: self._asked(self._place()))
+
+    async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
+        """Keep *secret*; see `Store.write`."""
+        objection = self._objection(check_secret(secret))
+        if objection is not None:
+            raise self._error(objection)
+        changing = _Changing(secret, expected)
+        await self._bounded(lambda: self._written(changing), changing)
+        return Version.of(secret)
+
+    async def remove(self, *, expected: Expected = ANY) -> None:
+        """Remove the secret; see `Store.remove`."""
+        changing = _Changing(None, expected)
+        await self._bounded(lambda: self._changed(changing), changing)
+
+    async def _bounded(
+        self, work: Callable[[], Awaitable[T]], changing: _Changing | None = None
+    ) -> T:
+        """Return what *work* does in time; all that fails is a `StoreError`."""
+        limit = asyncio.timeout(None if self._timeout == math.inf else self._timeout)
+        try:
+            async with limit:
+                return await work()
+        except TimeoutError:
+            failure: StoreError | str = f"it did not answer within {self._timeout:g} s"
+        except (Moved, Lost, Forbidden) as error:
+            failure = str(error)
+        except StoreConflictError:
+            raise
+        except StoreError as error:
+            failure = error.with_traceback(None)
+        if changing is not None and changing.may_be_done:
+            raise UncertainStoreError(
+                f"whether {self.describe()} was changed is not known: {failure}: look there before"
+                " you try again",
+                store=self.describe(),
+            )
+        raise failure if isinstance(failure, StoreError) else self._error(failure)
+
+    async def _asked(self, request: Coroutine[Any, Any, T]) -> T:
+        """Return what a request returns. What it raises keeps no frame of the library.
+
+        Such a frame has the body of a request, and so the secret.
+        """
+        told: BaseException
+        with quiet(self.quiet):
+            try:
+                return await request
+            except (asyncio.CancelledError, KeyboardInterrupt) as error:
+                told = type(error)(*error.args)
+            except (Moved, Lost, Forbidden, AgentKeysError) as error:
+                told = error.with_traceback(None)
+            except Exception as error:  # noqa: BLE001  # a library raises what it likes
+                told = self._told(error).with_traceback(None)
+        told.__cause__ = told.__context__ = None
+        try:
+            raise told
+        finally:
+            del told  # or error, traceback and this frame would keep each other alive
+
+    async def _looked(self) -> Held:
+        """Return what the service holds. If an answer is lost, ask again."""
+        if not self._is_readable:
+            raise self._error(_WRITE_ONLY)
+        for tried in range(1, _TRIES):
+            try:
+                return await self._asked(self._held())
+            except Lost:
+                await _pause(tried)
+        return await self._asked(self._held())
+
+    async def _probed(self) -> None:
+        try:
+            held = await self._looked()
+        except Forbidden as error:
+            reason = str(error)
+        else:
+            await self._asked(self._rehearse(held))
+            return
+        await self._asked(self._rehearse(None))
+        self._is_readable = False
+        logger.warning("%s: %s: %s", self.describe(), reason, _WRITE_ONLY)
+
+    async def _written(self, changing: _Changing) -> None:
+        if self._is_readable:
+            try:
+                await self._changed(changing)
+            except Forbidden:
+                if changing.may_be_done or changing.expected is not ANY:
+                    raise
+            else:
+                return
+        elif changing.expected is not ANY:
+            raise self._error(_WRITE_ONLY)
+        assert changing.secret is not None  # noqa: S101  # a write has one
+        await self._put_once(changing, self._put_unread(changing.secret))
+
+    async def _changed(self, changing: _Changing) -> None:
+        """Write or remove under the condition that nobody else does, until it is read back."""
+        wanted, expected = changing.secret, changing.expected
+        for tried in range(1, _TRIES + 1):
+            held = await self._looked()
+            found = Stored.of(held.secret)
+            if changing.may_be_done and found.secret == wanted:
+                return
+            check_expected(expected, found.version, self.describe())
+            if found.secret == wanted:
+                return
+            try:
+                await self._put_once(changing, self._put(wanted, held))
+            except (Moved, Lost):
+                await _pause(tried)
+        if (await self._looked()).secret != wanted:
+            raise self._error("others keep changing it: try again")
+
+    async def _put_once(self, changing: _Changing, request: Coroutine[Any, Any, None]) -> None:
+        before, changing.may_be_done = changing.may_be_done, True
+        try:
+            await self._asked(request)
+        except (Moved, Forbidden, AgentKeysError):  # what was refused was not done
+            changing.may_be_done = before
+            raise
+
+    def _error(self, reason: str) -> StoreError:
+        return StoreError(f"cannot use {self.describe()}: {reason}", store=self.describe())
+
+
+@attrs.define
+class _Changing:
+    """A write or a removal.
+
+    Attributes:
+        secret: what is to be written; None to remove what is there.
+        expected: what the store must hold.
+        may_be_done: whether a request was sent that the service may have acted on.
+    """
+
+    secret: Secret | None
+    expected: Expected
+    may_be_done: bool = False
+
+
+async def _pause(tried: int) -> None:
+    await asyncio.sleep(_PAUSE * 2**tried)
