@@ -59,6 +59,7 @@ class MemoryStore:
     """
 
     readable = True
+    atomic = True
     is_at_work = False
 
     def __init__(self, name: str | None = None) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import logging
 import secrets
 import string
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -16,9 +14,11 @@ import pytest
 from agentkeys.errors import StoreConflictError, StoreError
 from agentkeys.secret import Secret
 from agentkeys.stores import Found, RecognizableStore, Store
+from agentkeys.stores.contract import protocol
+from agentkeys.testing.forms import Watched
+from agentkeys.testing.sightings import Sighting, of_exception, of_record
 
 __all__ = [
-    "all_of",
     "cancelled_after",
     "error_of",
     "failing",
@@ -28,19 +28,11 @@ __all__ = [
     "made_up",
     "noted",
     "other",
-    "recognizable",
     "watched",
     "won",
 ]
 
 # Nothing in this module binds what a secret reveals to a name: frames are among what is searched.
-
-
-def recognizable(store: Store) -> RecognizableStore:
-    """Return the store, or skip the test if it declares nothing of the kind."""
-    if not isinstance(store, RecognizableStore):
-        pytest.skip("it is no RecognizableStore")
-    return store
 
 
 def failing(failure: StoreError, notes: list[Found]) -> Callable[[Found], None]:
@@ -63,10 +55,10 @@ def noted(store: RecognizableStore) -> Found:
     return notes[0]
 
 
-def is_as_found(store: RecognizableStore, found: Found) -> bool:
+def is_as_found(store: Store, found: Found) -> bool:
     """Return what the store says. That it cannot tell is never taken for a yes."""
     try:
-        return asyncio.run(store.is_as_found(found))
+        return asyncio.run(protocol.is_as_found(store, found))
     except StoreError:
         return False
 
@@ -119,30 +111,53 @@ def error_of(call: Awaitable[object], kind: type[StoreError]) -> StoreError:
     return raised.value
 
 
+class _Log(logging.Handler):
+    """Collects what is logged, as a handler sees it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Sighting] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.extend(of_record(record, __file__))
+
+
 @contextlib.contextmanager
-def watched() -> Iterator[io.StringIO]:
+def watched() -> Iterator[list[Sighting]]:
     """Collect what is logged, by whomever and at any level."""
-    text, root = io.StringIO(), logging.getLogger()
-    handler, level = logging.StreamHandler(text), root.level
-    root.addHandler(handler)
+    log, root = _Log(), logging.getLogger()
+    level = root.level
+    root.addHandler(log)
     root.setLevel(logging.DEBUG)
     try:
-        yield text
+        yield log.seen
     finally:
         root.setLevel(level)
-        root.removeHandler(handler)
+        root.removeHandler(log)
 
 
-def all_of(error: BaseException | None) -> str:
-    """Return all that can be seen of an error and its causes: the locals of every frame, too."""
-    text = io.StringIO()
-    while error is not None:
-        seen = traceback.TracebackException.from_exception(error, capture_locals=True)
-        print(*seen.format(), repr(error), error.args, vars(error), file=text)
-        error = error.__cause__ or error.__context__
-    return text.getvalue()
+def hidden(secret: Secret, shown: str | BaseException | list[Sighting], place: str = "") -> None:
+    """Fail, and say where, if a secret shows, in whatever way it is written.
+
+    Args:
+        secret: the secret.
+        shown: a text; an error, whose causes and whose frames' locals count; or what was seen.
+        place: what a text is.
+
+    """
+    if isinstance(shown, str):
+        shown = [Sighting(place, shown)]
+    elif isinstance(shown, BaseException):
+        shown = [*of_exception(shown, __file__), *_of_attributes(shown)]
+    sought = Watched("the secret", secret)
+    for each in shown:
+        found = sought.found_in(each.content)
+        how = f" ({found.how})" if found and found.how else ""
+        law(found is None, f"the secret shows{how} in {each.place}")
 
 
-def hidden(secret: Secret, shown: str) -> None:
-    """Fail if a secret shows in a text."""
-    law(secret.reveal() not in shown, "the secret shows")
+def _of_attributes(error: BaseException) -> Iterator[Sighting]:
+    kind = type(error).__name__
+    yield Sighting(f"the args of {kind}", repr(error.args))
+    for name, value in vars(error).items():
+        yield Sighting(f"the attribute {name} of {kind}", repr(value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -12,19 +11,20 @@ import pytest
 
 from agentkeys.errors import InvalidArgumentError, StoreConflictError, StoreError
 from agentkeys.secret import Secret
-from agentkeys.stores import ABSENT, ANY, Found, Store, Version
+from agentkeys.stores import ABSENT, ANY, Store, Version
+from agentkeys.testing.store_abilities import (
+    ExchangedAbility,
+    IdentifiedAbility,
+    LateAbility,
+    RecognizableAbility,
+    VersionedAbility,
+)
 from agentkeys.testing.store_checks import (
-    all_of,
     cancelled_after,
     error_of,
-    failing,
     hidden,
-    is_as_found,
     law,
     made_up,
-    noted,
-    other,
-    recognizable,
     watched,
     won,
 )
@@ -63,14 +63,17 @@ def store_conformance(
             what is there is removed.
         broken: makes one that cannot keep a secret: a locked one, one that is not there.
         kept: for a write-only store: returns what it has kept, or None.
-        exchange: for a `RecognizableStore`: puts another, empty place where the store's is, as if
-            another disk were mounted there. The tests of what a store recognizes run without it as
-            well, but can tell less.
+        exchange: for an `IdentifiedStore` or a `RecognizableStore`: puts another, empty place where
+            the store's is, as if another disk were mounted there, or another account were used.
+            The other tests of these abilities run without it.
+
+    What a store does not declare is not tested: those tests are skipped.
 
     """
-    kind = _WriteOnlyStore if kept else _ReadableStore
-    more = ((_BrokenStore, broken), (_ExchangedStore, exchange))
-    bases = (kind, *(base for base, is_given in more if is_given))
+    abilities = (RecognizableAbility, IdentifiedAbility, VersionedAbility, LateAbility)
+    kinds = (_WriteOnlyStore,) if kept else (_ReadableStore, *abilities)
+    more = ((_BrokenStore, broken), (ExchangedAbility, exchange))
+    bases = (*kinds, *(base for base, is_given in more if is_given))
     given = {"make": make, "broken": broken, "kept": kept, "exchange": exchange}
     return type("Conformance", bases, {k: staticmethod(v) for k, v in given.items() if v})
 
@@ -120,8 +123,8 @@ class _BrokenStore:
                 error = error_of(call, StoreError)
                 law(error.store == store.describe(), "a StoreError has `store`: the description")
                 law(str(error) != "", "a StoreError says what failed")
-                hidden(secret, all_of(error))
-        hidden(secret, log.getvalue())
+                hidden(secret, error)
+        hidden(secret, log)
 
 
 class _ReadableStore(_AnyStore):
@@ -188,10 +191,10 @@ class _ReadableStore(_AnyStore):
             ):
                 error = error_of(change, StoreConflictError)
                 law(error.store == store.describe(), "a StoreError has `store`: the description")
-                hidden(second, all_of(error))
-                hidden(third, all_of(error))
+                hidden(second, error)
+                hidden(third, error)
                 self._holds(tmp_path, second)
-        hidden(second, log.getvalue())
+        hidden(second, log)
 
     def test_what_is_gone_is_not_what_was_read(self, tmp_path: Path) -> None:
         """A version that was read is a conflict once the secret is removed."""
@@ -260,77 +263,19 @@ class _ReadableStore(_AnyStore):
             asyncio.run(store.probe())
             version = asyncio.run(store.write(secret))
             stored = asyncio.run(store.read())
-        for shown in (repr(store), store.address, store.describe(), repr(version), repr(stored)):
-            hidden(secret, shown)
-        hidden(secret, log.getvalue())
-
-    def test_a_noted_write_writes(self, tmp_path: Path) -> None:
-        """As `write` does; and it is noted once, in a thread, without the secret."""
-        store, secret, notes = recognizable(self.make(tmp_path)), made_up(), list[Found]()
-        threads: list[int] = []
-
-        def note(found: Found) -> None:
-            notes.append(found)
-            threads.append(threading.get_ident())
-
-        written = store.write_noted(secret, expected=ABSENT, note=note)
-        version = asyncio.run(written)
-        law(len(notes) == 1, f"a write was noted {len(notes)} times")
-        law(threading.get_ident() not in threads, "a note was called where the event loop runs")
-        self._holds(tmp_path, secret)
-        stored = asyncio.run(self.make(tmp_path).read())
-        law(stored.version == version, "`write_noted` and `read` gave different versions")
-        for shown in (notes[0].place, notes[0].state):
-            law(isinstance(shown, str), "the place and the state of a note are str")
-            hidden(secret, shown)
-
-    def test_what_cannot_be_noted_is_not_written(self, tmp_path: Path) -> None:
-        """The error of the note goes through, and the store holds what it held before."""
-        before, failure = made_up(), StoreError("it cannot be noted")
-        store = recognizable(self.make(tmp_path))
-        asyncio.run(store.write(before))
-        error = error_of(store.write_noted(made_up(), note=failing(failure, [])), StoreError)
-        law(error is failure, "another error than that of the note was raised")
-        self._holds(tmp_path, before)
-
-    def test_a_conflict_is_not_noted(self, tmp_path: Path) -> None:
-        """Nothing is about to be written."""
-        store, before, notes = recognizable(self.make(tmp_path)), made_up(), list[Found]()
-        asyncio.run(store.write(before))
-        written = store.write_noted(made_up(), expected=ABSENT, note=notes.append)
-        error_of(written, StoreConflictError)
-        law(not notes, "a write was noted that could not be")
-        self._holds(tmp_path, before)
-
-    def test_a_place_is_recognized(self, tmp_path: Path) -> None:
-        """That of a write which ended at its note; and not one whose note says something else."""
-        found = noted(recognizable(self.make(tmp_path)))
-        law(is_as_found(self.make(tmp_path), found), "the place of the note is not recognized")
-        state = "".join(map(other, found.state))
-        law(
-            not is_as_found(self.make(tmp_path), Found(found.place, state)),
-            "it takes itself for the place of a note that is of another one",
-        )
+        for place, shown in {
+            "the repr of the store": repr(store),
+            "its address": store.address,
+            "its description": store.describe(),
+            "the repr of what `write` returned": repr(version),
+            "the repr of what `read` returned": repr(stored),
+        }.items():
+            hidden(secret, shown, place)
+        hidden(secret, log)
 
     def _holds(self, folder: Path, secret: Secret | None) -> None:
         found = asyncio.run(self.make(folder).read()).secret
         law(found == secret, "the store does not hold what it should")
-
-
-class _ExchangedStore:
-    """What holds for a store in whose place another one can be put."""
-
-    make: Any
-    exchange: Any
-
-    def test_another_place_is_not_recognized(self, tmp_path: Path) -> None:
-        """A secret that is not there may be in the place that was there before."""
-        found = noted(recognizable(self.make(tmp_path)))
-        self.exchange(tmp_path)
-        law(
-            not is_as_found(self.make(tmp_path), found),
-            "another place is taken for the one of the note",
-        )
 
 
 class _WriteOnlyStore(_AnyStore):
@@ -365,5 +310,5 @@ class _WriteOnlyStore(_AnyStore):
             store.write(made_up(), expected=ABSENT),
             store.write(made_up(), expected=Version("another")),
         ):
-            hidden(secret, all_of(error_of(call, StoreError)))
+            hidden(secret, error_of(call, StoreError))
         law(Secret(self.kept(tmp_path) or "") == secret, "a refusal has changed something")

@@ -22,15 +22,24 @@ PRELUDE = """
 
     class Good:
         readable = True
+        atomic = True
+        late_write = 1.0
         def __init__(self, folder):
             self.memory = MemoryStore(str(folder))
             self.address = self.memory.address
+            self.past = PASTS.setdefault(self.address, [])
         async def probe(self):
             await self.memory.probe()
         async def read(self):
             return await self.memory.read()
         async def write(self, secret, *, expected=ANY):
-            return await self.memory.write(secret, expected=expected)
+            version = await self.memory.write(secret, expected=expected)
+            self.past.append(secret)
+            return version
+        async def previous(self):
+            return Stored.of(self.past[-2] if self.past[1:] else None)
+        async def identity(self):
+            return f"{self.address} {self.number()}"
         async def remove(self, *, expected=ANY):
             await self.memory.remove(expected=expected)
         def describe(self):
@@ -50,6 +59,7 @@ PRELUDE = """
             return NUMBERS.get(self.address, 0)
 
     NUMBERS = {}
+    PASTS = {}
 
     def exchange(folder):
         NUMBERS[Good(folder).address] = 1
@@ -166,6 +176,39 @@ FAULTS = {
     "test_another_place_is_not_recognized": """
         def number(self):
             return 0
+    """,
+    "test_another_place_is_not_recognized__by_identity": """
+        write_noted = is_as_found = property()
+        async def identity(self):
+            return "the same"
+    """,
+    "test_its_identity_stays": """
+        async def identity(self):
+            return repr(await self.read())
+    """,
+    "test_the_previous_secret_is_the_one_before": """
+        async def previous(self):
+            return await self.read()
+    """,
+    "test_reading_the_previous_secret_changes_nothing": """
+        async def previous(self):
+            stored = await super().previous()
+            self.past.pop()
+            return stored
+    """,
+    "test_one_can_go_back": """
+        async def previous(self):
+            return Stored((await super().previous()).secret and Secret("another"), ABSENT)
+    """,
+    "test_how_late_a_write_may_come_is_a_number": """
+        late_write = -1.0
+    """,
+    "test_an_atomic_write_has_one_winner": """
+        async def write(self, secret, *, expected=ANY):
+            found = await self.read()
+            await asyncio.sleep(0.01)
+            fits = expected is ANY or expected == found.version
+            return await super().write(secret, expected=ANY if fits else expected)
     """,
     "test_a_broken_one_says_so": """
         async def write(self, secret, *, expected=ANY):
