@@ -29,9 +29,6 @@ T = TypeVar("T")
 logger: Final = logging.getLogger("agentkeys")
 
 _TRIES: Final = 5
-_PAUSE: Final = 0.05
-"""Seconds before the second try; each further pause is twice as long."""
-
 _WRITE_ONLY: Final = (
     "the store is write-only with these credentials, so it cannot be read or removed, and nothing"
     " but ANY can be expected"
@@ -86,6 +83,8 @@ class RemoteStore(ABC):
     late_write = 60.0
     quiet: ClassVar[tuple[str, ...]] = ()
     """The loggers of its library, which may log secrets."""
+    pause: ClassVar[float] = 0.1
+    """Seconds before the second try; each further pause is twice as long."""
 
     address: str
 
@@ -219,7 +218,7 @@ class RemoteStore(ABC):
             try:
                 return await self._asked(self._held())
             except Lost:
-                await _pause(tried)
+                await asyncio.sleep(self.pause * 2 ** (tried - 1))
         return await self._asked(self._held())
 
     async def _probed(self) -> None:
@@ -262,7 +261,7 @@ class RemoteStore(ABC):
             try:
                 await self._put_once(changing, self._put(wanted, held))
             except (Moved, Lost):
-                await _pause(tried)
+                await asyncio.sleep(self.pause * 2 ** (tried - 1))
         if (await self._looked()).secret != wanted:
             raise self._error("others keep changing it: try again")
 
@@ -291,7 +290,3 @@ class _Changing:
     secret: Secret | None
     expected: Expected
     may_be_done: bool = False
-
-
-async def _pause(tried: int) -> None:
-    await asyncio.sleep(_PAUSE * 2**tried)
