@@ -254,7 +254,7 @@ class RestoringHands(SweepingHands):
     async def _restored(self, entry: Entry) -> None:
         assert self.secret is not None  # noqa: S101  # or nobody would have asked for it
         store = open_store(entry.plan.store)
-        if not store.readable:
+        if entry.plan.write_only or not store.readable:
             await store.write(self.secret, expected=ANY)
             return
         stored = await store.read()
