@@ -318,10 +318,10 @@ async def test_an_attempt_that_is_unfinished_for_more_than_a_day_is_found(world,
     assert await ids_of(world.account, Policy(unfinished_for=3 * DAY), rule="AK015") == []
 
 
-@pytest.mark.parametrize("state", [Denied(), Dropping(1)])
-async def test_an_attempt_without_a_time_is_as_old_as_its_key(world, state):
+@pytest.mark.parametrize("ending", [Denied(), Dropping(1)])
+async def test_an_attempt_without_a_time_is_as_old_as_its_key(world, ending):
     """If there is no key, nothing is left of it."""
-    world.left(world.account, state)
+    world.left(world.account, ending)
     assert await ids_of(world.account) == []
     world.service.clock.advance(-2 * DAY)
     key = await world.account.create("bot~k7f3q2")
