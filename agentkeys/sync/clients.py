@@ -31,6 +31,7 @@ __all__ = [
     "AgentryClient",
     "AgentryInbox",
     "AgentryTenantApiKeys",
+    "BlockingClient",
     "BlockingPager",
     "Keys",
     "login",
@@ -43,8 +44,11 @@ KeysT_co = TypeVar("KeysT_co", bound="KeyCollection[Any, Any, Any]", covariant=T
 T = TypeVar("T")
 
 
-class _Client(Facade[ClientT], Generic[ClientT]):
-    """What the blocking clients have in common. The arguments are those of the async client."""
+class BlockingClient(Facade[ClientT], Generic[ClientT]):
+    """What the blocking clients have in common. The arguments are those of the async client.
+
+    That of a service of your own says as its `_kind` which async client it is the twin of.
+    """
 
     _kind: type[ClientT]
 
@@ -107,7 +111,7 @@ class AgentityApiKeys(Keys[agentity.ApiKeys]):
     delete = blocking(agentity.ApiKeys.delete)
 
 
-class AgentityClient(_Client[agentity.AgentityClient]):
+class AgentityClient(BlockingClient[agentity.AgentityClient]):
     """A blocking client of Agentity, for the keys of one account."""
 
     _kind = agentity.AgentityClient
@@ -165,7 +169,7 @@ class AgentryAgentSurface(Facade[agentry.AgentSurface]):
     pod = leading_to(agentry.AgentSurface.pod, AgentryAgentScope)
 
 
-class AgentryClient(_Client[agentry.AgentryClient]):
+class AgentryClient(BlockingClient[agentry.AgentryClient]):
     """A blocking client of Agentry, for the keys of a tenant, its inboxes and its pods."""
 
     _kind = agentry.AgentryClient
