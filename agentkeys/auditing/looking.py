@@ -76,7 +76,7 @@ def _nothing(store: Store) -> Empty | Unread:
 
 
 def _in_git(store: Any) -> InGit:
-    from agentkeys.stores.dotenv import git
+    from agentkeys.stores.files import git
 
     try:
         path = filesystem.resolved(store.path)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from repositories import make, of, put, run
 
-from agentkeys.stores.dotenv import git
-from agentkeys.stores.dotenv.git import CouldNotLook, Tracked
+from agentkeys.stores.files import git
+from agentkeys.stores.files.git import CouldNotLook, Tracked
 
 pytestmark = pytest.mark.usefixtures("no_git_settings")
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from repositories import make, of, put
 
-from agentkeys.stores.dotenv import git
-from agentkeys.stores.dotenv.git import Tracked, ignore
+from agentkeys.stores.files import git
+from agentkeys.stores.files.git import Tracked, ignore
 
 pytestmark = pytest.mark.usefixtures("no_git_settings")
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from repositories import make, of, put, run
 
-from agentkeys.stores.dotenv.git import CouldNotLook, Tracked, index
+from agentkeys.stores.files.git import CouldNotLook, Tracked, index
 
 pytestmark = pytest.mark.usefixtures("no_git_settings")
 NO_SETTINGS = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}

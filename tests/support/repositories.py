@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from agentkeys.stores.dotenv import git
+from agentkeys.stores.files import git
 
 
 def run(folder, *command, **settings_):

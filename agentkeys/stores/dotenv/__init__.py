@@ -1,7 +1,7 @@
 """A store that is one entry of a dotenv file. It needs the extra ``issue``.
 
-Here live the store, how its file is replaced and its text edited, and `git`, which says whether the
-file would end up in a commit. How other stores keep a secret is none of it.
+Here live the store, and how the text of its file is edited. What it shares with other stores in
+files is in `stores/files`.
 """
 
 from __future__ import annotations

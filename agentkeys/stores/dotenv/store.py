@@ -19,7 +19,8 @@ from agentkeys.stores.contract.threads import AtWork, Turn
 try:
     import fcntl  # noqa: F401  # locks need it
 
-    from agentkeys.stores.dotenv import editing, git, replacing
+    from agentkeys.stores.dotenv import editing
+    from agentkeys.stores.files import git, replacing
 except ModuleNotFoundError as missing:
     if missing.name == "fcntl":
         raise ConfigurationError("the dotenv store needs Linux, macOS or another POSIX") from None
@@ -32,7 +33,7 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     import threading
 
-    from agentkeys.stores.dotenv.replacing import OnDisk, Prepared
+    from agentkeys.stores.files.replacing import OnDisk, Prepared
 
     T = TypeVar("T")
 

@@ -6,7 +6,7 @@ programs that it runs. Its files are read as data here.
 
 from __future__ import annotations
 
-from agentkeys.stores.dotenv.git.repository import (
+from agentkeys.stores.files.git.repository import (
     CouldNotLook,
     Tracked,
     Tracking,

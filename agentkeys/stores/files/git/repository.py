@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import attrs
 
 from agentkeys import filesystem
-from agentkeys.stores.dotenv.git import ignore, index, settings
+from agentkeys.stores.files.git import ignore, index, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
