@@ -72,12 +72,14 @@ class Objection(enum.Enum):
 
 def opened(path: str | os.PathLike[str], *, follow: bool = True) -> int:
     """Open a regular file to read it, and nothing that would wait for somebody or never end."""
-    # Not blocking: at a named pipe somebody would have to write before it could be opened.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
+    # To open a device may do something. It is looked at again, for it may be exchanged meanwhile:
+    # at a named pipe somebody would have to write before it could be opened, if it blocked.
+    if stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode):  # noqa: PTH116
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+        descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
     raise OSError(errno.EINVAL, "it is not a regular file")
 
 
@@ -273,6 +275,9 @@ def sync_folder(path: str | Path) -> None:
 
 def is_protected(path: str) -> bool:
     """Return whether a file or folder cannot be changed, or only grow (chattr +i, +a)."""
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        return False  # and a device is not opened, which may do something
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         flags = getattr(os.fstat(descriptor), "st_flags", None)

@@ -50,7 +50,8 @@ def _memory(place: str) -> Store:
 
 
 def _dotenv(place: str) -> Store:
-    from agentkeys.stores.dotenv.store import ALLOW_TRACKED, DotenvStore
+    from agentkeys.stores.dotenv import DotenvStore
+    from agentkeys.stores.files import ALLOW_TRACKED
 
     # From the right: a path may have a # in it, and a name may not.
     path, name = _divided(place, "dotenv:PATH#NAME")

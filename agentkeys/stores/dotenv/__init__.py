@@ -6,6 +6,6 @@ files is in `stores/files`.
 
 from __future__ import annotations
 
-from agentkeys.stores.dotenv.store import ALLOW_TRACKED, DotenvStore
+from agentkeys.stores.dotenv.store import DotenvStore
 
-__all__ = ["ALLOW_TRACKED", "DotenvStore"]
+__all__ = ["DotenvStore"]

@@ -18,7 +18,6 @@ from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TextIO
 
     from dotenv.parser import Binding
 
@@ -54,11 +53,6 @@ class _Place(NamedTuple):
 def values(text: Secret, name: str) -> list[Secret]:
     """Return what *name* is set to, each time that it stands in *text*; "" if to nothing."""
     return [Secret(each.value or "") for each in _as_read(text) if each.key == name]
-
-
-def values_in(file: TextIO, name: str) -> list[Secret]:
-    """Return the same of an open file, as python-dotenv reads it."""
-    return [Secret(each.value or "") for each in parse_stream(file) if each.key == name]
 
 
 def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:

@@ -22,7 +22,7 @@ from agentkeys.secret import Secret
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
-    from typing import TextIO
+    from typing import BinaryIO
 
 # Beside the file: the lock of the one who writes, and the folder of the next content while it is
 # written. Their names are fixed, so that whoever comes next finds and removes what a killed process
@@ -40,8 +40,14 @@ class OnDisk:
     status: os.stat_result | None
 
 
-def read(path: str) -> OnDisk:
-    """Read a file, which need not be there, but its folder must. It is given without links."""
+def read(path: str, most: int | None = None) -> OnDisk:
+    """Read a file, which need not be there, but its folder must. It is given without links.
+
+    Args:
+        path: the file.
+        most: the bytes that it may have.
+
+    """
     try:
         descriptor = filesystem.opened(path, follow=False)
     except FileNotFoundError:
@@ -51,13 +57,30 @@ def read(path: str) -> OnDisk:
     with open(descriptor, "rb") as file:  # noqa: PTH123  # a Path cannot open a descriptor
         status = os.fstat(descriptor)
         filesystem.check_planted(path, status)
-        with contextlib.suppress(UnicodeDecodeError):  # it holds what it could not decode
-            return OnDisk(Secret(file.read().decode()), status)
-    raise OSError(errno.EILSEQ, "it is not UTF-8")
+        text = _text(file, most)
+    if isinstance(text, OSError):
+        raise text
+    return OnDisk(text, status)
+
+
+def _text(file: BinaryIO, most: int | None) -> Secret | OSError:
+    """Return the text of a file, or why it has none: a frame with bytes of it raises nothing."""
+    data = file.read(-1 if most is None else most + 1)
+    if most is not None and len(data) > most:
+        return OSError(errno.EFBIG, f"it is larger than {most} bytes")
+    try:
+        return Secret(data.decode())
+    except UnicodeDecodeError:  # it holds what it could not decode
+        return OSError(errno.EILSEQ, "it is not UTF-8")
 
 
 def check_replaceable(path: str) -> None:
     """Raise `OSError` if the system lets nobody replace a file, before anything is done to it."""
+    if _is_of_kubernetes(Path(path)):
+        raise filesystem.RefusedError(
+            "Kubernetes mounts it read-only: write the Secret itself, for example with"
+            " kubernetes:NAMESPACE/SECRET#KEY"
+        )
     if filesystem.is_mounted(path):
         raise OSError(errno.EBUSY, "it is mounted by itself")
     folder = os.path.dirname(path)  # noqa: PTH120
@@ -83,10 +106,11 @@ class Prepared:
     name: str
     status: os.stat_result
 
-    def opened(self) -> TextIO:
-        """Open it as a program does that reads it."""
+    def read(self) -> Secret:
+        """Read it as a program does."""
         descriptor = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.folder)
-        return open(descriptor, encoding="utf-8")  # noqa: PTH123
+        with open(descriptor, encoding="utf-8", newline="") as file:  # noqa: PTH123
+            return Secret(file.read())
 
     def put(self, path: str) -> None:
         """Put it in its place, for good."""
@@ -106,12 +130,18 @@ def prepared(path: str, text: Secret, status: os.stat_result | None) -> Iterator
 
 def rehearse(path: str, size: int, status: os.stat_result | None) -> None:
     """Prepare a file with *size* bytes that are no secret, and do not put it in its place."""
-    filler = "#" * size
+    filler = Secret("#" * size)
     with _next(path) as folder:
-        with _written(folder, path, Secret(filler), status, sync=False).opened() as file:
-            is_kept = file.read() == filler
-        if not is_kept:
+        if _written(folder, path, filler, status, sync=False).read() != filler:
             raise OSError(errno.EIO, "what was written is not what is read")
+
+
+def remove(path: str) -> None:
+    """Remove a file for good; the lock must be held. It need not be there."""
+    _remove_next(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108
+        filesystem.sync_folder(os.path.dirname(path))  # noqa: PTH120
 
 
 def next_of(path: str) -> str:
@@ -156,6 +186,11 @@ def tidy(path: str) -> None:
                     _remove_next(path)
                 finally:
                     locks.drop(path + _LOCK, descriptor)
+
+
+def _is_of_kubernetes(path: Path) -> bool:
+    """Return whether a file is part of a volume that is exchanged as a whole, by its ``..data``."""
+    return any((folder / "..data").is_symlink() for folder in path.parents[:2])
 
 
 def _mark(status: os.stat_result | None) -> str:
