@@ -48,7 +48,7 @@ async def _look(address: str, waiting: Waiting) -> tuple[Looked, Secret | None]:
     if secret is None:
         return Looked(_nothing(store), where), None
     in_git = None
-    if address.startswith("dotenv:"):
+    if address.startswith(("dotenv:", "file:")):
         in_git = await disk.in_thread(lambda: _in_git(store))
     may_be_tracked = address.endswith(_ALLOW_TRACKED)
     return Looked(Held(digest_of(secret)), where, in_git, may_be_tracked), secret

@@ -66,14 +66,24 @@ def _result(finding: Finding, root: str) -> dict[str, Any]:
 
 def _location(finding: Finding, root: str) -> dict[str, Any]:
     location: dict[str, Any] = {}
-    kind, _, rest = finding.store.partition(":")
-    path = rest.rpartition("#")[0]
-    if kind == "dotenv" and path:
+    path = _path(finding.store)
+    if path:
         location["physicalLocation"] = {"artifactLocation": _artifact(path, root)}
     if finding.name:
         name = f"{finding.place}: {finding.name}" if finding.place else finding.name
         location["logicalLocations"] = [{"name": finding.name, "fullyQualifiedName": name}]
     return location
+
+
+def _path(address: str) -> str:
+    """Return the file that an address of a store names, or ""."""
+    kind, _, place = address.partition(":")
+    if kind == "dotenv":
+        return place.rpartition("#")[0]
+    if kind == "file":
+        path, mark, _ = place.rpartition("?")
+        return path if mark else place
+    return ""
 
 
 def _artifact(path: str, root: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from agentkeys.stores.contract import (
 if TYPE_CHECKING:
     from agentkeys.stores.command import CommandStore
     from agentkeys.stores.dotenv.store import DotenvStore
+    from agentkeys.stores.file import FileStore
     from agentkeys.stores.keyring import KeyringStore
     from agentkeys.stores.memory import MemoryStore
 
@@ -33,6 +34,7 @@ __all__ = [
     "CommandStore",
     "DotenvStore",
     "Expected",
+    "FileStore",
     "Found",
     "IdentifiedStore",
     "KeyringStore",
@@ -48,6 +50,7 @@ __all__ = [
 _ELSEWHERE = {
     "CommandStore": "agentkeys.stores.command",
     "DotenvStore": "agentkeys.stores.dotenv.store",
+    "FileStore": "agentkeys.stores.file",
     "KeyringStore": "agentkeys.stores.keyring",
     "MemoryStore": "agentkeys.stores.memory",
 }

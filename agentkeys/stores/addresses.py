@@ -21,6 +21,7 @@ def open_store(address: str) -> Store:
     - ``memory:NAME``: the memory of this process.
     - ``dotenv:PATH#NAME``: an entry of a dotenv file; ``dotenv:PATH#NAME?allow_tracked`` permits a
       file that git tracks.
+    - ``file:PATH``: a file with the secret and nothing else; ``file:PATH?allow_tracked``.
     - ``keyring:SERVICE#NAME``: the keyring of the operating system.
     - ``command:PROGRAM ARGS``: a program that reads the secret on its standard input; quoted as in
       a shell, but run without one.
@@ -59,6 +60,12 @@ def _dotenv(place: str) -> Store:
     return DotenvStore(path, name.removesuffix(ALLOW_TRACKED), allow_tracked=allow_tracked)
 
 
+def _file(place: str) -> Store:
+    from agentkeys.stores.file import FileStore
+
+    return FileStore.at(place)
+
+
 def _keyring(place: str) -> Store:
     from agentkeys.stores.keyring import KeyringStore
 
@@ -82,6 +89,7 @@ def _divided(place: str, example: str) -> tuple[str, str]:
 _KINDS: dict[str, Callable[[str], Store]] = {
     "memory": _memory,
     "dotenv": _dotenv,
+    "file": _file,
     "keyring": _keyring,
     "command": _command,
 }

@@ -172,6 +172,8 @@ def test_the_schema_finds_what_is_wrong():
         ("dotenv:/srv/.env#KEY", "", "file:///srv/.env"),
         ("dotenv:/srvshop/.env#KEY", "/srv", "file:///srvshop/.env"),
         ("dotenv:/srv/a:b/.env#KEY", "/srv", "a%3Ab/.env"),
+        ("file:/srv/app/bot#1.key", "/srv", "app/bot%231.key"),
+        ("file:/srv/a?b/key?allow_tracked", "/srv", "a%3Fb/key"),
         ("keyring:a#b", "/srv", None),
         ("", "/srv", None),
     ],

@@ -266,6 +266,15 @@ async def test_a_secret_that_git_has_or_would_take_is_found(world, ignore, add, 
     assert said == ([found] if found else [])
 
 
+async def test_a_file_with_a_secret_alone_is_found_as_well(world):
+    """A store of any kind whose secret is in a file; and its address permits the same."""
+    repositories.make(world.folder)
+    await world.issued(world.account, into=f"file:{world.folder}/key")
+    assert await ids_of(world.account) == ["AK012"]
+    repositories.run(world.folder, "add", "-f", "key")
+    assert await ids_of(world.account) == ["AK011"]
+
+
 async def test_what_git_does_may_not_be_known(world):
     """A damaged index is no "git does not track it"."""
     await world.issued(world.account)

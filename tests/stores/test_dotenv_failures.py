@@ -7,10 +7,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 from leaks import shown
+from mounts import on_mounts
 from programs import Program
 
 from agentkeys import InvalidArgumentError, Secret, StoreError
@@ -192,27 +192,35 @@ def test_a_file_that_cannot_grow_is_left_as_it_is(tmp_path):
     assert left == "4002 .env"
 
 
-# In a namespace of its own, so that nothing is mounted for anybody else.
-MOUNTS = """
-    cd "$1" && mkdir disk && {mount} && cd disk && exec "$2" -c '
-import asyncio, os
-from agentkeys import Secret, StoreError
-from agentkeys.stores import DotenvStore
-store = DotenvStore("env", "N")
-for call in (store.probe, lambda: store.write(Secret("n" * 3000))):
-    try:
-        asyncio.run(call())
-    except StoreError as error:
-        print(error)
-print(os.path.getsize("env"), *sorted(os.listdir()))
-'
+ON_A_DISK = """
+    import asyncio, os
+    from agentkeys import Secret, StoreError
+    from agentkeys.stores import DotenvStore
+
+    os.chdir("disk")
+    store = DotenvStore("env", "N")
+    for call in (store.probe, lambda: store.write(Secret("n" * 3000))):
+        try:
+            asyncio.run(call())
+        except StoreError as error:
+            print(error)
+    print(os.path.getsize("env"), *sorted(os.listdir()))
 """
 FULL = """
-    mount -t tmpfs -o size=32k none disk && printf A=1 >disk/env
-    head -c 28k /dev/zero >disk/else && cd .
+    mount -t tmpfs -o size=32k none disk
+    printf A=1 >disk/env
+    head -c 28k /dev/zero >disk/else || true
 """
-READ_ONLY = "printf A=1 >disk/env && mount --bind disk disk && mount -o remount,bind,ro disk"
-BY_ITSELF = "printf A=1 >disk/env && printf B=2 >real && mount --bind real disk/env"
+READ_ONLY = """
+    printf A=1 >disk/env
+    mount --bind disk disk
+    mount -o remount,bind,ro disk
+"""
+BY_ITSELF = """
+    printf A=1 >disk/env
+    printf B=2 >real
+    mount --bind real disk/env
+"""
 # In the list of mounts these stand as numbers: a tab, a line end, a backslash, a space, a #.
 ODD = r"""
     odd="deep/$(printf 'a\tb\nc\\d\\040 #e')"
@@ -236,17 +244,8 @@ ODD = r"""
 )
 def test_a_disk_that_takes_nothing_is_found_by_the_probe(tmp_path, mount, reason, left):
     """A full one, a read-only one, and a file that is mounted by itself, as in a container."""
-    if not shutil.which("unshare") or subprocess.call(["unshare", "-rm", "true"]):  # noqa: S607
-        pytest.skip("this machine lets nobody mount anything in a namespace of their own")
-    script = MOUNTS.format(mount=mount.strip().replace("\n", " &&\n"))
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script, "sh", tmp_path, sys.executable],  # noqa: S607
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    probe, write, state = done.stdout.splitlines()
+    (tmp_path / "disk").mkdir()
+    probe, write, state = on_mounts(tmp_path, mount, ON_A_DISK)
     assert reason in probe
     assert reason in write
     assert state == left

@@ -1,4 +1,4 @@
-"""Writers of a dotenv file that fail, or are killed."""
+"""Writers of a file of secrets that fail, or are killed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+from leaks import shown
 from programs import Program
 
 from agentkeys import Secret, StoreError
@@ -33,24 +34,37 @@ def refused(path):
     return reason
 
 
+def why(call):
+    """Return the text of the StoreError of a call, which holds no secret."""
+
+    async def awaited():
+        await call
+
+    with pytest.raises(StoreError) as raised:
+        asyncio.run(awaited())
+    assert KEY.reveal() not in shown(raised.value)
+    assert "somebody-elses" not in shown(raised.value)
+    return str(raised.value)
+
+
 KILLED = """
     import asyncio, os, signal, sys
     from agentkeys import Secret
-    from agentkeys.stores import DotenvStore
+    from agentkeys.stores import open_store
 
     def kill(event, args):
         if event == sys.argv[2]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    store = DotenvStore(sys.argv[1], "BOT_KEY")
+    store = open_store(sys.argv[1])
     sys.addaudithook(kill)
     asyncio.run(store.write(Secret("new")))
 """
 
 
-def killed_at(event, path):
+def killed_at(event, path, address="dotenv:{}#BOT_KEY"):
     """Kill a writer at an event: a rename is the moment at which all is prepared."""
-    program = Program(KILLED, str(path), event)
+    program = Program(KILLED, address.format(path), event)
     try:
         assert program.end().code == -signal.SIGKILL
     finally:

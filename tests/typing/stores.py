@@ -11,6 +11,7 @@ from agentkeys.stores import (
     ANY,
     CommandStore,
     DotenvStore,
+    FileStore,
     KeyringStore,
     MemoryStore,
     Store,
@@ -39,6 +40,7 @@ async def every_store() -> None:
     await use(open_store("memory:x"))
     await use(MemoryStore())
     await use(DotenvStore(Path(".env"), "NAME", allow_tracked=True))
+    await use(FileStore(Path("key"), allow_tracked=True))
     await use(KeyringStore("service", "name", timeout=5))
     await use(CommandStore(["tee", "x"], timeout=5))
     await use("memory:x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -76,10 +76,10 @@ def _text(file: BinaryIO, most: int | None) -> Secret | OSError:
 
 def check_replaceable(path: str) -> None:
     """Raise `OSError` if the system lets nobody replace a file, before anything is done to it."""
-    if _is_of_kubernetes(Path(path)):
+    if _is_of_kubernetes(path):
         raise filesystem.RefusedError(
-            "Kubernetes mounts it read-only: write the Secret itself, for example with"
-            " kubernetes:NAMESPACE/SECRET#KEY"
+            "Kubernetes mounts it, and would undo the change: write the Secret itself, for example"
+            " with kubernetes:NAMESPACE/SECRET#KEY"
         )
     if filesystem.is_mounted(path):
         raise OSError(errno.EBUSY, "it is mounted by itself")
@@ -188,9 +188,9 @@ def tidy(path: str) -> None:
                     locks.drop(path + _LOCK, descriptor)
 
 
-def _is_of_kubernetes(path: Path) -> bool:
-    """Return whether a file is part of a volume that is exchanged as a whole, by its ``..data``."""
-    return any((folder / "..data").is_symlink() for folder in path.parents[:2])
+def _is_of_kubernetes(path: str) -> bool:
+    """Return whether a file is in a volume that is exchanged as a whole, by the link ``..data``."""
+    return any(os.path.islink(folder / "..data") for folder in Path(path).parents)  # noqa: PTH114
 
 
 def _mark(status: os.stat_result | None) -> str:

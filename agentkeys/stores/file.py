@@ -1,0 +1,89 @@
+"""A store that is a file with the secret and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from agentkeys.errors import InvalidArgumentError
+from agentkeys.secret import Secret
+from agentkeys.stores.files import ALLOW_TRACKED, StoreInFile
+
+__all__ = ["FileStore"]
+
+_LINE_END: Final = re.compile(r"\r?\n\Z")
+_MOST: Final = 1 << 20
+"""The bytes of the largest file. A Secret of Kubernetes can hold as many."""
+
+
+class FileStore(StoreInFile):
+    """A secret that is the whole content of a file, as Docker, Kubernetes and systemd mount them.
+
+    The file holds the secret in UTF-8 and nothing else. If the file ends in a line end, as editors
+    and ``echo`` write it, this one line end is no part of the secret. So a secret that ends in a
+    line end is refused. An empty file counts as none. To remove the secret removes the file.
+
+    A symbolic link is followed. The file is replaced at once and for good, and is readable for its
+    owner alone from then on, if it was not already. Stores of other processes and threads wait for
+    each other. To read, the folder and the disk may be read-only.
+
+    Args:
+        path: the file. It need not be there, but its folder must. ``~`` is the home directory.
+        allow_tracked: permit a file that git tracks, which is refused otherwise.
+
+    Raises:
+        InvalidArgumentError: *path* cannot be right.
+
+    """
+
+    _most = _MOST
+
+    def __init__(self, path: str | os.PathLike[str], *, allow_tracked: bool = False) -> None:
+        super().__init__(path, allow_tracked=allow_tracked)
+        # What follows the last ? is no part of the path.
+        end = "?" if "?" in self._path else ""
+        self.address = f"file:{self._path}{ALLOW_TRACKED if allow_tracked else end}"
+
+    @classmethod
+    def at(cls, place: str) -> FileStore:
+        """Return the store of an address without its ``file:``.
+
+        Raises:
+            InvalidArgumentError: there is no path, or what follows the last ``?`` is no option.
+
+        """
+        path, mark, option = place.rpartition("?")
+        if not mark:
+            return cls(place)
+        if f"?{option}" in {"?", ALLOW_TRACKED}:
+            return cls(path, allow_tracked=bool(option))
+        raise InvalidArgumentError(
+            f"the address of such a store is file:PATH or file:PATH{ALLOW_TRACKED}; if the path"
+            " has a ? in it, put another ? at its end"
+        )
+
+    def describe(self) -> str:
+        """Return where the secret lies."""
+        return self._path
+
+    def __repr__(self) -> str:
+        allowed = ", allow_tracked=True" if self._allow_tracked else ""
+        return f"FileStore({self._path!r}{allowed})"
+
+    def _secret_in(self, text: Secret) -> Secret | None:
+        return Secret(_LINE_END.sub("", text.reveal())) or None
+
+    def _text_with(self, _: Secret, secret: Secret) -> Secret:
+        if _LINE_END.search(secret.reveal()):
+            raise self._error(
+                "cannot write",
+                "the secret ends in a line end, which is no part of a secret in a file: leave the"
+                " line end out",
+            )
+        if len(secret.reveal().encode()) > _MOST:
+            raise self._error("cannot write", f"the secret is larger than {_MOST} bytes")
+        return secret
+
+    def _text_without(self, _: Secret) -> None:
+        return None
