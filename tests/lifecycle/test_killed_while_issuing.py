@@ -12,17 +12,17 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from chaos import BASE, SERVICES, client_of, keys_of
+from killing import FORMS, has_key
 from programs import Program
 
 from agentkeys import sync
 from agentkeys.server.faults import CREATES, DELETES, MalformedJson, Reset
-from agentkeys.stores import DotenvStore
+from agentkeys.stores import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ PROGRAM = """
     import asyncio, itertools, json, os, signal, socket, sys, threading
     import agentkeys
     from agentkeys import agentity, agentry, issue, sweep
-    from agentkeys.stores import DotenvStore
+    from agentkeys.stores import DotenvStore, FileStore, open_store
     from agentkeys.transport import session
 
     at_once = agentkeys.RetryPolicy(base=0.0)
@@ -67,7 +67,7 @@ PROGRAM = """
             if job["sweeps"]:
                 await sweep(keys)
             try:
-                await issue(keys, job["name"], into=DotenvStore(job["env"], job["entry"]))
+                await issue(keys, job["name"], into=open_store(job["store"]))
             except agentkeys.AgentKeysError:
                 pass
             if job["sweeps"]:
@@ -112,7 +112,10 @@ FAULTS = {
     ),
 }
 # The second does all that the others do.
-AT_EVERY_RUN = [("agentity", "all is well"), ("agentry", "lost, and so is the deletion")]
+AT_EVERY_RUN = [
+    ("agentity", "all is well", "dotenv"),
+    ("agentry", "lost, and so is the deletion", "dotenv"),
+]
 
 
 class Restarted:
@@ -138,9 +141,10 @@ class Restarted:
 class Killing:
     """Runs that are killed, and what a sweep makes of what they leave."""
 
-    def __init__(self, service: sync.LocalService, which: str, folder: Path) -> None:
+    def __init__(self, service: sync.LocalService, which: str, form: str, folder: Path) -> None:
         self.service = service
         self.which = which
+        self.form = form
         self.folder = folder
         self.runs = 0
 
@@ -150,14 +154,21 @@ class Killing:
         folder.mkdir()
         return folder
 
+    def address(self, folder: Path, entry: str) -> str:
+        return FORMS[self.form].format(folder=folder, name=entry)
+
+    async def read(self, folder: Path, entries: list[str]) -> list[Secret]:
+        stores = [open_store(self.address(folder, entry)) for entry in entries]
+        found = [(await store.read()).secret for store in stores]
+        return [secret for secret in found if secret is not None]
+
     def job(self, folder: Path, point: int, *, entry: str = "KEY", sweeps: bool = False) -> Any:
         return {
             "which": self.which,
             "point": point,
             "name": BASE,
-            "entry": entry,
+            "store": self.address(folder, entry),
             "sweeps": sweeps,
-            "env": str(folder / ".env"),
             "home": str(folder / "home"),
             "url": self.service.url,
             "email": self.service.email,
@@ -188,9 +199,15 @@ def home(monkeypatch) -> None:
 
 
 @pytest.fixture
-def killing(which, tmp_path) -> Iterator[Killing]:
+def form() -> str:
+    """Return which store it is, if the test does not say."""
+    return "dotenv"
+
+
+@pytest.fixture
+def killing(which, form, tmp_path) -> Iterator[Killing]:
     with sync.LocalService() as service:
-        yield Killing(service, which, tmp_path)
+        yield Killing(service, which, form, tmp_path)
 
 
 @pytest.fixture
@@ -209,7 +226,7 @@ def swept(killing: Killing, keys: Any, folder: Path, entries: list[str]) -> list
     unresolved = sync.sweep(keys).unresolved
     # Who died directly before his file had its place, and then another one's got it: none can tell.
     assert len(entries) > 1 or unresolved == ()
-    stored = asyncio.run(read(folder, entries))
+    stored = asyncio.run(killing.read(folder, entries))
     left = [key for key in keys.list() if key.name.partition("~")[0] == BASE]
     for secret in stored:
         assert killing.service.is_live(secret), "a key was deleted whose secret is stored"
@@ -217,25 +234,17 @@ def swept(killing: Killing, keys: Any, folder: Path, entries: list[str]) -> list
     for key in left:
         keys.delete(key.id)
     holding = [path.name for path in folder.rglob("*") if path.is_file() and has_key(path)]
-    assert holding == [".env"][: len(stored)], "a file is left with a secret in it"
+    its_own = ".env" if killing.form == "dotenv" else "KEY"
+    assert holding == [its_own][: len(stored)], "a file is left with a secret in it"
     return stored
-
-
-async def read(folder: Path, entries: list[str]) -> list[Secret]:
-    found = [(await DotenvStore(folder / ".env", entry).read()).secret for entry in entries]
-    return [secret for secret in found if secret is not None]
-
-
-def has_key(path: Path) -> bool:
-    return re.search(rb"(agk_live|ag)_\w{38}", path.read_bytes()) is not None
 
 
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
-    ("which", "fault"),
+    ("which", "fault", "form"),
     [
         pytest.param(*each, marks=pytest.mark.slow if each in AT_EVERY_RUN else pytest.mark.long)
-        for each in itertools.product(SERVICES, FAULTS)
+        for each in itertools.product(SERVICES, FAULTS, FORMS)
     ],
 )
 def test_issue_can_be_killed_before_and_after_each_effect(fault, killing, keys):
@@ -279,5 +288,5 @@ def test_many_processes_issue_one_name_at_once(processes, rounds, killing, keys)
             codes = killing.run(programs.next(), *jobs)
             finished = [entry for entry, code in zip(entries, codes, strict=True) if code == 0]
             assert len(finished) >= processes / 2
-            assert len(asyncio.run(read(folder, finished))) == len(finished)
+            assert len(asyncio.run(killing.read(folder, finished))) == len(finished)
             swept(killing, keys, folder, entries)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,16 @@ from programs import Program
 from rotating import Rotation
 
 from agentkeys import issue
-from agentkeys.stores import DotenvStore
+from agentkeys.stores import open_store
 
-__all__ = ["UNKILLED", "Killing"]
+__all__ = ["FORMS", "UNKILLED", "Killing", "has_key"]
 
 # It forks for each run, before it has a thread or a loop, so that it need not import all anew.
 PROGRAM = """
     import asyncio, itertools, json, os, signal, socket, sys, threading
     import agentkeys
     from agentkeys import agentity, agentry, abort, rotate, sweep
-    from agentkeys.stores import DotenvStore
+    from agentkeys.stores import DotenvStore, FileStore, open_store
     from agentkeys.transport import session
 
     at_once = agentkeys.RetryPolicy(base=0.0)
@@ -64,7 +65,7 @@ PROGRAM = """
                 how["replaces"] = job["replaces"]
             try:
                 if job["does"] == "rotate":
-                    store = DotenvStore(job["env"], "KEY")
+                    store = open_store(job["store"])
                     await rotate(keys, job["name"], into=store, grace=job["grace"], **how)
                 elif job["does"] == "sweep":
                     await sweep(keys, then=then)
@@ -111,6 +112,15 @@ PROGRAM = """
 UNKILLED = -1
 
 
+FORMS = {"dotenv": "dotenv:{folder}/.env#{name}", "file": "file:{folder}/{name}"}
+"""The stores whose writers are killed."""
+
+
+def has_key(path: Path) -> bool:
+    """Whether a whole secret of either service is in a file."""
+    return re.search(rb"(agk_live|ag)_\w{38}", path.read_bytes()) is not None
+
+
 @attrs.define
 class Killing:
     """Rotations of one service, each in a folder of its own."""
@@ -122,6 +132,7 @@ class Killing:
     monkeypatch: Any
     tells: bool = True
     grace: float = 0.0
+    form: str = "dotenv"
     _program: Any = None
     _runs: int = 0
 
@@ -133,7 +144,7 @@ class Killing:
         self.monkeypatch.setenv("AGENTKEYS_HOME", str(here / "home"))
         for key in await self.keys.list().collect():
             await self.keys.delete(key.id)
-        store = DotenvStore(here / ".env", "KEY")
+        store = open_store(self.address)
         issued = await issue(self.keys, BASE, into=store)
         secret = (await store.read()).secret
         assert secret is not None
@@ -142,6 +153,10 @@ class Killing:
     @property
     def here(self) -> Path:
         return self.folder / str(self._runs)
+
+    @property
+    def address(self) -> str:
+        return FORMS[self.form].format(folder=self.here, name="KEY")
 
     def told(self) -> list[str]:
         """Return which rotations were told of."""
@@ -163,7 +178,7 @@ class Killing:
             "tells": self.tells,
             "told": str(self.here / "told"),
             "ended": str(self.here / "ended"),
-            "env": str(self.here / ".env"),
+            "store": self.address,
             "home": os.environ["AGENTKEYS_HOME"],
             "url": self.service.url,
             "email": self.service.email,
