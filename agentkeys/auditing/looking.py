@@ -39,9 +39,11 @@ async def looked_into(
 async def _look(address: str, waiting: Waiting) -> tuple[Looked, Secret | None]:
     try:
         store = open_store(address)
+        where = store.describe()
     except AgentKeysError as error:
         return Looked(Unread(str(error)), address), None
-    where = store.describe()
+    except Exception as error:  # noqa: BLE001  # a store may be anybody's
+        return Looked(Unread(f"{type(error).__name__} was raised"), address), None
     secret = await _secret(store, waiting)
     if isinstance(secret, Unread):
         return Looked(secret, where), None

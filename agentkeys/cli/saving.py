@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.schemes import KEPT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,12 +33,14 @@ class Saving:
     exact_name: bool
 
 
+_QUOTED: Final = [repr(form) if " " in form else form for form in KEPT]
+
 _OPTIONS: Final = (
     click.option(
         "--save",
         metavar="STORE",
-        help="Store the secret instead of printing it: dotenv:PATH#NAME, keyring:SERVICE#NAME or"
-        " 'command:PROGRAM ARGS'.",
+        help=f"Store the secret instead of printing it: {', '.join(_QUOTED)}, or an address of an"
+        " installed package's store.",
     ),
     click.option(
         "--replace",

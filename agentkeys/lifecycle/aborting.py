@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentkeys import arguments
 from agentkeys.cancellation import Waiting
-from agentkeys.errors import RotationError, StoreError, UncertainStoreError
+from agentkeys.errors import AgentKeysError, RotationError, StoreError, UncertainStoreError
 from agentkeys.keys import KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.driver import drive
@@ -239,10 +239,13 @@ class RestoringHands(SweepingHands):
         return await super().do(owned, command)
 
     async def _restore(self, entry: Entry) -> Event:
-        store = open_store(entry.plan.store)
+        try:
+            store = open_store(entry.plan.store)
+        except AgentKeysError as error:
+            return events.NotWritten(StoreError(f"its store cannot be opened: {error}"))
         seconds = self.waiting.half()
         try:
-            await self.waiting.result(self._restored(entry), most=seconds)
+            await self.waiting.result(self._restored(store, entry), most=seconds)
         except TimeoutError:
             return events.WriteUnknown(UncertainStoreError(f"it took more than {seconds:.3g} s"))
         except UncertainStoreError as error:
@@ -251,9 +254,8 @@ class RestoringHands(SweepingHands):
             return events.NotWritten(store_failure(store, error))
         return events.Written()
 
-    async def _restored(self, entry: Entry) -> None:
+    async def _restored(self, store: Store, entry: Entry) -> None:
         assert self.secret is not None  # noqa: S101  # or nobody would have asked for it
-        store = open_store(entry.plan.store)
         if entry.plan.write_only or not store.readable:
             await store.write(self.secret, expected=ANY)
             return

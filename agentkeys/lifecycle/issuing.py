@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import math
@@ -33,6 +34,7 @@ from agentkeys.lifecycle.outcomes.results import Issued
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
+from agentkeys.stores.addresses import can_be_opened
 from agentkeys.stores.contract.protocol import late_write
 from agentkeys.transport.call.progress import Shelter
 from agentkeys.transport.collection import Keys, whose
@@ -196,6 +198,8 @@ class Issuing(Generic[KeyT]):
 
     async def _see_the_store(self) -> None:
         await check(self._store, self._expected)
+        if not can_be_opened(self._store.address):
+            _warn_of(type(self._store))
         self._plan = attrs.evolve(self._plan, write_only=not self._store.readable)
 
     async def _see_whose(self) -> None:
@@ -268,6 +272,16 @@ class Issuing(Generic[KeyT]):
             self._late.append(outcome.entry.name)
         await asyncio.sleep(seconds)
         return True
+
+
+@functools.cache  # once in a process
+def _warn_of(kind: type[Store]) -> None:
+    logger.warning(
+        "no sweep can open a store of type %s by its address: if this process is killed, whether a"
+        " secret was stored must be looked up by hand: declare the scheme of the address"
+        " (documentation, Stores, Write your own)",
+        kind.__name__,
+    )
 
 
 async def check(store: Store, expected: Expected) -> None:

@@ -1,6 +1,7 @@
 """Where a secret is kept: stores, all of one contract.
 
-Every store is imported when it is first used, for it may need what is not installed.
+Every store is imported when it is first used, for it may need what is not installed. What helps to
+write a store is here as well: checks of what it is given, and work in threads.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from agentkeys.stores.contract import (
     Version,
     VersionedStore,
 )
+from agentkeys.stores.contract.checks import check_expected, check_secret
 
 if TYPE_CHECKING:
     from agentkeys.stores.command import CommandStore
+    from agentkeys.stores.contract.threads import AtWork, in_thread
     from agentkeys.stores.dotenv.store import DotenvStore
     from agentkeys.stores.file import FileStore
     from agentkeys.stores.keyring import KeyringStore
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ABSENT",
     "ANY",
+    "AtWork",
     "CommandStore",
     "DotenvStore",
     "Expected",
@@ -44,15 +48,20 @@ __all__ = [
     "Stored",
     "Version",
     "VersionedStore",
+    "check_expected",
+    "check_secret",
+    "in_thread",
     "open_store",
 ]
 
 _ELSEWHERE = {
+    "AtWork": "agentkeys.stores.contract.threads",
     "CommandStore": "agentkeys.stores.command",
     "DotenvStore": "agentkeys.stores.dotenv.store",
     "FileStore": "agentkeys.stores.file",
     "KeyringStore": "agentkeys.stores.keyring",
     "MemoryStore": "agentkeys.stores.memory",
+    "in_thread": "agentkeys.stores.contract.threads",
 }
 
 

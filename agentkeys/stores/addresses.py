@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from agentkeys import plain
-from agentkeys.errors import InvalidArgumentError
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.schemes import FORMS, KEPT
+from agentkeys.stores import installed
 from agentkeys.stores.contract import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = ["open_store"]
+__all__ = ["can_be_opened", "open_store"]
 
 
 def open_store(address: str) -> Store:
@@ -26,22 +28,46 @@ def open_store(address: str) -> Store:
     - ``command:PROGRAM ARGS``: a program that reads the secret on its standard input; quoted as in
       a shell, but run without one.
 
+    An installed package can declare more schemes. It is imported when an address needs it.
+
     Raises:
         InvalidArgumentError: it is no address.
-        ConfigurationError: what the store needs is not installed. The text says what to install.
+        ConfigurationError: what the store needs is not installed, or the package that has the
+            store is broken. The text says what to do.
 
     """
     if not isinstance(address, str):
         kind = type(address).__name__
         raise InvalidArgumentError(f"the address of a store must be a str, not {kind}")
-    kind, colon, place = plain.text(address).partition(":")
-    if not colon or kind not in _KINDS or not place:
-        # Not the address itself: somebody may have given a secret instead.
-        raise InvalidArgumentError(
-            "that is no address of a store: give dotenv:PATH#NAME, keyring:SERVICE#NAME,"
-            " command:PROGRAM ARGS or, for tests, memory:NAME"
+    scheme, colon, place = plain.text(address).partition(":")
+    if not colon or not place:
+        raise _no_address()
+    if scheme in _OPENING:
+        return _OPENING[scheme](place)
+    store = installed.opened(scheme, place)
+    if store is None:
+        raise _no_address()
+    if not can_be_opened(store.address):
+        raise ConfigurationError(
+            f"the store of an address {scheme}:... has an address of its own that cannot be opened,"
+            " so no sweep would find the store: update the package that has it"
         )
-    return _KINDS[kind](place)
+    return store
+
+
+def can_be_opened(address: str) -> bool:
+    """Whether there are stores of an address's scheme, ours or those of an installed package."""
+    scheme, colon, place = address.partition(":")
+    return bool(colon and place) and (scheme in _OPENING or scheme in installed.schemes())
+
+
+def _no_address() -> InvalidArgumentError:
+    # Not the address itself, nor a part of it: somebody may have given a secret instead.
+    known = ", ".join([*KEPT, *(f"{scheme}:..." for scheme in installed.schemes())])
+    return InvalidArgumentError(
+        f"that is no address of a store: give {known} or, for tests, {FORMS['memory']}; for another"
+        " kind of store, install the package that has it"
+    )
 
 
 def _memory(place: str) -> Store:
@@ -55,7 +81,7 @@ def _dotenv(place: str) -> Store:
     from agentkeys.stores.files import ALLOW_TRACKED
 
     # From the right: a path may have a # in it, and a name may not.
-    path, name = _divided(place, "dotenv:PATH#NAME")
+    path, name = _divided("dotenv", place)
     allow_tracked = name.endswith(ALLOW_TRACKED)
     return DotenvStore(path, name.removesuffix(ALLOW_TRACKED), allow_tracked=allow_tracked)
 
@@ -69,7 +95,7 @@ def _file(place: str) -> Store:
 def _keyring(place: str) -> Store:
     from agentkeys.stores.keyring import KeyringStore
 
-    return KeyringStore(*_divided(place, "keyring:SERVICE#NAME"))
+    return KeyringStore(*_divided("keyring", place))
 
 
 def _command(place: str) -> Store:
@@ -79,14 +105,15 @@ def _command(place: str) -> Store:
     return CommandStore(programs.parsed(place))
 
 
-def _divided(place: str, example: str) -> tuple[str, str]:
+def _divided(scheme: str, place: str) -> tuple[str, str]:
     where, sign, name = place.rpartition("#")
     if not sign or not where or not name:
-        raise InvalidArgumentError(f"the address of such a store is {example}")
+        raise InvalidArgumentError(f"the address of such a store is {FORMS[scheme]}")
     return where, name
 
 
-_KINDS: dict[str, Callable[[str], Store]] = {
+# What each looks like is in `FORMS`, and in a table of docs/stores.md.
+_OPENING: Final[dict[str, Callable[[str], Store]]] = {
     "memory": _memory,
     "dotenv": _dotenv,
     "file": _file,

@@ -68,7 +68,10 @@ class SweepingHands(ServiceHands[Any]):
 
 
 async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
-    store = open_store(entry.plan.store)
+    try:
+        store = open_store(entry.plan.store)
+    except AgentKeysError as error:
+        return events.CannotLook(StoreError(f"its store cannot be opened: {error}"))
     if not isinstance(entry.state, Writing):
         return await looked_again(store, entry, asked, late=late)
     if _is_write_only(store, entry):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable  # a program that asks for the hints of a store needs these
+from typing import Any, TypeVar
 
 from agentkeys import forks, threads
 from agentkeys.errors import StoreError, UncertainStoreError
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
-
-    from agentkeys.threads import Work
+from agentkeys.threads import Work
 
 __all__ = ["AtWork", "Turn", "in_thread"]
 
@@ -33,7 +30,12 @@ class Turn:
 
 
 class AtWork:
-    """The base of a store whose work goes on in threads, though nobody waits for it any more."""
+    """The base of a store whose work blocks, and so is done in threads.
+
+    A thread goes on when the call that waits for it is cancelled. `is_at_work` says so, and then
+    `issue` keeps the key of a write that was cut off. If no thread goes on, `issue` looks into the
+    store, and knows.
+    """
 
     def __init__(self) -> None:
         self._left: list[asyncio.Future[Any]] = []
@@ -45,7 +47,7 @@ class AtWork:
         return bool(self._left)
 
     async def _waited_for(self, work: Work[T], *, timeout: float, store: str) -> T:
-        """Return what *work* does; see `in_thread`."""
+        """Return what *work* does in a thread, as `in_thread` does. It is for the subclass."""
         return await in_thread(work, timeout=timeout, store=store, on_leaving=self._left.append)
 
 
@@ -56,13 +58,17 @@ async def in_thread(
     store: str,
     on_leaving: Callable[[asyncio.Future[Any]], object] | None = None,
 ) -> T:
-    """Return what *work* does, in a thread; see `threads.in_thread`.
+    """Return what *work* does, in a thread that nothing else waits for.
+
+    A thread cannot be cancelled. If the call is cancelled or late, the work is told to stop and
+    waited for, for two seconds at most.
 
     Args:
-        work: what to do.
+        work: what to do. It is given a `threading.Event`, and ends soon once that is set: before it
+            changes anything, or after it has.
         timeout: seconds after which it is told to stop.
         store: where the secret lies, for the error.
-        on_leaving: gets what tells the end of work that is told to stop, for it may go on.
+        on_leaving: gets a future that is done when work has ended that was told to stop.
 
     Raises:
         UncertainStoreError: it did not end in time. Errors of *work* pass through.

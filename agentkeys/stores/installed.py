@@ -1,0 +1,120 @@
+"""Stores of installed packages. A package declares a scheme as an entry point."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from agentkeys.errors import AgentKeysError, ConfigurationError
+from agentkeys.masking import mask
+from agentkeys.stores.contract import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.metadata import EntryPoint, EntryPoints
+
+__all__ = ["opened", "schemes"]
+
+_GROUP: Final = "agentkeys.stores"
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
+"""As RFC 3986 has it, in lower case."""
+
+_MEMBERS: Final = sorted(name for name in vars(Store) if not name.startswith("_"))
+
+
+class _Maker(NamedTuple):
+    """What makes the stores of one scheme.
+
+    Attributes:
+        scheme: what an address begins with.
+        package: the distribution that declares it.
+        make: takes the rest of an address.
+    """
+
+    scheme: str
+    package: str
+    make: Callable[[str], Store]
+
+
+# What was found is kept, for a search reads the metadata of all packages. That nothing was found is
+# not kept, for a package can be installed while a notebook runs.
+_makers: Final[dict[str, _Maker]] = {}
+
+
+def schemes() -> list[str]:
+    """Return the schemes that installed packages declare."""
+    return sorted({each.name for each in _declared() if _SCHEME.fullmatch(each.name)})
+
+
+def opened(scheme: str, place: str) -> Store | None:
+    """Return the store of an address, or None if no package declares the scheme.
+
+    Raises:
+        ConfigurationError: several packages declare it, or the one that does is broken.
+
+    """
+    maker = _makers.get(scheme) or _found(scheme)
+    if maker is None:
+        return None
+    _makers[scheme] = maker
+    return _made(maker, place)
+
+
+def _declared() -> EntryPoints:
+    from importlib.metadata import entry_points  # it is slow, and no store of ours needs it
+
+    return entry_points(group=_GROUP)
+
+
+def _found(scheme: str) -> _Maker | None:
+    points = [*_declared().select(name=scheme)] if _SCHEME.fullmatch(scheme) else []
+    packages = sorted({*map(_package, points)})
+    if len(packages) > 1:
+        which = " and ".join(packages)
+        raise ConfigurationError(
+            f"several packages declare the stores {scheme!r}: {which}: uninstall all but one"
+        )
+    return _loaded(points[0]) if points else None
+
+
+def _package(point: EntryPoint) -> str:
+    return getattr(point.dist, "name", None) or point.module
+
+
+def _loaded(point: EntryPoint) -> _Maker:
+    package = _package(point)
+    try:
+        make = point.load()
+    except AgentKeysError:
+        raise
+    except ModuleNotFoundError as error:
+        reason = f"there is no module {mask(str(error.name))!r}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a package raises what it likes
+        reason = f"{type(error).__name__} was raised"
+    else:
+        if callable(make):
+            return _Maker(point.name, package, make)
+        reason = "what it declares cannot be called"
+    # Nothing of what the error says, for that can be anything.
+    raise ConfigurationError(
+        f"the stores {point.name!r} of the package {package} cannot be loaded: {reason}: reinstall"
+        " or update the package"
+    )
+
+
+def _made(maker: _Maker, place: str) -> Store:
+    try:
+        store = maker.make(place)
+        lacking = [name for name in _MEMBERS if not hasattr(store, name)]
+    except AgentKeysError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a package raises what it likes
+        reason = f"{type(error).__name__} was raised: check the address, or update the package"
+    else:
+        if not lacking:
+            return store
+        kind = type(store).__name__
+        reason = f"what it made, of type {kind}, has no {', '.join(lacking)}: update the package"
+    raise ConfigurationError(
+        f"the package {maker.package} makes no store of the address {maker.scheme}:...: {reason}"
+    )
