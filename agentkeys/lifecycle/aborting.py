@@ -242,7 +242,8 @@ class RestoringHands(SweepingHands):
         try:
             store = open_store(entry.plan.store)
         except AgentKeysError as error:
-            return events.NotWritten(StoreError(f"its store cannot be opened: {error}"))
+            where = shown(entry.plan.store)
+            return events.NotWritten(StoreError(f"the store {where} cannot be opened: {error}"))
         seconds = self.waiting.half()
         try:
             await self.waiting.result(self._restored(store, entry), most=seconds)

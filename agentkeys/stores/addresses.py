@@ -65,8 +65,8 @@ def _no_address() -> InvalidArgumentError:
     # Not the address itself, nor a part of it: somebody may have given a secret instead.
     known = ", ".join([*KEPT, *(f"{scheme}:..." for scheme in installed.schemes())])
     return InvalidArgumentError(
-        f"that is no address of a store: give {known} or, for tests, {FORMS['memory']}; for another"
-        " kind of store, install the package that has it"
+        f"that is no address of a store: known are {known} and, for tests, {FORMS['memory']}; for"
+        " another kind of store, install the package that has it"
     )
 
 

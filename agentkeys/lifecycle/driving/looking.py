@@ -71,7 +71,8 @@ async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
     try:
         store = open_store(entry.plan.store)
     except AgentKeysError as error:
-        return events.CannotLook(StoreError(f"its store cannot be opened: {error}"))
+        where = shown(entry.plan.store)
+        return events.CannotLook(StoreError(f"its store {where} cannot be opened: {error}"))
     if not isinstance(entry.state, Writing):
         return await looked_again(store, entry, asked, late=late)
     if _is_write_only(store, entry):
