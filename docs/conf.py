@@ -39,7 +39,7 @@ autodoc_typehints_format = "short"
 # There is no intersphinx, for the documentation is to build without a network.
 nitpick_ignore_regex = [
     # The names of others.
-    ("py:.*", r"(aiohttp|asyncio|collections|datetime|math|os|pathlib|ssl|typing)\..*"),
+    ("py:.*", r"(_?asyncio|aiohttp|collections|datetime|math|os|pathlib|ssl|threading|typing)\..*"),
     ("py:.*", r"(SSLContext|Middleware|Path|datetime|Callable\[\[\])"),
     # Type variables, and what is only of use to type checkers.
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),

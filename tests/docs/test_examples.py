@@ -4,7 +4,7 @@ The language of a block says what becomes of it:
 
 - ``python`` is executed, in one namespace for its page; ``await`` may stand outside of functions,
   as in a notebook.
-- ``python NAME`` is saved as the file NAME, for the shell blocks that follow.
+- ``python NAME`` or ``toml NAME`` is saved as the file NAME, for the shell blocks that follow.
 - ``sh`` is run by bash, in an empty folder of the page's own; if it is nothing but commands of
   ours, in this process, for starting one takes its time.
 - ``text`` is what the block before it prints, in which ``...`` stands for anything.
@@ -103,7 +103,7 @@ class Reader:
         match block.language, block.name:
             case "python", "":
                 self._printed = self._run_python(block)
-            case "python", name:
+            case "python" | "toml", name if name:
                 (self._folder / name).write_text(block.code)
             case "sh", "" if OURS.fullmatch(block.code):
                 self._printed = "".join(map(run_command, block.code.splitlines()))

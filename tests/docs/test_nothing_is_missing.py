@@ -18,6 +18,8 @@ from agentkeys import Policy, errors, server, sync
 from agentkeys.auditing.rules import RULES
 from agentkeys.cli import commands
 from agentkeys.errors import requests
+from agentkeys.schemes import FORMS
+from agentkeys.stores import open_store
 from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
 
@@ -241,6 +243,14 @@ def test_every_extra_is_explained():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = set(project["optional-dependencies"]) - {"test", "docs"}
     assert extras == set(rows(section("index", "## Install")))
+
+
+def test_every_form_of_an_address_is_explained():
+    """The table has each store that can be opened, and so has the docstring of `open_store`."""
+    table = page("stores").partition("\n\n`open_store`")[0]
+    for form in FORMS.values():
+        assert f"| `{form}` |" in table
+        assert f"``{form}``" in str(open_store.__doc__)
 
 
 def test_every_fixture_is_explained():

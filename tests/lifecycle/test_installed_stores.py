@@ -11,7 +11,7 @@ import pytest
 from lifecycle import died_before_storing, left
 from packages import install
 
-from agentkeys import Secret, StoreError, audit, issue, rotate, status, sweep
+from agentkeys import StoreError, audit, issue, rotate, status, sweep
 from agentkeys.stores import MemoryStore
 
 pytestmark = pytest.mark.asyncio

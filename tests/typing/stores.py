@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import assert_type
 
@@ -9,14 +10,21 @@ from agentkeys import Secret
 from agentkeys.stores import (
     ABSENT,
     ANY,
+    AtWork,
     CommandStore,
     DotenvStore,
     FileStore,
+    Expected,
+    IdentifiedStore,
     KeyringStore,
     MemoryStore,
     Store,
     Stored,
     Version,
+    VersionedStore,
+    check_expected,
+    check_secret,
+    in_thread,
     open_store,
 )
 from agentkeys.testing import store_conformance
@@ -44,6 +52,50 @@ async def every_store() -> None:
     await use(KeyringStore("service", "name", timeout=5))
     await use(CommandStore(["tee", "x"], timeout=5))
     await use("memory:x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Mine(AtWork):
+    """A store of somebody else's."""
+
+    readable = True
+    atomic = True
+    address = "mine:x"
+
+    def describe(self) -> str:
+        return "my place"
+
+    async def probe(self) -> None:
+        await in_thread(lambda stop: stop.wait(0), timeout=1, store=self.describe())
+
+    async def read(self) -> Stored:
+        return await self._waited_for(self._looked, timeout=1, store=self.describe())
+
+    async def previous(self) -> Stored:
+        return Stored.of(None)
+
+    async def identity(self) -> str:
+        return "there is one"
+
+    async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
+        check_expected(expected, ABSENT, self.describe())
+        return Version.of(check_secret(secret))
+
+    async def remove(self, *, expected: Expected = ANY) -> None:
+        check_expected(expected, ABSENT, self.describe())
+
+    def _looked(self, stop: threading.Event) -> Stored:
+        return Stored.of(None)
+
+
+async def a_store_of_somebody_else() -> None:
+    mine = Mine()
+    await use(mine)
+    previous: VersionedStore = mine
+    identified: IdentifiedStore = mine
+    assert_type(await previous.previous(), Stored)
+    assert_type(await identified.identity(), str)
+    assert_type(mine.is_at_work, bool)
+    assert_type(await in_thread(lambda _: 5, timeout=1, store="mine"), int)
 
 
 TestMine = store_conformance(lambda folder: DotenvStore(folder / ".env", "NAME"))
