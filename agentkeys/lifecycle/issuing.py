@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
@@ -15,7 +16,12 @@ import attrs
 
 from agentkeys import arguments
 from agentkeys.cancellation import GRACE, Waiting
-from agentkeys.errors import AgentKeysError, InvalidArgumentError, StoreConflictError
+from agentkeys.errors import (
+    AgentKeysError,
+    ConfigurationError,
+    InvalidArgumentError,
+    StoreConflictError,
+)
 from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.driver import drive
@@ -34,8 +40,8 @@ from agentkeys.lifecycle.outcomes.results import Issued
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
-from agentkeys.stores.addresses import can_be_opened
 from agentkeys.stores.contract.protocol import late_write
+from agentkeys.stores.installed import can_be_opened
 from agentkeys.transport.call.progress import Shelter
 from agentkeys.transport.collection import Keys, whose
 
@@ -198,8 +204,7 @@ class Issuing(Generic[KeyT]):
 
     async def _see_the_store(self) -> None:
         await check(self._store, self._expected)
-        if not can_be_opened(self._store.address):
-            _warn_of(type(self._store))
+        _warn_if_lost(type(self._store), self._store.address.partition(":")[0])
         self._plan = attrs.evolve(self._plan, write_only=not self._store.readable)
 
     async def _see_whose(self) -> None:
@@ -275,13 +280,15 @@ class Issuing(Generic[KeyT]):
 
 
 @functools.cache  # once in a process
-def _warn_of(kind: type[Store]) -> None:
-    logger.warning(
-        "no sweep can open a store of type %s by its address: if this process is killed, whether a"
-        " secret was stored must be looked up by hand: declare the scheme of the address"
-        " (documentation, Stores, Write your own)",
-        kind.__name__,
-    )
+def _warn_if_lost(kind: type[Store], scheme: str) -> None:
+    with contextlib.suppress(ConfigurationError):  # then nobody knows
+        if not can_be_opened(f"{scheme}:"):
+            logger.warning(
+                "no sweep can open a store of type %s by its address, so if this process is killed,"
+                " you must find out whether a secret was stored: declare the scheme of the address"
+                " (see Write your own, on the page Stores)",
+                kind.__name__,
+            )
 
 
 async def check(store: Store, expected: Expected) -> None:

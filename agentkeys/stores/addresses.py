@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentkeys import plain
-from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.errors import InvalidArgumentError
 from agentkeys.schemes import FORMS, KEPT
 from agentkeys.stores import installed
 from agentkeys.stores.contract import Store
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = ["can_be_opened", "open_store"]
+__all__ = ["open_store"]
 
 
 def open_store(address: str) -> Store:
@@ -47,18 +47,7 @@ def open_store(address: str) -> Store:
     store = installed.opened(scheme, place)
     if store is None:
         raise _no_address()
-    if not can_be_opened(store.address):
-        raise ConfigurationError(
-            f"the store of an address {scheme}:... has an address of its own that cannot be opened,"
-            " so no sweep would find the store: update the package that has it"
-        )
     return store
-
-
-def can_be_opened(address: str) -> bool:
-    """Whether there are stores of an address's scheme, ours or those of an installed package."""
-    scheme, colon, place = address.partition(":")
-    return bool(colon and place) and (scheme in _OPENING or scheme in installed.schemes())
 
 
 def _no_address() -> InvalidArgumentError:

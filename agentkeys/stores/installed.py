@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentkeys.errors import AgentKeysError, ConfigurationError
 from agentkeys.masking import mask
+from agentkeys.schemes import FORMS
 from agentkeys.stores.contract import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from importlib.metadata import EntryPoint, EntryPoints
 
-__all__ = ["opened", "schemes"]
+__all__ = ["can_be_opened", "opened", "schemes"]
 
 _GROUP: Final = "agentkeys.stores"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -41,8 +42,19 @@ class _Maker(NamedTuple):
 _makers: Final[dict[str, _Maker]] = {}
 
 
+def can_be_opened(address: str) -> bool:
+    """Whether there are stores of an address's scheme, ours or those of an installed package."""
+    scheme, colon, _ = address.partition(":")
+    return bool(colon) and (scheme in FORMS or scheme in _makers or scheme in schemes())
+
+
 def schemes() -> list[str]:
-    """Return the schemes that installed packages declare."""
+    """Return the schemes that installed packages declare.
+
+    Raises:
+        ConfigurationError: what is installed cannot be read.
+
+    """
     return sorted({each.name for each in _declared() if _SCHEME.fullmatch(each.name)})
 
 
@@ -63,7 +75,14 @@ def opened(scheme: str, place: str) -> Store | None:
 def _declared() -> EntryPoints:
     from importlib.metadata import entry_points  # it is slow, and no store of ours needs it
 
-    return entry_points(group=_GROUP)
+    try:
+        return entry_points(group=_GROUP)
+    except Exception as error:  # noqa: BLE001  # any package may have left what cannot be read
+        reason = type(error).__name__
+    raise ConfigurationError(
+        f"the entry points of the installed packages cannot be read ({reason}): reinstall the one"
+        " that is broken"
+    )
 
 
 def _found(scheme: str) -> _Maker | None:
@@ -106,15 +125,17 @@ def _made(maker: _Maker, place: str) -> Store:
     try:
         store = maker.make(place)
         lacking = [name for name in _MEMBERS if not hasattr(store, name)]
+        is_found_again = not lacking and can_be_opened(store.address)
     except AgentKeysError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a package raises what it likes
         reason = f"{type(error).__name__} was raised: check the address, or update the package"
     else:
-        if not lacking:
+        if is_found_again:
             return store
         kind = type(store).__name__
-        reason = f"what it made, of type {kind}, has no {', '.join(lacking)}: update the package"
+        why = f"has no {', '.join(lacking)}" if lacking else "has an address that no sweep can open"
+        reason = f"what it made, of type {kind}, {why}: update the package"
     raise ConfigurationError(
         f"the package {maker.package} makes no store of the address {maker.scheme}:...: {reason}"
     )

@@ -11,8 +11,8 @@ import pytest
 from lifecycle import died_before_storing, left
 from packages import install
 
-from agentkeys import StoreError, audit, issue, rotate, status, sweep
-from agentkeys.stores import MemoryStore
+from agentkeys import RotationError, StoreError, abort, audit, issue, rotate, status, sweep
+from agentkeys.stores import MemoryStore, open_store
 
 pytestmark = pytest.mark.asyncio
 _numbers = itertools.count()
@@ -114,6 +114,31 @@ async def test_a_key_lives_in_a_store_of_a_package(place, installed):
     assert rotated.replaced == issued.key
     await sweep(place.keys)
     assert [key.id for key in await place.keys.list().collect()] == [rotated.key.id]
+
+
+async def test_a_package_that_breaks_before_a_rotation_is_taken_back(place, installed, monkeypatch):
+    """The new key works on, and once the package is mended the rotation can be taken back."""
+    code = """
+        import os
+        from agentkeys.stores import MemoryStore
+        class Store(MemoryStore):
+            def __init__(self, place):
+                if "BROKEN" in os.environ: raise OSError
+                super().__init__(place)
+                self.address = f"{__name__}:{place}"
+    """
+    address = f"{installed(code)}:x"
+    await issue(place.keys, "billing", into=address)
+    old = (await open_store(address).read()).secret
+    rotated = await rotate(place.keys, "billing", into=address, grace=3600)
+    monkeypatch.setenv("BROKEN", "yes")
+    with pytest.raises(RotationError, match="OSError was raised"):
+        await abort(place.keys, "billing", secret=old)
+    monkeypatch.delenv("BROKEN")
+    await sweep(place.keys)
+    assert place.made[rotated.key.id] == (await open_store(address).read()).secret
+    assert await abort(place.keys, "billing", secret=old) == (rotated.key.id,)
+    assert (await open_store(address).read()).secret == old
 
 
 async def test_a_store_that_no_sweep_can_open_is_warned_of(place, installed, caplog):
