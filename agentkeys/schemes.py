@@ -11,6 +11,7 @@ __all__ = ["FORMS", "KEPT"]
 
 FORMS: Final = {
     "dotenv": "dotenv:PATH#NAME",
+    "file": "file:PATH",
     "keyring": "keyring:SERVICE#NAME",
     "command": "command:PROGRAM ARGS",
     "memory": "memory:NAME",
