@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from ssl import SSLContext
@@ -12,6 +13,7 @@ from agentkeys.arguments import as_secret
 from agentkeys.credentials import Credentials
 from agentkeys.errors import AgentKeysError, ConfigurationError
 from agentkeys.keys import Key, KeyCollection, Scope
+from agentkeys.observers import Observer
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.sync.descriptors import BlockingPager, Facade, Shown, blocking, leading_to, paging
@@ -62,6 +64,8 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
         ssl: SSLContext | None = None,
         proxy: str | Secret | None = None,
         allow_http: bool = False,
+        observers: Sequence[Observer] = (),
+        user_agent: str | None = None,
     ) -> None:
         # First of all, so that no traceback from here shows them.
         credentials = sealed(credentials)
@@ -75,6 +79,8 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
             ssl=ssl,
             proxy=proxy,
             allow_http=allow_http,
+            observers=observers,
+            user_agent=user_agent,
         )
         # The connections belong to the portal's loop, and are closed with it.
         super().__init__(twin, Portal(address=_address(twin)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ssl import SSLContext
 from typing import ClassVar, Self, TypedDict
 
@@ -11,6 +12,7 @@ from agentkeys.arguments import as_secret
 from agentkeys.credentials import BearerToken, Credentials
 from agentkeys.errors import ConfigurationError
 from agentkeys.forks import Unpicklable
+from agentkeys.observers import Observer
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport.session import Session
@@ -29,6 +31,8 @@ class ClientSettings(TypedDict, total=False):
     proxy: str | Secret | None
     allow_http: bool
     session: ClientSession | None
+    observers: Sequence[Observer]
+    user_agent: str | None
 
 
 def seal(settings: ClientSettings) -> None:
@@ -63,6 +67,8 @@ class Client(Unpicklable):
         proxy: the address of an HTTP proxy; None for what HTTPS_PROXY and NO_PROXY say.
         allow_http: permit http to another host, e.g. in a network of containers.
         session: an aiohttp session to use. It is never closed, and works in its own loop only.
+        observers: see each call and each try; see `agentkeys.observers.Observer`.
+        user_agent: what your program is, like ``billing/1.4``; it precedes ours in the User-Agent.
 
     Raises:
         ConfigurationError: there are no credentials, or a setting cannot be used.
@@ -83,6 +89,8 @@ class Client(Unpicklable):
         proxy: str | Secret | None = None,
         allow_http: bool = False,
         session: ClientSession | None = None,
+        observers: Sequence[Observer] = (),
+        user_agent: str | None = None,
     ) -> None:
         # First of all, so that no traceback from here shows a token or the password in an address.
         credentials = sealed(credentials)
@@ -96,6 +104,8 @@ class Client(Unpicklable):
             ssl=ssl,
             proxy=proxy,
             allow_http=allow_http,
+            observers=observers,
+            user_agent=user_agent,
         )
         found = self._from_environment() if credentials is None else credentials
         found = BearerToken(found) if isinstance(found, Secret) else found

@@ -11,8 +11,6 @@ import copy
 import logging
 import math
 import random
-import time
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
@@ -27,10 +25,11 @@ from agentkeys.errors import (
     ConfigurationError,
     RequestError,
 )
-from agentkeys.masking import mask
+from agentkeys.observers import Call
 from agentkeys.secret import Secret
 from agentkeys.transport.call.endpoint import Endpoint, Place, Request, build
-from agentkeys.transport.call.progress import Progress, Shelter, is_gone_as_wanted, late
+from agentkeys.transport.call.progress import Progress, Shelter, discard, is_gone_as_wanted, late
+from agentkeys.transport.call.watching import LOG, Watch, watched
 from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
 from agentkeys.transport.wire.http import Http
@@ -73,7 +72,13 @@ class Session:
     ) -> None:
         self._settings = settings
         self._credentials = credentials
-        self._http = Http(settings.address, ssl=settings.ssl, proxy=settings.proxy, lent=lent)
+        self._http = Http(
+            settings.address,
+            ssl=settings.ssl,
+            proxy=settings.proxy,
+            product=settings.product,
+            lent=lent,
+        )
         self._checked: object = None  # the last token that was seen to fit a header
         self._shelter: Shelter | None = None
 
@@ -171,14 +176,32 @@ class Session:
             if waiting.cancellation is None:
                 raise
         if waiting.cancellation is not None:
-            await _discard(name, None if made is None else delete(made.id), progress, waiting)
+            await discard(name, None if made is None else delete(made.id), progress, waiting)
             waiting.raise_cancellation()
         return made  # type: ignore[return-value]  # or an error was raised
 
     def _seconds(self, timeout: float | None) -> float:
         return self._settings.timeout if timeout is None else arguments.timeout(timeout)
 
-    async def _within(
+    def _within(
+        self, seconds: float, request: Request[T], authorization: Secret | None, progress: Progress
+    ) -> Coroutine[Any, Any, T]:
+        """Return the call; one that is observed is wrapped, so that the others pay nothing."""
+        call = self._timed(seconds, request, authorization, progress)
+        observers = self._settings.observers
+        if logger.isEnabledFor(logging.DEBUG):
+            observers = (*observers, LOG)
+        if not observers:
+            return call
+        shown = request.shown(self._secrets(authorization))
+        endpoint, settings = request.endpoint, self._settings
+        progress.watch = Watch(
+            observers,
+            Call(settings.service.name, endpoint.method, endpoint.path, shown, settings.base_url),
+        )
+        return watched(call, progress.watch, progress)
+
+    async def _timed(
         self, seconds: float, request: Request[T], authorization: Secret | None, progress: Progress
     ) -> T:
         end = asyncio.get_running_loop().time() + seconds
@@ -309,12 +332,28 @@ class Session:
 
         The error is not raised: a traceback from here would show the answer.
         """
-        begun = time.perf_counter()
-        reply = await self._http.send(request, authorization, progress)
+        watch = progress.watch
+        if watch is not None:
+            watch.begin_try(progress.attempts + 1)
+        try:
+            reply = await self._http.send(request, authorization, progress)
+        except BaseException as interruption:
+            if watch is not None:
+                watch.end_try(progress.attempts, interruption, progress.applied)
+            raise
         result = self._read(request, reply, authorization)
-        if logger.isEnabledFor(logging.DEBUG):
-            self._log(request, result, reply, begun, progress)
+        if watch is not None:
+            self._tell_of(watch, progress.attempts, reply, result)
         return result
+
+    def _tell_of(self, watch: Watch, number: int, reply: Answer | Loss, result: object) -> None:
+        error = result if isinstance(result, RequestError) else None
+        applied = "yes" if error is None else error.applied
+        if isinstance(reply, Loss):
+            watch.end_try(number, error, applied)
+        else:
+            named = request_id(reply, self._secrets(None))
+            watch.end_try(number, error, applied, reply.status, named)
 
     def _read(
         self, request: Request[T], reply: Answer | Loss, authorization: Secret | None
@@ -331,45 +370,6 @@ class Session:
     def _secrets(self, authorization: Secret | None) -> tuple[Secret, ...]:
         known = (*self._credentials.secrets(), *self._http.secrets())
         return known if authorization is None else (*known, authorization)
-
-    def _log(
-        self,
-        request: Request[Any],
-        result: object,
-        reply: Answer | Loss,
-        begun: float,
-        progress: Progress,
-    ) -> None:
-        answer = None if isinstance(reply, Loss) else reply
-        logger.debug(
-            "%s %s: %s in %.1f ms, try %d, request id %s",
-            request.endpoint.method,
-            request.endpoint.path,
-            type(result).__name__ if answer is None else answer.status,
-            (time.perf_counter() - begun) * 1000,
-            progress.attempts,
-            None if answer is None else request_id(answer, self._secrets(None)),
-        )
-
-
-async def _discard(
-    name: str,
-    deletion: Coroutine[Any, Any, object] | None,
-    progress: Progress,
-    waiting: Waiting,
-) -> None:
-    """Delete the key that a cancelled call has made, or warn that there may be one."""
-    if deletion is not None:
-        with suppress(AgentKeysError, TimeoutError):
-            await waiting.result(deletion)
-            return
-    elif progress.applied == "no":
-        return
-    logger.warning(
-        "the creation of the key %r was cancelled, and the key may exist, with a secret that nobody"
-        " holds: list the keys, and delete it",
-        mask(name),
-    )
 
 
 @overload

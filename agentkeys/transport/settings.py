@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable, Sequence
 from ssl import SSLContext
+from typing import Final
 
 import attrs
 
-from agentkeys import arguments
+from agentkeys import arguments, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import declare_key_form
+from agentkeys.observers import Observer
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport.reading.convert import Reader
@@ -17,6 +21,9 @@ from agentkeys.transport.wire.address import Address
 from agentkeys.transport.wire.proxy import Proxy
 
 __all__ = ["Service", "Settings", "settings", "variable"]
+
+
+_PRODUCT: Final = re.compile("[!-~]([ -~]{0,198}[!-~])?")
 
 
 @attrs.frozen
@@ -53,6 +60,8 @@ class Settings:
         retry: when to try again.
         ssl: how TLS is checked; None for the system's way.
         proxy: what every request goes through; None for what the environment says.
+        observers: who sees each call and each try.
+        product: what the program calls itself in the User-Agent, before us; "" for nothing.
     """
 
     service: Service
@@ -61,6 +70,8 @@ class Settings:
     retry: RetryPolicy
     ssl: SSLContext | None
     proxy: Proxy | None
+    observers: tuple[Observer, ...] = ()
+    product: str = ""
 
     @property
     def base_url(self) -> str:
@@ -77,6 +88,8 @@ def settings(
     ssl: SSLContext | None,
     proxy: Secret | None,
     allow_http: bool,
+    observers: Sequence[Observer] = (),
+    user_agent: str | None = None,
 ) -> Settings:
     """Return the settings, or raise `ConfigurationError` or `InvalidArgumentError`.
 
@@ -97,6 +110,28 @@ def settings(
         retry=retry,
         ssl=ssl,
         proxy=through,
+        observers=_checked_observers(observers),
+        product=_checked_product(user_agent),
+    )
+
+
+def _checked_observers(observers: object) -> tuple[Observer, ...]:
+    if isinstance(observers, Iterable) and not isinstance(observers, str):
+        given = tuple(observers)
+        if all(isinstance(each, Observer) and not isinstance(each, type) for each in given):
+            return given
+    raise InvalidArgumentError(
+        "observers must be objects with the methods of agentkeys.observers.Observer, in a list"
+    )
+
+
+def _checked_product(own: object) -> str:
+    if own is None:
+        return ""
+    if isinstance(own, str) and _PRODUCT.fullmatch(plain.text(own)):
+        return plain.text(own)
+    raise InvalidArgumentError(
+        "user_agent must be printable ASCII, at most 200 characters, like 'billing/1.4'"
     )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from agentkeys.errors import APIError, Applied, DeadlineExceededError, NotFoundError
+from agentkeys.errors import AgentKeysError, APIError, Applied, DeadlineExceededError, NotFoundError
+from agentkeys.masking import mask
 from agentkeys.transport.call.wording import fact, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from agentkeys.cancellation import Waiting
     from agentkeys.errors import RequestError
     from agentkeys.secret import Secret
     from agentkeys.transport.call.endpoint import Request
+    from agentkeys.transport.call.watching import Watch
 
 __all__ = [
     "UNDER_WAY",
@@ -24,9 +28,12 @@ __all__ = [
     "Shelter",
     "Try",
     "applied_by",
+    "discard",
     "is_gone_as_wanted",
     "late",
 ]
+
+logger: Final = logging.getLogger("agentkeys")
 
 _SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
 
@@ -66,16 +73,18 @@ class Progress:
         tries: its tries, the one at hand last.
         renewed: the token that its one renewal gave.
         free: how many tries do not count for when to give up: the one before a renewal.
+        watch: tells observers, if there are any.
 
     """
 
-    __slots__ = ("free", "renewed", "shelter", "tries")
+    __slots__ = ("free", "renewed", "shelter", "tries", "watch")
 
     def __init__(self, shelter: Shelter | None = None) -> None:
         self.shelter = shelter
         self.tries: tuple[Try, ...] = ()
         self.renewed: Secret | None = None
         self.free = 0
+        self.watch: Watch | None = None
 
     @property
     def applied(self) -> Applied:
@@ -171,6 +180,26 @@ def late(
         attempts=progress.attempts,
         applied=progress.applied,
         fact=fact(request.endpoint, what),
+    )
+
+
+async def discard(
+    name: str,
+    deletion: Coroutine[Any, Any, object] | None,
+    progress: Progress,
+    waiting: Waiting,
+) -> None:
+    """Delete the key that a cancelled call has made, or warn that there may be one."""
+    if deletion is not None:
+        with suppress(AgentKeysError, TimeoutError):
+            await waiting.result(deletion)
+            return
+    elif progress.applied == "no":
+        return
+    logger.warning(
+        "the creation of the key %r was cancelled, and the key may exist, with a secret that nobody"
+        " holds: list the keys, and delete it",
+        mask(name),
     )
 
 

@@ -6,7 +6,6 @@ Until then the service cannot have acted, whatever goes wrong; from then on it m
 from __future__ import annotations
 
 import asyncio
-import platform
 import select
 import ssl
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -14,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from agentkeys import __version__
 from agentkeys.transport.call.progress import UNDER_WAY, UNSENT, Progress
 
 if TYPE_CHECKING:
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
 
 __all__ = [
-    "USER_AGENT",
     "Exchange",
     "LostConnectionError",
     "OutgoingRequest",
@@ -31,9 +28,6 @@ __all__ = [
     "UnfitError",
 ]
 
-USER_AGENT: Final = (
-    f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
-)
 # Turns of the loop in which it reads what waits on a socket: asyncio's own takes two.
 _TURNS: Final = 5
 # Unfit connections that have carried no request of ours: they are new, or of a lent pool.
@@ -175,7 +169,10 @@ class Exchange:
             request.update_proxy(
                 request.proxy,
                 None,
-                {"User-Agent": USER_AGENT, "Proxy-Authorization": f"Basic {self._proxy.reveal()}"},
+                {
+                    "User-Agent": request.headers["User-Agent"],
+                    "Proxy-Authorization": f"Basic {self._proxy.reveal()}",
+                },
             )
         else:
             request.headers["Proxy-Authorization"] = f"Basic {self._proxy.reveal()}"

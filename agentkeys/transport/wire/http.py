@@ -29,6 +29,7 @@ from agentkeys.transport.wire.sessions import (
     check_usable,
     opened,
     proxy_of,
+    user_agent,
 )
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Http:
         address: where the service is.
         ssl: how TLS is checked; None for the system's way.
         proxy: what every request goes through; None for what the environment says.
+        product: what the program calls itself in the User-Agent, before us; "" for nothing.
         lent: an aiohttp session whose connections to use. It is never closed.
 
     """
@@ -66,6 +68,7 @@ class Http:
         *,
         ssl: SSLContext | None,
         proxy: Proxy | None,
+        product: str,
         lent: aiohttp.ClientSession | None,
     ) -> None:
         self._address = address
@@ -79,7 +82,8 @@ class Http:
             self._proxy = proxy or proxy_of(lent, address)
         elif self._proxy is None:
             self._proxy = proxy_from_environment(address)
-        self._own = PerLoop(partial(opened, ssl, self._proxy))
+        self._user_agent = user_agent(product)
+        self._own = PerLoop(partial(opened, ssl, self._proxy, self._user_agent))
         # A lent connector checks TLS in its own way, and must be told ours each time.
         self._options: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
         # Middlewares of a request replace those of its session, so keep theirs before ours.
@@ -142,7 +146,7 @@ class Http:
             return self._own.current()
         check_usable(self._lent, progress.applied)
         if self._borrowed is None:
-            self._borrowed = borrowed(self._lent, self._proxy)
+            self._borrowed = borrowed(self._lent, self._proxy, self._user_agent)
             # It has nothing to close; aiohttp would warn that it is not.
             weakref.finalize(self, self._borrowed.detach)
         return self._borrowed

@@ -7,15 +7,17 @@ set up for can break what agentkeys relies on: a cookie jar, netrc, limits, time
 from __future__ import annotations
 
 import asyncio
+import platform
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from multidict import CIMultiDict
 
+from agentkeys import __version__
 from agentkeys.errors import ClientClosedError, ConfigurationError
 from agentkeys.secret import Secret
 from agentkeys.transport.wire.coding import ACCEPTED
-from agentkeys.transport.wire.exchange import USER_AGENT, OutgoingRequest
+from agentkeys.transport.wire.exchange import OutgoingRequest
 from agentkeys.transport.wire.lookup import Resolver
 from agentkeys.transport.wire.proxy import Proxy, proxy_from_environment
 
@@ -26,17 +28,19 @@ if TYPE_CHECKING:
     from agentkeys.errors import Applied
     from agentkeys.transport.wire.address import Address
 
-__all__ = ["MAX_HEAD", "borrowed", "check_lent", "check_usable", "opened", "proxy_of"]
+__all__ = ["MAX_HEAD", "borrowed", "check_lent", "check_usable", "opened", "proxy_of", "user_agent"]
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of the head of an answer that are read."""
 
 # aiohttp bounds each field and their number, not the sum: that is looked at when all have come.
 _MOST_FIELDS: Final = 1024
+_OURS: Final = (
+    f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
+)
 _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": ACCEPTED,
-    "User-Agent": USER_AGENT,
 }
 _SETTINGS: Final[Mapping[str, Any]] = {
     "request_class": OutgoingRequest,
@@ -56,13 +60,18 @@ _OF_A_MESSAGE: Final = frozenset(
 _KINDS_OF_A_MESSAGE: Final = ("content-", "if-")
 
 
+def user_agent(product: str) -> str:
+    """Return the User-Agent (RFC 9110, 10.1.5): the program's product, if it has one, then ours."""
+    return f"{product} {_OURS}".lstrip()
+
+
 async def opened(
-    ssl: SSLContext | None, proxy: Proxy | None
+    ssl: SSLContext | None, proxy: Proxy | None, user_agent: str
 ) -> AsyncGenerator[aiohttp.ClientSession, None]:
     """Open a session of our own."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=ssl or True, resolver=Resolver()),
-        headers=_HEADERS,
+        headers={**_HEADERS, "User-Agent": user_agent},
         # A cookie would be one more secret to keep.
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy.address if proxy else None,
@@ -71,14 +80,16 @@ async def opened(
         yield http
 
 
-def borrowed(lent: aiohttp.ClientSession, proxy: Proxy | None) -> aiohttp.ClientSession:
+def borrowed(
+    lent: aiohttp.ClientSession, proxy: Proxy | None, user_agent: str
+) -> aiohttp.ClientSession:
     """Return a session that uses the connections of *lent*, and never closes them.
 
     What whoever lent it wants of each request stays in force: headers, middlewares, tracing.
     """
     kept = [(name, value) for name, value in lent.headers.items() if not _is_of_a_message(name)]
     headers = CIMultiDict(kept)
-    headers.update(_HEADERS)
+    headers.update(_HEADERS, **{"User-Agent": user_agent})
     return aiohttp.ClientSession(
         connector=lent.connector,
         connector_owner=False,
