@@ -33,6 +33,8 @@ MODULES = [
     "agentkeys.credentials",
     "agentkeys.errors",
     "agentkeys.keys",
+    "agentkeys.observers",
+    "agentkeys.observers.opentelemetry",
     "agentkeys.server.blocking",
     "agentkeys.server.faults",
     "agentkeys.stores",
