@@ -32,6 +32,10 @@ test = "def test_it(agentkeys_service):\\n    assert agentkeys_service.url"
 pathlib.Path("test_it.py").write_text(test)
 assert pytest.main(["-q", "test_it.py"]) == 0
 """,
+    "otel": """
+from agentkeys.observers.opentelemetry import OpenTelemetryObserver
+OpenTelemetryObserver()
+""",
     "speedups": "import agentkeys.transport.reading.json, sys; assert 'orjson' in sys.modules",
 }
 # What developers need is used by the rest of .ci/run, so its import is enough.
