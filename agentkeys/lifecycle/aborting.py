@@ -79,7 +79,7 @@ async def abort(
     with waiting:
         owned = await claimed(own, name, into)
         hands = RestoringHands(keys, own, waiting, old)
-        if not isinstance(owned.entry.state, Retiring | Ousting | Restoring):
+        if not isinstance(owned.entry.state, Retiring | Ousting):
             outcome = await drive(owned, events.Resumed(), hands, waiting)
             if outcome.ending in _DONE:
                 return heard.deleted(outcome)
@@ -91,9 +91,7 @@ async def abort(
         except BaseException:
             owned.release()
             raise
-        is_begun = isinstance(owned.entry.state, Restoring)
-        event = events.Resumed() if is_begun else events.Abort(digest_of(old))
-        outcome = await drive(owned, event, hands, waiting)
+        outcome = await drive(owned, events.Abort(digest_of(old)), hands, waiting)
         if outcome.ending in _DONE:
             return heard.deleted(outcome)
         raise rotations.not_aborted(outcome)
@@ -221,7 +219,7 @@ class RestoringHands(SweepingHands):
             return None
         seconds = self.waiting.half()
         try:
-            return await self.waiting.result(_before(store, entry), most=seconds)
+            return (await self.waiting.result(store.previous(), most=seconds)).secret
         except TimeoutError:
             failure = StoreError(
                 f"{store.describe()} did not answer within {seconds:.3g} s", store=store.describe()
@@ -267,11 +265,3 @@ class RestoringHands(SweepingHands):
         if stored.secret is None or digest_of(stored.secret) != getattr(retiring, "digest", None):
             raise StoreError("it holds another secret than that of the new key")
         await store.write(self.secret, expected=stored.version)
-
-
-async def _before(store: VersionedStore, entry: Entry) -> Secret | None:
-    if isinstance(entry.state, Restoring):  # a switch that was begun may be done
-        current = (await store.read()).secret
-        if current is not None and digest_of(current) == entry.state.digest:
-            return current
-    return (await store.previous()).secret
