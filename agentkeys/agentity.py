@@ -90,7 +90,7 @@ class NewApiKey(ApiKey):
 
 
 @attrs.frozen
-class Account:
+class Account(Record):
     """An account as `register` opened it; `id` is a UUID."""
 
     id: str
@@ -134,7 +134,13 @@ _REGISTER: Final = Endpoint("POST", "/auth/register", returns=Account, authoriza
 class ApiKeys(Keys[NewApiKey]):
     """The keys of the account that is logged in."""
 
-    async def create(self, nickname: str, *, timeout: float | None = None) -> NewApiKey:
+    async def create(
+        self,
+        nickname: str | None = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> NewApiKey:
         """Make a key; its secret, `key`, is told this once.
 
         A create that is cancelled on its way runs on for at most two seconds, and deletes the key
@@ -142,6 +148,7 @@ class ApiKeys(Keys[NewApiKey]):
 
         Args:
             nickname: unique among the account's keys.
+            name: the same, as other services call it; give one of the two.
             timeout: seconds for the whole call; the client's own if None.
 
         Raises:
@@ -149,7 +156,9 @@ class ApiKeys(Keys[NewApiKey]):
             RequestError: see its `applied` before doing it again; the key may exist.
 
         """
-        nickname = arguments.text("nickname", nickname)
+        if (nickname is None) == (name is None):
+            raise InvalidArgumentError("give the nickname of the new key, once: create('my-key')")
+        nickname = arguments.text("nickname", name if nickname is None else nickname)
         return await self._make(nickname, {"nickname": nickname}, timeout)
 
     def list(self, *, timeout: float | None = None) -> Pager[ApiKey]:

@@ -9,6 +9,7 @@ import attrs
 
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.paging import Pager
+from agentkeys.records import Record
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 
@@ -69,17 +70,6 @@ class Scope:
     @property
     def _names(self) -> frozenset[str]:
         return frozenset({self.account, *self.also} - {""})
-
-
-class Record:
-    """The base of a service's keys, which show as a table in a notebook."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        from agentkeys import notebook
-
-        return notebook.table([self], notebook.now())
 
 
 def listed(new: Any, kind: type[T]) -> T:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 import attrs
 
@@ -13,6 +13,7 @@ from agentkeys.cancellation import outlast
 from agentkeys.errors import PaginationError
 from agentkeys.forks import Unpicklable
 from agentkeys.masking import mask
+from agentkeys.records import Collected, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -34,6 +35,13 @@ class Page(Generic[Item_co]):
     items: tuple[Item_co, ...]
     next_page_token: str | None = None
 
+    def __iter__(self) -> Iterator[Item_co]:
+        return iter(self.items)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the items as JSON has them, without secrets, and the token of the next page."""
+        return {"items": as_json(self.items), "next_page_token": self.next_page_token}
+
     @property
     def count(self) -> int:
         """How many items are on this page. It is no total: the services give none."""
@@ -47,6 +55,11 @@ class Page(Generic[Item_co]):
             self.items, notebook.now(), note=more if self.next_page_token is not None else ""
         )
 
+
+_INSTEAD: Final = (
+    "write `async for key in ...list():`, or `keys = await ...list().collect()` for a list, or"
+    " `await ...list().first()` for one page"
+)
 
 FetchPage: TypeAlias = Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]
 """Fetches the page that a token names; None names the first one."""
@@ -103,7 +116,15 @@ class Pager(Unpicklable, Generic[Item_co]):
 
     async def collect(self) -> list[Item_co]:
         """Fetch all of it, as a list."""
-        return [item async for item in self]
+        return Collected([item async for item in self])
+
+    if not TYPE_CHECKING:  # a type checker says it before it runs
+
+        def __await__(self) -> NoReturn:
+            raise TypeError(f"a listing cannot be awaited: {_INSTEAD}")
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f"this listing is async: {_INSTEAD}")
 
     def __repr__(self) -> str:
         return "<Pager: `async for` over it, or `await` its collect() or first()>"

@@ -21,7 +21,7 @@ FLOORS = [
     {"errors", "forks", "masking", "notebook", "terminal"},
     {
         *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
-        *("observers", "programs", "retry", "schemes", "threads"),
+        *("observers", "programs", "records", "retry", "schemes", "threads"),
     },
     {"credentials", "paging", "stores"},
     {"keys"},

@@ -12,6 +12,7 @@ from typing import (
     Concatenate,
     ForwardRef,
     Generic,
+    NoReturn,
     ParamSpec,
     Self,
     TypeVar,
@@ -34,6 +35,12 @@ T = TypeVar("T")
 V = TypeVar("V")
 T_co = TypeVar("T_co", covariant=True)
 Item_co = TypeVar("Item_co", covariant=True)
+
+
+_INSTEAD = (
+    "write `for key in ...list():`, or `...list().collect()` for a list, or `...list().first()` for"
+    " one page"
+)
 
 
 # Covariant, so that a method which collections inherit is one of each of them.
@@ -82,6 +89,14 @@ class BlockingPager(Unpicklable, Generic[Item_co]):
     def collect(self) -> list[Item_co]:
         """Fetch all of it, as a list."""
         return self._portal.run(self._pager.collect)
+
+    if not TYPE_CHECKING:  # a type checker says it before it runs
+
+        def __await__(self) -> NoReturn:
+            raise TypeError(f"this listing is of a blocking client, and is not awaited: {_INSTEAD}")
+
+        def __aiter__(self) -> NoReturn:
+            raise TypeError(f"this listing is of a blocking client: {_INSTEAD}")
 
     def __repr__(self) -> str:
         return "<BlockingPager: `for` over it, or its collect() or first()>"

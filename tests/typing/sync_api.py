@@ -66,7 +66,7 @@ def agentity_keys() -> None:
         client.api_keys.delete("42")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         client.api_keys.create(nick="ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         client.api_keys.create("ci", tiemout=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-        client.api_keys.create()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        client.api_keys.create(name="ci")
         client.api_keys.list(limit=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(register("me@x", "pw", name="Me", base_url="https://x"), agentity.Account)
     assert_type(login("me@x", "pw", timeout=5), agentity.Tokens)

@@ -9,6 +9,7 @@ import attrs
 
 from agentkeys.keys import Key, Scope
 from agentkeys.lifecycle.machine.states import KeyId
+from agentkeys.records import Record
 
 __all__ = ["Issued", "Known", "Rotated", "Status", "Swept"]
 
@@ -16,7 +17,7 @@ KeyT = TypeVar("KeyT", bound="Key[Any]")
 
 
 @attrs.frozen
-class Issued(Generic[KeyT]):
+class Issued(Record, Generic[KeyT]):
     """A key that was issued, and whose secret is in a store.
 
     Attributes:
@@ -31,7 +32,7 @@ class Issued(Generic[KeyT]):
 
 
 @attrs.frozen
-class Swept:
+class Swept(Record):
     """What `sweep` found.
 
     Attributes:
@@ -54,7 +55,7 @@ class Swept:
 
 
 @attrs.frozen
-class Rotated(Generic[KeyT]):
+class Rotated(Record, Generic[KeyT]):
     """A key that has replaced another one.
 
     Attributes:
@@ -75,7 +76,7 @@ class Rotated(Generic[KeyT]):
 
 
 @attrs.frozen
-class Known:
+class Known(Record):
     """A key that the journal remembers.
 
     Attributes:
@@ -107,7 +108,7 @@ class Known:
 
 
 @attrs.frozen
-class Status:
+class Status(Record):
     """What the journal remembers.
 
     Attributes:
