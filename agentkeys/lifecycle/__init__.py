@@ -9,6 +9,7 @@ from __future__ import annotations
 from agentkeys.lifecycle.aborting import abort
 from agentkeys.lifecycle.driving.callbacks import Announcement
 from agentkeys.lifecycle.issuing import issue
+from agentkeys.lifecycle.leasing import Lease, lease
 from agentkeys.lifecycle.outcomes.results import Issued, Known, Rotated, Status, Swept
 from agentkeys.lifecycle.rotating import rotate
 from agentkeys.lifecycle.sweeping import sweep
@@ -18,6 +19,7 @@ __all__ = [
     "Announcement",
     "Issued",
     "Known",
+    "Lease",
     "Rotated",
     "Status",
     "Swept",
@@ -25,6 +27,7 @@ __all__ = [
     "adopt",
     "announced",
     "issue",
+    "lease",
     "rotate",
     "status",
     "sweep",

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 import attrs
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.machine.states import KeyId
     from agentkeys.stores import Expected
 
-__all__ = ["Issuing", "check", "checked_store", "issue"]
+__all__ = ["Issuing", "check", "check_options", "checked_store", "issue"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
@@ -104,7 +104,7 @@ async def issue(
     checked_collection(keys, "issue", blocking=False)
     name = arguments.text("name", name)
     store = checked_store(into)
-    _check_options(keys.create, name, options)
+    check_options(keys.create, name, options)
     issuing = Issuing(
         keys,
         Plan(scope or keys.scope, name, exact_name, store.address, late_write(store)),
@@ -118,6 +118,8 @@ async def issue(
 
 class Issuing(Generic[KeyT]):
     """One call of `issue`: it drives one entry after the other, until a secret is stored."""
+
+    _kind_of_hands: ClassVar[type[IssuingHands[Any]]] = IssuingHands
 
     def __init__(
         self,
@@ -184,7 +186,7 @@ class Issuing(Generic[KeyT]):
         await self._sweep()
         await self._see_the_store()
         await self._see_whose()
-        hands = IssuingHands(
+        hands: IssuingHands[KeyT] = self._kind_of_hands(
             self._keys,
             self._plan.scope,
             self._waiting,
@@ -328,7 +330,8 @@ def checked_store(into: Store | str) -> Store:
     return store
 
 
-def _check_options(create: Callable[..., object], name: str, options: dict[str, Any]) -> None:
+def check_options(create: Callable[..., object], name: str, options: dict[str, Any]) -> None:
+    """See that keys are created with such arguments."""
     try:
         inspect.signature(create).bind(name, timeout=1.0, **options)
     except TypeError as error:

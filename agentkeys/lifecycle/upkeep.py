@@ -23,6 +23,8 @@ from agentkeys.lifecycle.ledger import as_kept
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.naming import base_name
 from agentkeys.lifecycle.machine.states import (
+    Dropping,
+    Entry,
     Kept,
     KeyId,
     Ousting,
@@ -113,12 +115,17 @@ def _known(seen: Seen) -> Known:
         key_id=entry.key_id,
         scope=entry.plan.scope,
         store=entry.plan.store,
-        state=type(state).__name__.lower(),
+        state=_name_of(entry),
         since=since,
         retires=retires,
         retires_at=retires_at,
         digest=getattr(state, "digest", ""),
     )
+
+
+def _name_of(entry: Entry) -> str:
+    is_leased = isinstance(entry.state, Dropping) and not entry.plan.store
+    return "leased" if is_leased else type(entry.state).__name__.lower()
 
 
 def _time(seconds: float) -> datetime:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         adopt,
         announced,
         issue,
+        lease,
         rotate,
         status,
         sweep,
@@ -43,7 +44,7 @@ else:
         "LocalService": "agentkeys.sync.service",
         "audit": "agentkeys.sync.auditing",
         **dict.fromkeys(
-            ("abort", "adopt", "announced", "issue", "rotate", "status", "sweep"),
+            ("abort", "adopt", "announced", "issue", "lease", "rotate", "status", "sweep"),
             "agentkeys.sync.lifecycle",
         ),
     }
@@ -76,6 +77,7 @@ __all__ = [
     "announced",
     "audit",
     "issue",
+    "lease",
     "login",
     "register",
     "rotate",

@@ -5,20 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from agentkeys import lifecycle
-from agentkeys.keys import KeyCollection, Scope, checked_collection
+from agentkeys.keys import KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle import Status
 from agentkeys.lifecycle.upkeep import remembered
 from agentkeys.stores import open_store
 from agentkeys.sync.clients import Keys
+from agentkeys.sync.portal import Portal
 
-__all__ = ["abort", "adopt", "announced", "issue", "rotate", "status", "sweep"]
+__all__ = ["abort", "adopt", "announced", "issue", "lease", "rotate", "status", "sweep"]
 
 CollectionT = TypeVar("CollectionT", bound=KeyCollection[Any, Any, Any])
 P = ParamSpec("P")
 T = TypeVar("T")
+NewKeyT = TypeVar("NewKeyT", bound=NewKey[Any])
 
 
 def _blocking(
@@ -45,6 +48,48 @@ sweep = _blocking(lifecycle.sweep)
 adopt = _blocking(lifecycle.adopt)
 announced = _blocking(lifecycle.announced)
 abort = _blocking(lifecycle.abort)
+
+
+class Lease(Generic[NewKeyT]):
+    """A key that is made at the beginning of a block, and deleted at its end; see `lease`."""
+
+    def __init__(self, twin: lifecycle.Lease[NewKeyT], portal: Portal) -> None:
+        self._twin = twin
+        self._portal = portal
+
+    def __enter__(self) -> NewKeyT:
+        return self._portal.run(self._twin.__aenter__)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._portal.run(functools.partial(self._twin.__aexit__, kind, error, traceback))
+
+
+def lease(
+    keys: Keys[KeyCollection[Any, Any, NewKeyT]],
+    name: str,
+    *,
+    timeout: float | None = None,
+    scope: Scope | None = None,
+    **options: Any,
+) -> Lease[NewKeyT]:
+    """Make a key that lives for as long as a block of code runs; see `agentkeys.lease`.
+
+    Use it as ``with lease(keys, "worker-7") as new:``.
+    """
+    checked_collection(keys, "lease", blocking=True)
+    twin = lifecycle.lease(
+        keys._twin,  # noqa: SLF001  # of ours
+        name,
+        timeout=timeout,
+        scope=scope,
+        **options,
+    )
+    return Lease(twin, keys._portal)  # noqa: SLF001
 
 
 def status(

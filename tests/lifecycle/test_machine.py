@@ -51,6 +51,8 @@ KINDS = {
         Rules(creates=1, replaces=True, late_writes=True, grace=0.0),
         18_000,
     ),
+    "a key is lent": (Rules(lends=True), 24_000),
+    "a key is lent, by a machine that starts anew": (Rules(lends=True, boots=1), 38_000),
     "a key is replaced, and used for ever": (
         Rules(creates=1, replaces=True, longest=m.PATIENCE),
         17_000,
@@ -241,6 +243,17 @@ def test_deleting_the_old_key_without_a_proof_harms_whoever_uses_it(event):
 
 
 OLD_HARM = re.compile("the old key was deleted|holds the secret of key 9, which was deleted")
+
+
+@pytest.mark.parametrize(
+    ("row", "broken"), [((Dropping, e.Resumed), leave), ((Dropping, e.Listed), forget)]
+)
+def test_a_lease_that_nobody_finishes_leaves_a_key(row, broken):
+    """Whoever dies with a lease is finished by a sweep, for the entry lasts as long as the key."""
+    rules = Rules(creates=1, crashes=1, lends=True, table={**m.TABLE, row: broken})
+    story = explore(rules)
+    print(story)
+    assert story.harm is not None
 
 
 def store_at_once(entry, _, failed, now):

@@ -46,6 +46,7 @@ TWIN = 10
 LONG: Final = 10 * m.PATIENCE
 AGAIN = {c.Ending.DROPPED, c.Ending.MAY_COME}
 """After these `issue` begins anew."""
+_LENT = c.End(c.Ending.LENT)
 SILENT = {c.Ending.UNPROVEN, c.Ending.FOREIGN, c.Ending.UNKNOWN}
 """What only a person can decide."""
 
@@ -65,6 +66,7 @@ class Rules:
         is_blind: whether a store whose place is gone counts as one that was looked into. It must
             not.
         is_sleepy: whether the driver asks though it has slept since it noted that. It must not.
+        lends: whether the key is lent to a caller, and stored nowhere.
         replaces: whether the key is to replace another one.
         is_owed: whether somebody must be told before the other one retires.
         grace: for how many seconds the other one lives on.
@@ -81,6 +83,7 @@ class Rules:
     act_first: bool = False
     is_blind: bool = False
     is_sleepy: bool = False
+    lends: bool = False
     replaces: bool = False
     is_owed: bool = False
     grace: float = m.PATIENCE
@@ -95,7 +98,7 @@ class Rules:
             scope,
             "bot",
             self.exact,
-            "dotenv:.env#KEY",
+            "" if self.lends else "dotenv:.env#KEY",
             late,
             replaced if self.replaces else None,
         )
@@ -191,7 +194,9 @@ class Model:
 
     def steps(self, world: World) -> Iterator[tuple[str, World]]:
         for driver in world.drivers:
-            if isinstance(driver.step, c.End):
+            if driver.step == _LENT:
+                yield "the lease ends", _with(world, driver, e.Resumed())
+            elif isinstance(driver.step, c.End):
                 pass  # it keeps the entry to itself for as long as it lives
             elif isinstance(driver.step, c.Command):
                 yield from self._acts(world, driver)
@@ -299,7 +304,7 @@ class Model:
         if not isinstance(command, c.End):
             return _with(world, driver, command)
         self.endings.add((driver.who, command.ending))
-        if command.ending is c.Ending.HELD:
+        if command.ending in {c.Ending.HELD, c.Ending.LENT}:
             return _with(world, driver, command)
         left = _without(world, driver)
         # Once the store was touched, `issue` does not begin anew.
@@ -468,8 +473,8 @@ class Model:
     def harm(self, world: World) -> str | None:
         if THEIRS not in world.live:
             return "a key of somebody else's was deleted"
-        if world.blame:
-            return world.blame
+        if world.blame or _is_taken_away(world):
+            return world.blame or "a key was deleted while it was lent"
         if world.stored in world.useless:
             return f"the store holds the secret of key {world.stored}, which does not work"
         if world.stored not in {None, world.ruined, *world.live}:
@@ -563,6 +568,11 @@ def _path(came: dict[World, tuple[World, str] | None], world: World) -> tuple[st
         world, said = before
         steps.append(said)
     return tuple(reversed(steps))
+
+
+def _is_taken_away(world: World) -> bool:
+    """Whether a key is gone that a caller has a lease of."""
+    return any(each.step == _LENT and each.entry not in world.live for each in world.drivers)
 
 
 def _left_over(world: World) -> str | None:

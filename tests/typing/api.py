@@ -36,6 +36,7 @@ from agentkeys import (
     announced,
     audit,
     issue,
+    lease,
     rotate,
     status,
     sweep,
@@ -158,6 +159,10 @@ async def issuing(client: AgentityClient, other: AgentryClient) -> None:
     assert_type(await announced(client.api_keys, "ci"), Known)
     await rotate(client.api_keys, "ci", into="memory:x", grace="1d")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert_type(client.api_keys.scope, Scope)
+    async with lease(client.api_keys, "worker-7", timeout=5) as leased:
+        assert_type(leased, agentity.NewApiKey)
+    async with lease(other.api_keys, "worker-7") as lent:
+        assert_type(lent, agentry.NewApiKey)
     await issue(client.api_keys, "ci")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # nowhere to keep it
     await issue(client.api_keys, "ci", into=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

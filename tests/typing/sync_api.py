@@ -39,6 +39,7 @@ from agentkeys.sync import (
     announced,
     audit,
     issue,
+    lease,
     login,
     register,
     rotate,
@@ -104,6 +105,8 @@ def agentry_keys() -> None:
 
 
 def issuing(client: AgentityClient, other: AgentryClient) -> None:
+    with lease(client.api_keys, "worker-7") as lent:
+        assert_type(lent, agentity.NewApiKey)
     issued = issue(client.api_keys, "ci", into="dotenv:.env#KEY", replace=True)
     assert_type(issued, Issued[agentity.ApiKey])
     assert_type(issue(other.inbox("i").api_keys, "ci", into="memory:x").key, agentry.ApiKey)

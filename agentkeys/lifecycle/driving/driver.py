@@ -71,7 +71,7 @@ async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> O
             if failed is not None:
                 event = failed
             elif isinstance(move.command, End):
-                is_held = move.command.ending is Ending.HELD
+                is_held = move.command.ending in {Ending.HELD, Ending.LENT}
                 ending = move.command.ending
                 return Outcome(entry, ending, tuple(events), owned.describe(), owned.id)
             else:

@@ -122,8 +122,12 @@ class IssuingHands(ServiceHands[KeyT]):
         except TimeoutError:
             applied: Applied = "maybe" if self._shelter.may_have_been_sent() else "no"
             return self._not_made(DeadlineExceededError(_TOO_LATE, applied=applied))
-        self._secret, self.made = made.secret, made.listed()
+        self._secret, self.made = made.secret, self._as_returned(made)
         return events.Made(made.id, digest_of(made.secret), self._was_alone())
+
+    def _as_returned(self, made: NewKey[Any]) -> Any:
+        """Return what the caller gets of a key that was made: it is without its secret."""
+        return made.listed()
 
     def _not_made(self, error: AgentKeysError) -> Event:
         salvaged: Secret | None = getattr(error, "salvaged", None)

@@ -122,6 +122,7 @@ class Ending(enum.Enum):
     IN_USE = "the key that was replaced is used, though it should have retired long ago"
     CHANGED = "somebody has changed the store or deleted the new key, so nothing is deleted"
     RETIRED = "the store holds the secret, and the key that was replaced is gone"
+    LENT = "the caller holds the secret, and the key is deleted when the lease ends"
     HELD = "a write may still come while this process lives, so it keeps the entry to itself"
 
 

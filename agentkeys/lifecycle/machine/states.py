@@ -66,7 +66,7 @@ class Plan:
         scope: whose keys the new one belongs to.
         name: what the caller calls the key.
         exact: whether the key has that very name on the service, without a nonce.
-        store: the address of the store.
+        store: the address of the store; empty for a lease, whose secret is in no store.
         late_write: for how many seconds a write may still come whose process has died; more than
             0.0 for a store on another machine.
         replaces: the key that retires when the new one is stored, if there is one.

@@ -86,10 +86,19 @@ def advance(entry: Entry, event: Event, now: Moment, table: Table | None = None)
     return row(entry, entry.state, event, now)
 
 
-def _verify_or_write(entry: Entry, _: Asking, made: Made, now: Moment) -> Move:
+def _lend_verify_or_write(entry: Entry, _: Asking, made: Made, now: Moment) -> Move:
+    if not entry.plan.store:
+        return _lend(entry, made)
     if entry.plan.replaces is not None:
         return Move(entry, Verify(made))
     return _write(entry, made, now)
+
+
+def _lend(entry: Entry, made: Made) -> Move:
+    # From now on the key is to be deleted by whoever finds that nobody drives its entry.
+    if made.key_id is not None:
+        return noting(entry, Dropping(made.key_id), End(Ending.LENT))
+    return Move(entry, Find())  # a key of which nothing but the secret is known cannot be lent
 
 
 def _write_what_works(entry: Entry, _: Asking, verified: Verified, now: Moment) -> Move:
@@ -223,7 +232,7 @@ def _drop(entry: Entry, _: Dropping, listed: Listed, __: Moment) -> Move:
 
 TABLE: Final[Table] = {
     (Asking, Begin): then(Create()),
-    (Asking, Made): _verify_or_write,
+    (Asking, Made): _lend_verify_or_write,
     (Asking, Verified): _write_what_works,
     (Asking, Unusable): _remove_what_does_not_work,
     (Asking, Unsent): over(Ending.REFUSED),

@@ -53,12 +53,12 @@ _HINDRANCES: Final = (events.CannotList, events.NotDeleted, events.CannotLook)
 
 
 _STORED: Final = frozenset(
-    {Ending.STORED, Ending.RETIRING, Ending.OWED, Ending.IN_USE, Ending.RETIRED}
+    {Ending.LENT, Ending.STORED, Ending.RETIRING, Ending.OWED, Ending.IN_USE, Ending.RETIRED}
 )
 
 
 def is_stored(outcome: Outcome) -> bool:
-    """Whether the store holds the secret."""
+    """Whether the secret is where it was to be: in the store, or with who leases the key."""
     return outcome.ending in _STORED or isinstance(outcome.entry.state, Retiring | Ousting)
 
 

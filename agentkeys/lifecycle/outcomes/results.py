@@ -85,9 +85,9 @@ class Known(Record):
         key_name: its name on the service.
         key_id: its id; None if no answer has told it yet.
         scope: whose key it is.
-        store: the address of the store that holds its secret, or is to hold it.
+        store: the address of the store that holds its secret, or is to hold it; "" for a lease.
         state: how far it has come: "kept", "asking", "denied", "writing", "dropping", "retiring",
-            "ousting" or "restoring".
+            "ousting" or "restoring"; "leased" from the begin of a lease until its key is deleted.
         since: when its secret was stored; None if it is not known to be. The time is aware.
         retires: the id of the key that it has replaced, and that is still there.
         retires_at: when `sweep` may delete that; None while those who use it have not been told.
