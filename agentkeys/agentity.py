@@ -23,14 +23,22 @@ from agentkeys.credentials import (
     Caller,
     Credentials,
     Renewable,
+    StoredToken,
     Token,
     checked_token,
     name_of,
 )
-from agentkeys.errors import ConfigurationError, InvalidArgumentError, RequestError
+from agentkeys.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InvalidArgumentError,
+    RequestError,
+)
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
+from agentkeys.sources import from_environment, secret_in
+from agentkeys.stores import Store, open_store
 from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.collection import Keys, Place
@@ -198,6 +206,8 @@ class PasswordLogin(Renewable):
     Args:
         email: the account's; it cannot hold a colon (RFC 7617, section 2).
         password: the account's.
+        password_from: the store that holds the password, or the address of that store. It is read
+            for each login. Give this or *password*.
 
     Attributes:
         account: the email.
@@ -207,12 +217,24 @@ class PasswordLogin(Renewable):
 
     """
 
-    def __init__(self, email: str, password: str | Secret) -> None:
-        password = as_secret(password, "password")
+    def __init__(
+        self,
+        email: str,
+        password: str | Secret | None = None,
+        *,
+        password_from: Store | str | None = None,
+    ) -> None:
+        given = None if password is None else as_secret(password, "password")
+        del password
+        if (given is None) == (password_from is None):
+            raise InvalidArgumentError("give password or password_from, and not both")
         super().__init__()
-        self._password = password
-        self._basic = _basic(email, password)
-        self.account = arguments.text("email", email)
+        self.account = _checked_email(email)
+        self._store = _store_of(password_from)
+        # The password, as it is and as it is sent, once it is known.
+        self._known: tuple[Secret, ...] = ()
+        if given is not None:
+            self._known = (given, _basic(self.account, given))
         self._refresh_token: Secret | None = None
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:
@@ -222,15 +244,38 @@ class PasswordLogin(Renewable):
         tokens = await self._refreshed(caller, timeout / 2)
         if tokens is None:
             left = timeout - (time.monotonic() - begun)
-            tokens = await caller.call(_LOGIN, authorization=self._basic, timeout=left)
+            tokens = await self._logged_in(caller, left)
         self._refresh_token = tokens.refresh_token
         return Token.of_jwt(tokens.access_token)
 
     def secrets(self) -> Iterable[Secret]:
         """Return the password, as it is and as it is sent, and the tokens."""
-        yield from (*super().secrets(), self._password, self._basic)
+        yield from (*super().secrets(), *self._known)
         if self._refresh_token is not None:
             yield self._refresh_token
+
+    async def _logged_in(self, caller: Caller, timeout: float) -> Tokens:
+        begun = time.monotonic()
+        basic = await self._basic()
+        try:
+            tokens: Tokens = await caller.call(_LOGIN, authorization=basic, timeout=timeout)
+        except AuthenticationError as error:
+            refused = error
+        else:
+            return tokens
+        another = await self._basic()
+        if another == basic:
+            raise refused
+        # Somebody has changed the password between the two.
+        left = timeout - (time.monotonic() - begun)
+        renewed: Tokens = await caller.call(_LOGIN, authorization=another, timeout=left)
+        return renewed
+
+    async def _basic(self) -> Secret:
+        if self._store is not None:
+            password = await secret_in(self._store, "password")
+            self._known = (password, _basic(self.account, password))
+        return self._known[-1]
 
     async def _refreshed(self, caller: Caller, timeout: float) -> Tokens | None:
         # Single-use: whatever comes of it, this token is not sent again.
@@ -326,15 +371,18 @@ class AgentityClient(Client):
 
     @classmethod
     def _from_environment(cls) -> Credentials:
-        token, password = variable("AGENTITY_ACCESS_TOKEN"), variable("AGENTITY_PASSWORD")
-        email = variable("AGENTITY_EMAIL")
+        token = from_environment("AGENTITY_ACCESS_TOKEN")
         if token is not None:
-            return BearerToken(token)
+            return BearerToken(token) if isinstance(token, Secret) else StoredToken(token)
+        email, password = variable("AGENTITY_EMAIL"), from_environment("AGENTITY_PASSWORD")
         if email is not None and password is not None:
-            return PasswordLogin(email.reveal(), password)
+            if isinstance(password, Secret):
+                return PasswordLogin(email.reveal(), password)
+            return PasswordLogin(email.reveal(), password_from=password)
         raise ConfigurationError(
             "no credentials for Agentity: pass PasswordLogin(email, password), or set"
-            " AGENTITY_EMAIL and AGENTITY_PASSWORD, or AGENTITY_ACCESS_TOKEN"
+            " AGENTITY_EMAIL and AGENTITY_PASSWORD, or AGENTITY_ACCESS_TOKEN; with _FROM at its end"
+            " the name of a variable holds the address of a store"
         )
 
 
@@ -386,11 +434,25 @@ async def login(email: str, password: str | Secret, **settings: Unpack[ClientSet
         return await session.call(_LOGIN, authorization=basic)
 
 
-def _basic(email: str, password: Secret) -> Secret:
-    """Return the credentials of RFC 7617, in UTF-8."""
+def _checked_email(email: str) -> str:
     email = arguments.text("email", email)
     if ":" in email:
         raise InvalidArgumentError("email holds a colon, with which nobody can log in (RFC 7617)")
+    return email
+
+
+def _store_of(given: Store | str | None) -> Store | None:
+    store = open_store(given) if isinstance(given, str) else given
+    if store is None or isinstance(store, Store):
+        return store
+    raise InvalidArgumentError(
+        f"password_from must be a store or its address, not of type {type(store).__name__}"
+    )
+
+
+def _basic(email: str, password: Secret) -> Secret:
+    """Return the credentials of RFC 7617, in UTF-8."""
+    email = _checked_email(email)
     if not password:
         raise InvalidArgumentError("password is empty")
     pair = _encoded(email, password)

@@ -15,18 +15,19 @@ from typing import Any, Final
 import attrs
 
 from agentkeys import arguments
-from agentkeys.credentials import BearerToken, Credentials
+from agentkeys.credentials import BearerToken, Credentials, StoredToken
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.forks import Unpicklable
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.secret import Secret
+from agentkeys.sources import from_environment
 from agentkeys.transport.call.endpoint import Endpoint
 from agentkeys.transport.client import Client
 from agentkeys.transport.collection import Keys, Place
 from agentkeys.transport.reading.convert import Reader, as_spelt
 from agentkeys.transport.session import Session
-from agentkeys.transport.settings import Service, variable
+from agentkeys.transport.settings import Service
 
 __all__ = [
     "AgentApiKeys",
@@ -387,9 +388,10 @@ class AgentryClient(Client):
 
     @classmethod
     def _from_environment(cls) -> Credentials:
-        token = variable("AGENTRY_API_KEY")
+        token = from_environment("AGENTRY_API_KEY")
         if token is None:
             raise ConfigurationError(
-                "no credentials for Agentry: pass a key, or set AGENTRY_API_KEY"
+                "no credentials for Agentry: pass a key, or set AGENTRY_API_KEY, or"
+                " AGENTRY_API_KEY_FROM to the address of a store"
             )
-        return BearerToken(token)
+        return BearerToken(token) if isinstance(token, Secret) else StoredToken(token)

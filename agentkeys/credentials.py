@@ -26,11 +26,10 @@ from agentkeys.errors import (
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
-    StoreError,
 )
 from agentkeys.secret import Secret
+from agentkeys.sources import secret_in
 from agentkeys.stores import Store, open_store
-from agentkeys.stores.contract.protocol import look_into
 
 __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "StoredToken", "Token"]
 
@@ -220,7 +219,10 @@ class Renewable(forks.Unpicklable, ABC):
 
 
 class StoredToken(Renewable):
-    """A token that is kept in a store, and read again when the service refuses it.
+    """A token that is kept in a store: an Agentry key, or an access token of Agentity's.
+
+    The store is read when the first call needs the token, when the lifetime of a JWT ends, and when
+    the service refuses the token.
 
     Args:
         store: the store, or its address, like ``keyring:agentry#ops``.
@@ -242,23 +244,11 @@ class StoredToken(Renewable):
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:  # noqa: ARG002  # the protocol's
         """Read the store."""
-        secret = await self._read()
-        if secret is None:
-            raise ConfigurationError(
-                f"there is no token in {self._store.describe()}: put one there, or use other"
-                " credentials"
-            )
-        return Token(checked_token(secret, f"token in {self._store.describe()}"))
-
-    async def _read(self) -> Secret | None:
-        try:
-            return (await look_into(self._store)).secret
-        except AgentKeysError:
-            raise
-        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
-            failure = type(error).__name__
-        place = self._store.describe()
-        raise StoreError(f"the token in {place} cannot be read: {failure}", store=place)
+        secret = checked_token(
+            await secret_in(self._store, "token"), f"token in {self._store.describe()}"
+        )
+        # The same token as before is the same object, by which a refused one is known again.
+        return Token.of_jwt(self.last if self.last == secret and self.last else secret)
 
 
 class _Flight:

@@ -23,7 +23,7 @@ FLOORS = [
         *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
         *("observers", "programs", "records", "retry", "schemes", "threads"),
     },
-    {"credentials", "paging", "stores"},
+    {"credentials", "paging", "sources", "stores"},
     {"keys"},
     {"transport"},
     {"agentity", "agentry"},

@@ -48,8 +48,10 @@ class _Agentity(Service["AgentityClient"]):
         return AgentityClient(credentials, **settings)
 
     def credentials(self) -> Credentials | None:
-        names = ("AGENTITY_EMAIL", "AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN")
-        email, *others = map(os.environ.get, names)
+        from agentkeys.sources import is_given
+
+        email = os.environ.get("AGENTITY_EMAIL")
+        others = map(is_given, ("AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN"))
         if not email or any(others) or not _can_be_asked():
             return super().credentials()
         from agentkeys import PasswordLogin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -72,11 +71,14 @@ class Service(ABC, Generic[ClientT]):
             ConfigurationError: there are none.
 
         """
-        if any(all(map(os.environ.get, group)) for group in self.variables):
+        from agentkeys.sources import is_given
+
+        if any(all(map(is_given, group)) for group in self.variables):
             return None
         raise ConfigurationError(
             f"no credentials for {self.name}: set"
-            f" {', or '.join(' and '.join(group) for group in self.variables)};"
+            f" {', or '.join(' and '.join(group) for group in self.variables)}, or the same names"
+            " with _FROM at the end to the addresses of stores;"
             f" or try it on this machine, without an account: agentkeys --local ..."
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from agentkeys.sources import SUFFIXES
 from agentkeys.sync import LocalService
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def running(made: Made) -> Iterator[LocalService]:
 
 def _lead_to(service: LocalService, env: pytest.MonkeyPatch) -> None:
     # An access token would win over the account's email and password.
-    env.delenv("AGENTITY_ACCESS_TOKEN", raising=False)
+    for name in ("AGENTITY_ACCESS_TOKEN", "AGENTITY_PASSWORD", "AGENTRY_API_KEY"):
+        for suffix in SUFFIXES:
+            env.delenv(f"{name}{suffix}", raising=False)
     env.setenv("AGENTITY_BASE_URL", service.url)
     env.setenv("AGENTITY_EMAIL", service.email)
     env.setenv("AGENTITY_PASSWORD", service.password)

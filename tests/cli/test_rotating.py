@@ -169,3 +169,18 @@ def test_its_help_fits_one_screen(run, monkeypatch):
     shown = run("agentity", "rotate", "--help").out.splitlines()
     assert len(shown) <= 24
     assert max(map(len, shown)) <= 80
+
+
+def test_a_key_that_signs_in_is_replaced_in_its_store(run, served, monkeypatch):
+    """The command reads its key from the store, replaces it there, and goes on with the new one."""
+    run("agentry", "create", "--tenant", "ops", *SAVE)
+    monkeypatch.delenv("AGENTRY_API_KEY")
+    monkeypatch.setenv("AGENTRY_API_KEY_FROM", SAVE[1])
+    rotate = ("agentry", "rotate", "--tenant", "ops", *SAVE)
+    ended = run(*rotate, "--grace", "0s")
+    assert ended.code == 0
+    assert str(ended.out.strip()) in [str(each) for each in keys(run, "agentry", ["--tenant"])]
+    ended = run(*rotate)
+    assert ended.code == 0
+    monkeypatch.setenv("AGENTRY_API_KEY_FROM", "command:cat")
+    assert "write-only" in run("agentry", "list", "--tenant").err

@@ -20,6 +20,7 @@ from agentkeys.cli import commands
 from agentkeys.errors import requests
 from agentkeys.schemes import FORMS
 from agentkeys.stores import open_store
+from agentkeys.sources import SUFFIXES
 from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
 
@@ -48,6 +49,7 @@ ELSEWHERE = {f"{name}.{each}" for name in MODULES[1:-2] for each in agentkeys.__
 
 DIRECTIVE = re.compile(r"^\.\. (\w+):: *([\w.]+)", re.MULTILINE)
 ROW = re.compile(r"^\| (?P<names>`.+?) \| (?P<rest>.+) \|$", re.MULTILINE)
+SECRETS = ("AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN", "AGENTRY_API_KEY")
 VARIABLE = re.compile(r"\b(?:AGENTITY|AGENTRY|AGENTKEYS)_[A-Z_]+\b")
 BRANCH = re.compile(r"^( *)- `(\w+)`", re.MULTILINE)
 HELP = re.compile(r"^```\{command-help\} (.+)$", re.MULTILINE)
@@ -197,6 +199,8 @@ def test_every_environment_variable_is_explained():
         for variable in VARIABLE.findall(node.value)
     }
     documented = set(rows(section("settings", "## Environment variables")))
+    # Where a secret lies is said by its name and a suffix, which the code puts together.
+    named |= {f"{name}{suffix}" for name in SECRETS for suffix in SUFFIXES}
     assert {name for name in documented if VARIABLE.fullmatch(name)} == named
 
 
