@@ -19,8 +19,8 @@ from agentkeys.auditing.rules import RULES
 from agentkeys.cli import commands
 from agentkeys.errors import requests
 from agentkeys.schemes import FORMS
-from agentkeys.stores import open_store
 from agentkeys.sources import SUFFIXES
+from agentkeys.stores import open_store
 from agentkeys.sync.service import LocalServiceSettings
 from agentkeys.testing import LeakWatch, plugin
 
