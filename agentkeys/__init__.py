@@ -9,62 +9,7 @@ is imported before pytest starts.
 
 from __future__ import annotations
 
-# Not `from typing import ...`, which would be most of the time that this import takes.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from agentkeys.agentity import AgentityClient, PasswordLogin, TokenPair
-    from agentkeys.agentry import AgentryClient
-    from agentkeys.auditing import Finding, Policy, Report, audit
-    from agentkeys.credentials import BearerToken, Credentials, StoredToken
-    from agentkeys.errors import (
-        AgentKeysError,
-        APIError,
-        AuthenticationError,
-        BadRequestError,
-        ClientClosedError,
-        ConfigurationError,
-        ConflictError,
-        DeadlineExceededError,
-        DecodeError,
-        InvalidArgumentError,
-        JournalError,
-        NotFoundError,
-        OrphanKeyError,
-        PaginationError,
-        PermissionDeniedError,
-        RateLimitError,
-        RequestError,
-        RotationError,
-        RotationInProgressError,
-        ServerError,
-        StoreConflictError,
-        StoreError,
-        TransportError,
-        UncertainCreateError,
-        UncertainStoreError,
-        UnprocessableError,
-    )
-    from agentkeys.lifecycle import (
-        Announcement,
-        Issued,
-        Known,
-        Lease,
-        Rotated,
-        Status,
-        Swept,
-        abort,
-        adopt,
-        announced,
-        issue,
-        lease,
-        rotate,
-        status,
-        sweep,
-    )
-    from agentkeys.paging import Page, Pager
-    from agentkeys.retry import RetryPolicy
-    from agentkeys.secret import Secret
-
+# What an editor or a type checker reads is in `__init__.pyi`.
 __version__ = "0.1.0"
 
 __all__ = [
@@ -172,4 +117,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__]

@@ -84,3 +84,7 @@ __all__ = [
     "status",
     "sweep",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

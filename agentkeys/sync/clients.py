@@ -18,7 +18,7 @@ from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.sync.descriptors import BlockingPager, Facade, Shown, blocking, leading_to, paging
 from agentkeys.sync.portal import Portal
-from agentkeys.transport.client import Client, ClientSettings, seal, sealed
+from agentkeys.transport.client import Client, ClientSettings, seal, sealed, with_arguments
 
 if TYPE_CHECKING:
     from agentkeys.sync.portal import Start
@@ -53,6 +53,10 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
     """
 
     _kind: type[ClientT]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.__doc__ = with_arguments(cls.__doc__, without="session")
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ from typing import (
     Generic,
     NoReturn,
     ParamSpec,
+    Protocol,
     Self,
     TypeVar,
     get_args,
@@ -33,6 +34,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 V = TypeVar("V")
+T_contra = TypeVar("T_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
 Item_co = TypeVar("Item_co", covariant=True)
 
@@ -147,9 +149,25 @@ class Shown(property, Generic[R_co]):
         def __get__(self, facade: Any, owner: type | None = None, /) -> Self | R_co: ...
 
 
+class Method(Protocol[T_contra, P, R_co]):
+    """A method of a blocking twin, as type checkers see it: a function that binds its twin.
+
+    Not every one of them takes a `Callable` in a class for a method.
+    """
+
+    def __call__(self, facade: Facade[T_contra], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+    @overload
+    def __get__(self, facade: None, owner: type | None = None, /) -> Self: ...
+    @overload
+    def __get__(
+        self, facade: Facade[T_contra], owner: type | None = None, /
+    ) -> Callable[P, R_co]: ...
+
+
 def blocking(
     method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
-) -> Callable[Concatenate[Facade[T], P], R]:
+) -> Method[T, P, R]:
     """Return *method* as one that waits."""
 
     @functools.wraps(method)
@@ -157,22 +175,22 @@ def blocking(
         return self._portal.run(functools.partial(method, self._twin, *args, **kwargs))
 
     call.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]  # for help()
-    return call
+    return call  # type: ignore[return-value]  # functions bind like this
 
 
-def same(method: Callable[Concatenate[T, P], R]) -> Callable[Concatenate[Facade[T], P], R]:
+def same(method: Callable[Concatenate[T, P], R]) -> Method[T, P, R]:
     """Return *method*, which waits for nothing, as one of the blocking twin."""
 
     @functools.wraps(method)
     def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return method(self._twin, *args, **kwargs)
 
-    return call
+    return call  # type: ignore[return-value]  # functions bind like this
 
 
 def leading_to(
     method: Callable[Concatenate[T, P], V], twin: Callable[[V, Portal], R]
-) -> Callable[Concatenate[Facade[T], P], R]:
+) -> Method[T, P, R]:
     """Return *method*, which waits for nothing, as one that returns the *twin* of its value."""
 
     @functools.wraps(method)
@@ -182,12 +200,12 @@ def leading_to(
     signature = inspect.signature(method).replace(return_annotation=twin.__name__)
     call.__signature__ = signature  # type: ignore[attr-defined]  # for help()
     call.__annotations__ = {**method.__annotations__, "return": twin}
-    return call
+    return call  # type: ignore[return-value]  # functions bind like this
 
 
 def paging(
     method: Callable[Concatenate[T, P], Pager[Item_co]],
-) -> Callable[Concatenate[Facade[T], P], BlockingPager[Item_co]]:
+) -> Method[T, P, BlockingPager[Item_co]]:
     """Return *method*, which gives a `Pager`, as one that gives a `BlockingPager`."""
 
     @functools.wraps(method)
@@ -200,7 +218,7 @@ def paging(
     (item,) = get_args(get_type_hints(method)["return"])
     returned = BlockingPager.__class_getitem__(item)  # type: ignore[attr-defined]  # of what it lists
     call.__annotations__ = {**method.__annotations__, "return": returned}
-    return call
+    return call  # type: ignore[return-value]  # functions bind like this
 
 
 class _Reading(Generic[Item_co]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ssl import SSLContext
-from typing import ClassVar, Self, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 from aiohttp import ClientSession
 
@@ -18,7 +18,7 @@ from agentkeys.secret import Secret
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, settings
 
-__all__ = ["Client", "ClientSettings", "seal", "sealed"]
+__all__ = ["Client", "ClientSettings", "seal", "sealed", "with_arguments"]
 
 
 class ClientSettings(TypedDict, total=False):
@@ -78,6 +78,10 @@ class Client(Unpicklable):
 
     _service: ClassVar[Service]
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.__doc__ = with_arguments(cls.__doc__)
+
     def __init__(
         self,
         credentials: str | Secret | Credentials | None = None,
@@ -132,3 +136,21 @@ class Client(Unpicklable):
         # A traceback with locals asks for it even if `__init__` failed half-way.
         made = getattr(self, "_settings", None)
         return f"<{type(self).__name__} of {made.base_url if made else 'nothing yet'}>"
+
+
+def with_arguments(docstring: str | None, *, without: str = "") -> str | None:
+    """Return the docstring of a client, with the arguments that all clients take.
+
+    An editor and a notebook show it, and look no further than the class itself.
+
+    Args:
+        docstring: that of the class; None under ``python -OO``.
+        without: the name of an argument that the class does not take.
+
+    """
+    if docstring is None or Client.__doc__ is None:
+        return docstring
+    arguments = Client.__doc__.partition("    Args:\n")[2]
+    items = arguments.split("\n        ")
+    kept = [each for each in items if not without or not each.startswith(f"{without}:")]
+    return f"{docstring.rstrip()}\n\n    Args:\n{(chr(10) + '        ').join(kept)}"
