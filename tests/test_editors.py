@@ -1,6 +1,6 @@
 """What an editor knows of the package: jedi completes it, ty understands it.
 
-mypy and pyright read the other files of this folder, by a command of their own.
+mypy and pyright read the programs in `typing/` too, by a command of their own.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import agentkeys.sync
 MODULES = ["agentkeys", "agentkeys.sync", "agentkeys.stores", "agentkeys.server"]
 # jedi infers no type alias of a Literal.
 UNKNOWN = {"agentkeys.stores.Expected"}
-FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[1]
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "tests" / "typing"
 
 
 @pytest.mark.parametrize("module", MODULES)
