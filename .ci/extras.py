@@ -25,6 +25,7 @@ from agentkeys import Secret
 from agentkeys.stores import open_store
 asyncio.run(open_store("dotenv:.env#KEY").write(Secret("not a key")))
 """,
+    "aws": "from agentkeys.stores import open_store; open_store('aws:name?region=eu-west-1')",
     "keyring": "from agentkeys.stores import open_store; open_store('keyring:service#name')",
     "testing": """
 import pathlib, pytest

@@ -13,6 +13,7 @@ FORMS: Final = {
     "dotenv": "dotenv:PATH#NAME",
     "file": "file:PATH",
     "keyring": "keyring:SERVICE#NAME",
+    "aws": "aws:NAME#JSON_KEY",
     "command": "command:PROGRAM ARGS",
     "memory": "memory:NAME",
 }

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 # is published, or none later than 2024.
 FIRST_SOUND = {
     "PyJWT": "2.13.0",  # CVE-2026-32597, CVE-2026-48522 to 48526
+    "aiobotocore": "3.9.0",  # no advisory: 3.8.0 takes the certificate of another host
     "aiohttp": "3.14.3",  # CVE-2026-69244
     "click": "8.3.3",  # CVE-2026-7246
     "orjson": "3.11.6",  # CVE-2025-67221

@@ -24,6 +24,7 @@ from agentkeys.stores.contract import (
 from agentkeys.stores.contract.checks import check_expected, check_secret
 
 if TYPE_CHECKING:
+    from agentkeys.stores.aws import AwsStore
     from agentkeys.stores.command import CommandStore
     from agentkeys.stores.contract.threads import AtWork, in_thread
     from agentkeys.stores.dotenv.store import DotenvStore
@@ -35,6 +36,7 @@ __all__ = [
     "ABSENT",
     "ANY",
     "AtWork",
+    "AwsStore",
     "CommandStore",
     "DotenvStore",
     "Expected",
@@ -56,6 +58,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "AtWork": "agentkeys.stores.contract.threads",
+    "AwsStore": "agentkeys.stores.aws",
     "CommandStore": "agentkeys.stores.command",
     "DotenvStore": "agentkeys.stores.dotenv.store",
     "FileStore": "agentkeys.stores.file",

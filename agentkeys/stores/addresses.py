@@ -27,6 +27,8 @@ def open_store(address: str) -> Store:
     - ``keyring:SERVICE#NAME``: the keyring of the operating system.
     - ``command:PROGRAM ARGS``: a program that reads the secret on its standard input; quoted as in
       a shell, but run without one.
+    - ``aws:NAME#JSON_KEY``: AWS Secrets Manager; without ``#JSON_KEY`` the whole secret.
+      ``?region=REGION`` may follow.
 
     An installed package can declare more schemes. It is imported when an address needs it.
 
@@ -87,6 +89,12 @@ def _keyring(place: str) -> Store:
     return KeyringStore(*_divided("keyring", place))
 
 
+def _aws(place: str) -> Store:
+    from agentkeys.stores.aws import AwsStore
+
+    return AwsStore.at(place)
+
+
 def _command(place: str) -> Store:
     from agentkeys import programs
     from agentkeys.stores.command import CommandStore
@@ -108,4 +116,5 @@ _OPENING: Final[dict[str, Callable[[str], Store]]] = {
     "file": _file,
     "keyring": _keyring,
     "command": _command,
+    "aws": _aws,
 }

@@ -4,6 +4,7 @@ import os
 
 import keyring
 import pytest
+from aws_server import AwsServer, set_environment
 from keyring.backends import fail
 from keyrings.alt.file import PlaintextKeyring
 from repositories import make, put, run
@@ -45,3 +46,11 @@ def others(work):
     for each in (work, *work.rglob("*")):
         os.chown(each, 12345, 12345)
     return work
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    """Serve what is like AWS Secrets Manager, for botocore to find."""
+    with AwsServer() as server:
+        set_environment(monkeypatch, server.environment)
+        yield server

@@ -1,0 +1,82 @@
+"""What the errors of botocore and of AWS mean. Their texts may have a secret, and are not shown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from botocore import exceptions
+
+from agentkeys.stores.contract.remote import Forbidden, Lost
+
+__all__ = ["meaning"]
+
+_CODE: Final = re.compile(r"[A-Z][A-Za-z]{2,60}")
+_BAD_CREDENTIALS: Final = frozenset(
+    {
+        *("ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidClientTokenId"),
+        *("IncompleteSignatureException", "InvalidSignatureException", "SignatureDoesNotMatch"),
+        *("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
+        *("RequestExpired", "UnrecognizedClientException"),
+    }
+)
+_PASSING: Final = frozenset(
+    {
+        *("InternalFailure", "InternalServiceError", "RequestTimeout", "ServiceUnavailable"),
+        *("Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"),
+    }
+)
+_NO_CREDENTIALS: Final = (
+    exceptions.CredentialRetrievalError,
+    exceptions.NoAuthTokenError,
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.ProfileNotFound,
+    exceptions.SSOError,
+    exceptions.TokenRetrievalError,
+    exceptions.UnknownCredentialError,
+)
+
+
+def meaning(error: Exception, which: str) -> Forbidden | Lost | str:
+    """Return what an error means; a str is the rest of a sentence.
+
+    Args:
+        error: what botocore has raised.
+        which: the options of ``aws`` that say which secret it is.
+
+    """
+    if isinstance(error, exceptions.ClientError):
+        return _of_answer(error, which)
+    kind = type(error).__name__
+    if isinstance(error, _NO_CREDENTIALS):
+        return (
+            f"botocore has no credentials for AWS ({kind}): set AWS_PROFILE or what else botocore"
+            " reads, or log in with aws sso login"
+        )
+    if isinstance(error, exceptions.ParamValidationError):
+        return f"botocore rejects the request ({kind})"
+    return Lost(f"no whole answer came from AWS ({kind})")
+
+
+def _of_answer(error: Any, which: str) -> Forbidden | Lost | str:
+    details = error.response.get("Error", {})
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    operation = error.operation_name
+    found = _CODE.fullmatch(str(details.get("Code")))
+    code = found[0] if found else f"status {status}"
+    if code in _PASSING or status >= 500:
+        return Lost(f"AWS cannot answer now ({code})")
+    if code in {"AccessDenied", "AccessDeniedException"}:
+        service = "sts" if operation == "GetCallerIdentity" else "secretsmanager"
+        return Forbidden(
+            f"the credentials do not permit {service}:{operation} or the secret's KMS key ({code})"
+        )
+    if code in _BAD_CREDENTIALS:
+        return f"AWS rejects the credentials ({code}): renew them"
+    if code == "InvalidRequestException" and "deletion" in str(details.get("Message")):
+        return (
+            "it is scheduled for deletion. To cancel the deletion: aws secretsmanager"
+            f" restore-secret {which}"
+        )
+    return f"AWS rejects {operation} ({code})"
