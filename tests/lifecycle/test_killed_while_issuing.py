@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chaos import BASE, SERVICES, client_of, keys_of
-from killing import FORMS, has_key
+from killing import FILES, FORMS, has_key
 from programs import Program
 
 from agentkeys import sync
@@ -37,7 +37,7 @@ PROGRAM = """
     import asyncio, itertools, json, os, signal, socket, sys, threading
     import agentkeys
     from agentkeys import agentity, agentry, issue, sweep
-    from agentkeys.stores import DotenvStore, FileStore, open_store
+    from agentkeys.stores import open_store
     from agentkeys.transport import session
 
     at_once = agentkeys.RetryPolicy(base=0.0)
@@ -244,7 +244,7 @@ def swept(killing: Killing, keys: Any, folder: Path, entries: list[str]) -> list
     ("which", "fault", "form"),
     [
         pytest.param(*each, marks=pytest.mark.slow if each in AT_EVERY_RUN else pytest.mark.long)
-        for each in itertools.product(SERVICES, FAULTS, FORMS)
+        for each in itertools.product(SERVICES, FAULTS, FILES)
     ],
 )
 def test_issue_can_be_killed_before_and_after_each_effect(fault, killing, keys):

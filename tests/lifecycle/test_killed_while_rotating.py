@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from chaos import SERVICES, client_of, keys_of
-from killing import FORMS, UNKILLED, Killing, has_key
+from killing import FILES, UNKILLED, Killing, at_rest, spread
 from rotating import age, either
 
-from agentkeys import status
 from agentkeys.server import LocalService
 from agentkeys.server.faults import CREATES, DELETES, MalformedJson, Reset
 
@@ -48,40 +47,6 @@ def start(tmp_path, monkeypatch) -> Callable[[str], Any]:
     return started
 
 
-def spread(points: int, most: int | None) -> list[int]:
-    """Return all of the points, or so many of them, evenly."""
-    if most is None or most >= points:
-        return list(range(points))
-    return [(2 * number + 1) * points // (2 * most) for number in range(most)]
-
-
-async def at_rest(killing: Killing, rotation: Rotation) -> str:
-    """Sweep until all is quiet; see that the laws hold, and that nothing is left to be done."""
-    await rotation.lawful_without_the_journal()
-    then = (lambda announcement: told(killing, announcement)) if killing.tells else None
-    which, swept = await rotation.at_rest(then=then)
-    assert swept.unresolved == ()
-    if age(killing.grace):
-        which, swept = await rotation.at_rest(then=then)
-    found = await status()
-    assert found.retiring == ()
-    # What a create that nobody heard of may still come to, is not there.
-    assert {each.state for each in found.under_way} <= {"asking"}
-    assert {each.key_id for each in found.under_way} <= {None}
-    listed = (await rotation.listed()).values()
-    assert [each.key_name for each in found.kept] == [key.name for key in listed]
-    if which == "new" and killing.tells:
-        assert killing.told(), "the old key is gone, and nobody was told"
-    secrets = [path for path in killing.here.rglob("*") if path.is_file() and has_key(path)]
-    assert [path.name for path in secrets] == [".env" if killing.form == "dotenv" else "KEY"]
-    return which
-
-
-def told(killing: Killing, announcement: Any) -> None:
-    with (killing.here / "told").open("a") as file:
-        file.write(f"{announcement.rotation}\n")
-
-
 class Case(NamedTuple):
     """At how many points a run is killed, and how it is one."""
 
@@ -100,7 +65,7 @@ def cases(*few: Case) -> Any:
     """Some points at every run, and all of them when it is asked for."""
     every = [
         pytest.param(Case(None, *each), marks=pytest.mark.long)
-        for each in itertools.product(FAULTS, (0.0, 50.0), (False, True), FORMS)
+        for each in itertools.product(FAULTS, (0.0, 50.0), (False, True), FILES)
     ]
     return pytest.mark.parametrize("case", [*few, *every], ids=str)
 

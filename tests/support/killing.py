@@ -17,19 +17,19 @@ from typing import Any
 import attrs
 from chaos import BASE
 from programs import Program
-from rotating import Rotation
+from rotating import Rotation, age, let_writes_be_late
 
-from agentkeys import issue
+from agentkeys import issue, status
 from agentkeys.stores import open_store
 
-__all__ = ["FORMS", "UNKILLED", "Killing", "has_key"]
+__all__ = ["FILES", "FORMS", "UNKILLED", "Killing", "at_rest", "has_key", "spread"]
 
 # It forks for each run, before it has a thread or a loop, so that it need not import all anew.
 PROGRAM = """
     import asyncio, itertools, json, os, signal, socket, sys, threading
     import agentkeys
-    from agentkeys import agentity, agentry, abort, rotate, sweep
-    from agentkeys.stores import DotenvStore, FileStore, open_store
+    from agentkeys import agentity, agentry, abort, issue, rotate, sweep
+    from agentkeys.stores import open_store
     from agentkeys.transport import session
 
     at_once = agentkeys.RetryPolicy(base=0.0)
@@ -64,7 +64,9 @@ PROGRAM = """
             if job["replaces"] is not None:
                 how["replaces"] = job["replaces"]
             try:
-                if job["does"] == "rotate":
+                if job["does"] == "issue":
+                    await issue(keys, job["name"], into=open_store(job["store"]))
+                elif job["does"] == "rotate":
                     store = open_store(job["store"])
                     await rotate(keys, job["name"], into=store, grace=job["grace"], **how)
                 elif job["does"] == "sweep":
@@ -95,6 +97,7 @@ PROGRAM = """
     for line in sys.stdin:
         children = []
         for job in json.loads(line):
+            open_store(job["store"])  # so that no child must import what it needs
             reading, writing = os.pipe()
             child = os.fork()
             if not child:
@@ -112,8 +115,14 @@ PROGRAM = """
 UNKILLED = -1
 
 
-FORMS = {"dotenv": "dotenv:{folder}/.env#{name}", "file": "file:{folder}/{name}"}
+FORMS = {
+    "dotenv": "dotenv:{folder}/.env#{name}",
+    "file": "file:{folder}/{name}",
+    "aws": "aws:run-{folder.name}/{name}?region=eu-west-1",
+}
 """The stores whose writers are killed."""
+FILES = {"dotenv": [".env"], "file": ["KEY"]}
+"""The files that hold a secret in the end, where a store keeps it in a file."""
 
 
 def has_key(path: Path) -> bool:
@@ -136,14 +145,17 @@ class Killing:
     _program: Any = None
     _runs: int = 0
 
-    async def begin(self) -> Rotation:
-        """Issue a key, in a folder and with a journal of its own."""
+    async def begin_with_nothing(self) -> None:
+        """Go to a folder, a journal and a place in the store that are new."""
         self._runs += 1
-        here = self.here
-        here.mkdir()
-        self.monkeypatch.setenv("AGENTKEYS_HOME", str(here / "home"))
+        self.here.mkdir()
+        self.monkeypatch.setenv("AGENTKEYS_HOME", str(self.here / "home"))
         for key in await self.keys.list().collect():
             await self.keys.delete(key.id)
+
+    async def begin(self) -> Rotation:
+        """Issue a key, in a folder and with a journal of its own."""
+        await self.begin_with_nothing()
         store = open_store(self.address)
         issued = await issue(self.keys, BASE, into=store)
         secret = (await store.read()).secret
@@ -209,3 +221,38 @@ class Killing:
         if self._program is not None:
             self._program.kill()
             self._program = None
+
+
+def spread(points: int, most: int | None) -> list[int]:
+    """Return all of the points, or so many of them, evenly."""
+    if most is None or most >= points:
+        return list(range(points))
+    return [(2 * number + 1) * points // (2 * most) for number in range(most)]
+
+
+async def at_rest(killing: Killing, rotation: Rotation) -> str:
+    """Sweep until all is quiet; see that the laws hold, and that nothing is left to be done."""
+    await rotation.lawful_without_the_journal()
+    let_writes_be_late()
+    then = (lambda announcement: told(killing, announcement)) if killing.tells else None
+    which, swept = await rotation.at_rest(then=then)
+    assert swept.unresolved == ()
+    if age(killing.grace):
+        which, swept = await rotation.at_rest(then=then)
+    found = await status()
+    assert found.retiring == ()
+    # What a create that nobody heard of may still come to, is not there.
+    assert {each.state for each in found.under_way} <= {"asking"}
+    assert {each.key_id for each in found.under_way} <= {None}
+    listed = (await rotation.listed()).values()
+    assert [each.key_name for each in found.kept] == [key.name for key in listed]
+    if which == "new" and killing.tells:
+        assert killing.told(), "the old key is gone, and nobody was told"
+    secrets = [path for path in killing.here.rglob("*") if path.is_file() and has_key(path)]
+    assert [path.name for path in secrets] == FILES.get(killing.form, [])
+    return which
+
+
+def told(killing: Killing, announcement: Any) -> None:
+    with (killing.here / "told").open("a") as file:
+        file.write(f"{announcement.rotation}\n")

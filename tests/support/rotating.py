@@ -13,7 +13,8 @@ from samples import agentry
 from agentkeys import Secret, issue, rotate, status, sweep
 from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.machine.moments import Moment
-from agentkeys.lifecycle.machine.states import Retiring
+from agentkeys.lifecycle.machine.retiring import WRITE_PATIENCE
+from agentkeys.lifecycle.machine.states import Restoring, Retiring, Writing
 from agentkeys.server import LocalService
 from agentkeys.stores import MemoryStore
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from agentkeys import Rotated, Store, Swept
 
-__all__ = ["Rotation", "age", "earlier", "either", "entries", "rotation_at"]
+__all__ = ["Rotation", "age", "earlier", "either", "entries", "let_writes_be_late", "rotation_at"]
 
 either: Any = pytest.mark.parametrize(
     "which", ["agentry", pytest.param("agentity", marks=pytest.mark.long)]
@@ -118,6 +119,17 @@ def age(seconds: float, turn: Any = earlier) -> int:
         )
     found.release()
     return len(retiring)
+
+
+def let_writes_be_late(seconds: float = WRITE_PATIENCE) -> None:
+    """Let what was being written, by whoever has died, have been begun so much earlier."""
+    found = FileJournal().claim(lambda _: True)
+    for owned in found.entries:
+        state = owned.entry.state
+        if isinstance(state, Writing | Restoring):
+            begun = earlier(state.begun, seconds)
+            owned.note(attrs.evolve(owned.entry, state=attrs.evolve(state, begun=begun)))
+    found.release()
 
 
 def entries() -> list[Any]:
