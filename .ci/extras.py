@@ -27,6 +27,18 @@ asyncio.run(open_store("dotenv:.env#KEY").write(Secret("not a key")))
 """,
     "aws": "from agentkeys.stores import open_store; open_store('aws:name?region=eu-west-1')",
     "keyring": "from agentkeys.stores import open_store; open_store('keyring:service#name')",
+    "kubernetes": """
+import json, os, pathlib
+pathlib.Path("kubeconfig").write_text(json.dumps({
+    "current-context": "c",
+    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+    "users": [{"name": "u", "user": {}}],
+}))
+os.environ["KUBECONFIG"] = "kubeconfig"
+from agentkeys.stores import open_store
+open_store("kubernetes:namespace/secret#key")
+""",
     "testing": """
 import pathlib, pytest
 test = "def test_it(agentkeys_service):\\n    assert agentkeys_service.url"

@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from typing import IO
 
 
-__all__ = ["Ended", "NoCode", "checked", "failure", "parsed", "run", "with_what_was_said"]
+__all__ = [
+    "Ended",
+    "NoCode",
+    "checked",
+    "failure",
+    "is_for_programs",
+    "parsed",
+    "run",
+    "with_what_was_said",
+]
 
 _PAUSE: Final = 0.01
 """Seconds between two looks at whether the program has ended."""
@@ -203,7 +212,12 @@ def _exit_code(process: subprocess.Popen[bytes]) -> int | NoCode | None:
 
 def _environment() -> dict[str, str]:
     """Return what a program gets: all that the user has set, but for our credentials."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_PROGRAMS)}
+    return {name: value for name, value in os.environ.items() if is_for_programs(name)}
+
+
+def is_for_programs(name: str) -> bool:
+    """Return whether a program may have a variable: not if it holds our own credentials."""
+    return not name.startswith(_NOT_FOR_PROGRAMS)
 
 
 def _heard(said: Secret, stderr: IO[bytes]) -> Secret:

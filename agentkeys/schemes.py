@@ -14,6 +14,7 @@ FORMS: Final = {
     "file": "file:PATH",
     "keyring": "keyring:SERVICE#NAME",
     "aws": "aws:NAME#JSON_KEY",
+    "kubernetes": "kubernetes:NAMESPACE/SECRET#KEY",
     "command": "command:PROGRAM ARGS",
     "memory": "memory:NAME",
 }

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from agentkeys.stores.dotenv.store import DotenvStore
     from agentkeys.stores.file import FileStore
     from agentkeys.stores.keyring import KeyringStore
+    from agentkeys.stores.kubernetes import KubernetesStore
     from agentkeys.stores.memory import MemoryStore
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Found",
     "IdentifiedStore",
     "KeyringStore",
+    "KubernetesStore",
     "MemoryStore",
     "RecognizableStore",
     "Store",
@@ -63,6 +65,7 @@ _ELSEWHERE = {
     "DotenvStore": "agentkeys.stores.dotenv.store",
     "FileStore": "agentkeys.stores.file",
     "KeyringStore": "agentkeys.stores.keyring",
+    "KubernetesStore": "agentkeys.stores.kubernetes",
     "MemoryStore": "agentkeys.stores.memory",
     "in_thread": "agentkeys.stores.contract.threads",
 }

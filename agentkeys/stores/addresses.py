@@ -25,6 +25,8 @@ def open_store(address: str) -> Store:
       file that git tracks.
     - ``file:PATH``: a file with the secret and nothing else; ``file:PATH?allow_tracked``.
     - ``keyring:SERVICE#NAME``: the keyring of the operating system.
+    - ``kubernetes:NAMESPACE/SECRET#KEY``: a key of a Secret of Kubernetes;
+      ``kubernetes:NAMESPACE/SECRET#KEY?context=NAME`` names a context of the kubeconfig.
     - ``command:PROGRAM ARGS``: a program that reads the secret on its standard input; quoted as in
       a shell, but run without one.
     - ``aws:NAME#JSON_KEY``: AWS Secrets Manager; without ``#JSON_KEY`` the whole secret.
@@ -102,6 +104,12 @@ def _command(place: str) -> Store:
     return CommandStore(programs.parsed(place))
 
 
+def _kubernetes(place: str) -> Store:
+    from agentkeys.stores.kubernetes import KubernetesStore
+
+    return KubernetesStore.at(place)
+
+
 def _divided(scheme: str, place: str) -> tuple[str, str]:
     where, sign, name = place.rpartition("#")
     if not sign or not where or not name:
@@ -117,4 +125,5 @@ _OPENING: Final[dict[str, Callable[[str], Store]]] = {
     "keyring": _keyring,
     "command": _command,
     "aws": _aws,
+    "kubernetes": _kubernetes,
 }

@@ -219,6 +219,9 @@ async def test_without_the_right_to_read_it_is_write_only(caplog):
     assert not store.readable
     assert "write-only with these credentials" in caplog.text
     service.asked.clear()
+    await store.probe()
+    assert service.asked == ["rehearse"], "what is known is asked again"
+    service.asked.clear()
     await store.write(NEW)
     assert service.secret == NEW
     assert service.asked == ["put"]

@@ -222,6 +222,9 @@ class RemoteStore(ABC):
         return await self._asked(self._held())
 
     async def _probed(self) -> None:
+        if not self._is_readable:
+            await self._asked(self._rehearse(None))
+            return
         try:
             held = await self._looked()
         except Forbidden as error:
