@@ -12,8 +12,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aws_server import AwsServer, set_environment
 from chaos import BASE, client_of, keys_of
+from elsewhere import SERVERS, Elsewhere
 from killing import UNKILLED, Killing, at_rest, spread
 from rotating import let_writes_be_late
 
@@ -22,18 +22,13 @@ from agentkeys.server import LocalService
 from agentkeys.stores import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
 MOST = 100
 """The points at which a run is killed."""
-SERVERS: dict[str, Any] = {"aws": AwsServer}
-TROUBLES = {
-    "all is well": [],
-    "an answer is lost": ["", "", "", "lost after"],
-    "a request is lost": ["", "", "", "lost before"],
-}
+TROUBLES = {"all is well": "", "an answer is lost": "after", "a request is lost": "before"}
 
 
 @pytest.fixture(params=SERVERS)
@@ -42,14 +37,13 @@ def form(request) -> str:
 
 
 @pytest.fixture
-def server(form, monkeypatch) -> Any:
-    with SERVERS[form]() as it:
-        set_environment(monkeypatch, it.environment)
+def elsewhere(form, tmp_path, monkeypatch) -> Iterator[Elsewhere]:
+    with SERVERS[form](tmp_path, monkeypatch) as it:
         yield it
 
 
 @pytest.fixture
-def start(server, form, tmp_path, monkeypatch) -> Callable[..., Any]:
+def start(elsewhere, form, tmp_path, monkeypatch) -> Callable[..., Any]:
     @contextlib.asynccontextmanager
     async def started(**how: Any) -> AsyncIterator[Killing]:
         async with LocalService() as service, client_of(service, "agentry") as client:
@@ -68,6 +62,11 @@ def start(server, form, tmp_path, monkeypatch) -> Callable[..., Any]:
     return started
 
 
+def troubles(elsewhere: Elsewhere, trouble: str) -> list[Any]:
+    when = TROUBLES[trouble]
+    return elsewhere.lose(when) if when else []
+
+
 async def issued_or_not(killing: Killing) -> bool:
     """Sweep, and see that the one key that is left is the one whose secret is stored."""
     let_writes_be_late()
@@ -83,44 +82,44 @@ async def issued_or_not(killing: Killing) -> bool:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_issue_can_be_killed_anywhere(trouble, server, start):
+async def test_issue_can_be_killed_anywhere(trouble, elsewhere, start):
     """Never a key that nobody holds, and never a secret whose key is gone."""
     async with start() as killing:
         await killing.begin_with_nothing()
-        server.troubles = [*TROUBLES[trouble]]
+        elsewhere.server.troubles = troubles(elsewhere, trouble)
         [(ended, points)] = await killing.run(killing.job("issue"))
         assert ended == "done"
         assert await issued_or_not(killing)
         outcomes = []
         for point in spread(points, MOST):
             await killing.begin_with_nothing()
-            server.troubles = [*TROUBLES[trouble]]
+            elsewhere.server.troubles = troubles(elsewhere, trouble)
             await killing.run(killing.job("issue", point))
-            server.troubles = []
+            elsewhere.server.troubles = []
             outcomes.append(await issued_or_not(killing))
     assert set(outcomes) == {False, True}
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_rotate_can_be_killed_anywhere(trouble, server, start):
+async def test_rotate_can_be_killed_anywhere(trouble, elsewhere, start):
     """Before the store was written the old key stays, and after that everything goes forward."""
     async with start() as killing:
         rotation = await killing.begin()
-        server.troubles = [*TROUBLES[trouble]]
+        elsewhere.server.troubles = troubles(elsewhere, trouble)
         [(ended, points)] = await killing.run(killing.job("rotate"))
         assert ended == "done"
         assert await at_rest(killing, rotation) == "new"
         outcomes = []
         for point in spread(points, MOST):
             rotation = await killing.begin()
-            server.troubles = [*TROUBLES[trouble]]
+            elsewhere.server.troubles = troubles(elsewhere, trouble)
             await killing.run(killing.job("rotate", point))
-            server.troubles = []
+            elsewhere.server.troubles = []
             outcomes.append(await at_rest(killing, rotation))
     assert set(outcomes) == {"old", "new"}
 
 
-async def test_somebody_else_writes_in_between(server, start):
+async def test_somebody_else_writes_in_between(elsewhere, start):
     """Their secret stays, and the new key is deleted: the store was read before."""
     async with start() as killing:
         rotation = await killing.begin()
@@ -131,13 +130,14 @@ async def test_somebody_else_writes_in_between(server, start):
             asyncio.run_coroutine_threadsafe(writing, loop)
 
         loop = asyncio.get_running_loop()
+        server = elsewhere.server
         before = len(server.asked)
         await killing.run(killing.job("rotate", UNKILLED))
         requests = len(server.asked) - before
         seen = set()
         for number in range(requests):
             rotation = await killing.begin()
-            server.troubles = [""] * number + [interfere]
+            server.troubles = elsewhere.interfere(interfere, number)
             await killing.run(killing.job("rotate"))
             server.troubles = []
             stored = (await open_store(killing.address).read()).secret

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from chaos import BASE, SERVICES, Fickle, client_of, keys_of
+from elsewhere import SERVERS
+from killing import FORMS
 from leaks import shown
 
 from agentkeys import AgentKeysError, Secret, UncertainStoreError, issue, sync
 from agentkeys.server.faults import CREATES, DELETES, Answer, MalformedJson, Reset
 from agentkeys.stores import DotenvStore, open_store
+from agentkeys.testing.forms import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,3 +229,28 @@ def test_a_program_that_fails_has_no_key(service, which, program, said, seen):
     for prefix in ("agk_live_", "ag_"):
         assert prefix not in text
     assert "agk_live_" not in seen()
+
+
+@pytest.mark.parametrize("form", SERVERS)
+@pytest.mark.parametrize("way", [by_await, by_waiting])
+@pytest.mark.parametrize("lost", [False, True], ids=["stored", "lost"])
+def test_no_log_and_no_error_shows_it_on_its_way_elsewhere(  # noqa: PLR0917
+    service, way, form, lost, tmp_path, monkeypatch, seen
+):
+    """The libraries that speak to the store log bodies; nothing of them is seen."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    address = FORMS[form].format(folder=folder, name="KEY")
+    text = ""
+    with SERVERS[form](tmp_path, monkeypatch) as elsewhere:
+        if lost:
+            elsewhere.server.troubles = [*elsewhere.lose("after"), *elsewhere.lose("before")]
+        try:
+            way(service, "agentry", open_store(address))
+        except AgentKeysError as error:
+            text = shown(error)
+        secret = asyncio.run(open_store(address).read()).secret
+    assert secret is not None
+    assert service.is_live(secret)
+    sought = Watched("the secret", secret)
+    assert sought.found_in(seen() + text) is None

@@ -119,6 +119,7 @@ FORMS = {
     "dotenv": "dotenv:{folder}/.env#{name}",
     "file": "file:{folder}/{name}",
     "aws": "aws:run-{folder.name}/{name}?region=eu-west-1",
+    "kubernetes": "kubernetes:agents/run-{folder.name}#{name}",
 }
 """The stores whose writers are killed."""
 FILES = {"dotenv": [".env"], "file": ["KEY"]}
@@ -211,7 +212,7 @@ class Killing:
         return [(word.partition(":")[0], int(word.partition(":")[2])) for word in said.split()]
 
     def _said(self, line: str) -> str:
-        if self._runs % 25 == 1:  # it is killed when it takes too long
+        if self._runs % 8 == 1:  # it is killed when it takes too long
             self.close()
         self._program = self._program or Program(PROGRAM)
         self._program.tell(line)
