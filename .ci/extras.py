@@ -25,7 +25,13 @@ from agentkeys import Secret
 from agentkeys.stores import open_store
 asyncio.run(open_store("dotenv:.env#KEY").write(Secret("not a key")))
 """,
-    "aws": "from agentkeys.stores import open_store; open_store('aws:name?region=eu-west-1')",
+    "aws": """
+import asyncio, os
+from agentkeys.stores import open_store
+os.environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:none-AbCdEf"
+print(asyncio.run(open_store(f"aws:{arn}").identity()))
+""",
     "keyring": "from agentkeys.stores import open_store; open_store('keyring:service#name')",
     "kubernetes": """
 import json, os, pathlib

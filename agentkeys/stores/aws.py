@@ -256,18 +256,17 @@ class AwsStore(RemoteStore):
     async def _put(self, secret: Secret | None, held: Held) -> None:
         text, version = self._text_with(secret, held), str(uuid.uuid4())
         client = await self._client()
-        stages = await self._staged(client, version, text, _PENDING)
-        if stages is None:
+        if not await self._added(client, version, text, _PENDING):
             if held.token is not None:
                 raise Moved("it was deleted")
             await self._created(client, version, text)
             return
-        # The first version of a secret is current at once.
-        is_ours = _CURRENT in stages or await self._labelled(client, _CURRENT, held.token, version)
+        is_ours = await self._labelled(client, _CURRENT, held.token, version)
         # Else a rotation by AWS takes it for one under way. If this fails, the next write does it.
         with contextlib.suppress(BotoCoreError, ClientError):
             await self._labelled(client, _PENDING, version, None)
-        # A proxy that sends a request twice gets an answer that refuses the second one.
+        # It is refused as well if it is done: the first version of a secret is current at once, and
+        # a proxy may send a request twice.
         if not is_ours and (await self._version(client, _CURRENT)).token != version:
             raise Moved("it holds another version")
 
@@ -276,7 +275,7 @@ class AwsStore(RemoteStore):
             raise self._error(_FIELDS_NEED_READING)
         version = str(uuid.uuid4())
         client = await self._client()
-        if await self._staged(client, version, secret, _CURRENT) is None:
+        if not await self._added(client, version, secret, _CURRENT):
             await self._created(client, version, secret)
 
     async def _rehearse(self, held: Held | None) -> None:
@@ -292,7 +291,7 @@ class AwsStore(RemoteStore):
         if objection is not None:
             raise self._error(objection)
         # The version that is there, with the text that it has: AWS does nothing.
-        await self._staged(client, held.token, held.rest, _PENDING)
+        await self._added(client, held.token, held.rest, _PENDING)
         await self._labelled(client, _PENDING, held.token, None)
 
     async def _rehearse_unread(self) -> None:
@@ -301,22 +300,20 @@ class AwsStore(RemoteStore):
             raise self._error(_FIELDS_NEED_READING)
         version = str(uuid.uuid5(uuid.NAMESPACE_OID, _PROBE))
         client = await self._client()
-        await self._staged(client, version, _REMOVED, _PROBE)
+        await self._added(client, version, _REMOVED, _PROBE)
 
-    async def _staged(
-        self, client: Any, version: str, text: Secret, stage: str
-    ) -> list[str] | None:
-        """Add a version; return its staging labels, or None if there is no such secret."""
+    async def _added(self, client: Any, version: str, text: Secret, stage: str) -> bool:
+        """Add a version with a staging label; return False if there is no such secret."""
         try:
-            answer = await client.put_secret_value(
+            await client.put_secret_value(
                 SecretId=self._name,
                 ClientRequestToken=version,
                 SecretString=text.reveal(),
                 VersionStages=[stage],
             )
         except client.exceptions.ResourceNotFoundException:
-            return None
-        return list(answer.get("VersionStages", ()))
+            return False
+        return True
 
     async def _created(self, client: Any, version: str, text: Secret) -> None:
         if self._arn is not None:

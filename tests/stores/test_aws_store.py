@@ -163,6 +163,15 @@ async def test_a_write_in_between_is_a_conflict(aws, store, at):
 
 
 @pytest.mark.asyncio
+async def test_a_secret_that_is_deleted_in_between_is_a_conflict(aws, store):
+    """It is not created again, and so it does not lose its tags and its key."""
+    aws.troubles = ["", aws.secrets.clear]
+    with pytest.raises(StoreConflictError):
+        await store.write(NEW, expected=Version.of(OLD))
+    assert not aws.secrets
+
+
+@pytest.mark.asyncio
 async def test_a_change_of_another_field_is_no_conflict(aws):
     """It is kept, and the write is done on it."""
     kept = aws.make(NAME, OBJECT % OLD.reveal())
