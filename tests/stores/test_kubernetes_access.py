@@ -225,6 +225,28 @@ def test_a_program_that_gives_no_token_says_so(own, tmp_path, caplog, program):
     assert own.asked == []
 
 
+IGNORING = """
+    import asyncio, signal
+    from agentkeys.stores import ABSENT, open_store
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    store = open_store("kubernetes:agents/bot#key")
+    print(asyncio.run(store.read()).version == ABSENT)
+"""
+
+
+def test_a_program_is_believed_though_its_exit_code_is_lost(own, tmp_path, monkeypatch):
+    """As it is where SIGCHLD is ignored, which a shell or a service manager may do."""
+    config = with_plugin(own, tmp_path, PLUGIN.format(token=ADMIN))
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    program = Program(IGNORING)
+    try:
+        ended = program.end()
+    finally:
+        program.kill()
+    assert ended.out == ["True"], ended.err
+
+
 HANGING = """
     import asyncio
     from agentkeys import StoreError

@@ -49,6 +49,9 @@ _PAIR: Final = {"clientCertificateData": "cert_file", "clientKeyData": "key_file
 _PATIENCE: Final = 1.0
 """Seconds for a program that was killed to end."""
 
+_ENDED_WELL: Final = {0, 255}
+"""The exit codes of a program that is believed; asyncio reports one that is lost as 255."""
+
 _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 """The variable that Kubernetes sets in each container."""
 
@@ -272,7 +275,7 @@ async def _status_of(plugin: ExecProvider) -> dict[str, Any]:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _PATIENCE)
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return dict(json.loads(said)["status"]) if process.returncode == 0 else {}
+        return dict(json.loads(said)["status"]) if process.returncode in _ENDED_WELL else {}
     return {}
 
 
