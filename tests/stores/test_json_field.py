@@ -62,6 +62,7 @@ def test_what_json_would_change_is_kept_to_the_byte():
         ('{"KEY": {}}', "not a string"),
         ('{"KEY": "a", "KEY": null}', "twice"),
     ],
+    ids=["empty", "list", "str", "half", "more", "deep", "object", "twice"],
 )
 def test_what_has_no_such_field_is_refused(text, said):
     """With a clause that has none of the text."""
