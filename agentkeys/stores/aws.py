@@ -165,7 +165,7 @@ class AwsStore(RemoteStore):
             StoreError: it cannot be read.
 
         """
-        return Stored.of(await self._bounded(lambda: self._asked(self._before())))
+        return Stored.of(await self._bounded(lambda: self._asked_again(self._before)))
 
     async def _before(self) -> Secret | None:
         client = await self._client()

@@ -151,6 +151,8 @@ async def test_a_place_is_an_account_a_region_and_an_endpoint(aws, monkeypatch):
     first = await named.identity()
     assert first == f"arn:aws:secretsmanager:eu-west-1:111122223333 at {aws.url}"
     assert aws.asked == ["GetCallerIdentity"]
+    aws.troubles = ["lost before", "lost after"]
+    assert await named.identity() == first
     aws.account = "777788889999"
     assert await named.identity() != first
 

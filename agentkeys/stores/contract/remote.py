@@ -149,7 +149,7 @@ class RemoteStore(ABC):
 
     async def identity(self) -> str:
         """Return what this place has and no other; see `IdentifiedStore.identity`."""
-        return await self._bounded(lambda: self._asked(self._place()))
+        return await self._bounded(lambda: self._asked_again(self._place))
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
         """Keep *secret*; see `Store.write`."""
@@ -214,12 +214,16 @@ class RemoteStore(ABC):
         """Return what the service holds. If an answer is lost, ask again."""
         if not self._is_readable:
             raise self._error(_WRITE_ONLY)
+        return await self._asked_again(self._held)
+
+    async def _asked_again(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what a request returns that changes nothing. If its answer is lost, ask again."""
         for tried in range(1, _TRIES):
             try:
-                return await self._asked(self._held())
+                return await self._asked(request())
             except Lost:
                 await asyncio.sleep(self.pause * 2 ** (tried - 1))
-        return await self._asked(self._held())
+        return await self._asked(request())
 
     async def _probed(self) -> None:
         if not self._is_readable:
