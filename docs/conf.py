@@ -40,10 +40,10 @@ autodoc_typehints_format = "short"
 nitpick_ignore_regex = [
     # The names of others.
     ("py:.*", r"(_?asyncio|aiohttp|collections|datetime|math|os|pathlib|ssl|threading|typing)\..*"),
-    ("py:.*", r"(SSLContext|Middleware|Path|datetime|Callable\[\[\])"),
+    ("py:.*", r"(TracerProvider|MeterProvider|SSLContext|Middleware|Path|datetime|Callable\[\[\])"),
     # Type variables, and what is only of use to type checkers.
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),
-    ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock|KeyId|_Anything)(\.\w+)?"),
+    ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Lease|_Leasing|Clock|KeyId|_Anything)(\.\w+)?"),
 ]
 
 # Who takes one of these is made by a client and not by its user, and a protocol by nobody.

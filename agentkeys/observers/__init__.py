@@ -77,7 +77,7 @@ class Observer(Protocol):
         return
 
     def begin_try(self, call: Call, number: int) -> None:
-        """See that a try begins, the *number*th from 1."""
+        """See that a try begins; *number* counts from 1."""
         return
 
     def end_try(self, call: Call, outcome: Outcome) -> None:
