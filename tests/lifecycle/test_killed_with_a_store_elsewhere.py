@@ -120,9 +120,9 @@ async def test_rotate_can_be_killed_anywhere(trouble, elsewhere, start):
 
 
 async def test_somebody_else_writes_in_between(elsewhere, start):
-    """Their secret stays, and the new key is deleted: the store was read before."""
+    """Their secret stays, whenever it comes, and the agents are never left without a key."""
     async with start() as killing:
-        rotation = await killing.begin()
+        await killing.begin()
         theirs = Secret("somebody else's")
 
         def interfere() -> None:
@@ -136,13 +136,15 @@ async def test_somebody_else_writes_in_between(elsewhere, start):
         requests = len(server.asked) - before
         seen = set()
         for number in range(requests):
-            rotation = await killing.begin()
+            await killing.begin()
             server.troubles = elsewhere.interfere(interfere, number)
             await killing.run(killing.job("rotate"))
             server.troubles = []
             stored = (await open_store(killing.address).read()).secret
             assert stored is not None
             seen.add(stored == theirs)
-            live = [key.id for key in await killing.keys.list().collect()]
-            assert rotation.old.id in live or await killing.service.is_live(stored)
+            # Their secret may have come when the old key was gone: then the new key lives.
+            listed = await killing.keys.list().collect()
+            assert any(key.name.startswith(BASE) for key in listed), "neither key lives"
+            assert stored == theirs or await killing.service.is_live(stored)
     assert True in seen
