@@ -45,6 +45,7 @@ os.environ["KUBECONFIG"] = "kubeconfig"
 from agentkeys.stores import open_store
 open_store("kubernetes:namespace/secret#key")
 """,
+    "vault": "from agentkeys.stores import open_store; open_store('vault:kv/path#field')",
     "testing": """
 import pathlib, pytest
 test = "def test_it(agentkeys_service):\\n    assert agentkeys_service.url"

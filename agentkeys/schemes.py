@@ -15,6 +15,7 @@ FORMS: Final = {
     "keyring": "keyring:SERVICE#NAME",
     "aws": "aws:NAME#JSON_KEY",
     "kubernetes": "kubernetes:NAMESPACE/SECRET#KEY",
+    "vault": "vault:MOUNT/PATH#FIELD",
     "command": "command:PROGRAM ARGS",
     "memory": "memory:NAME",
 }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agentkeys.stores.keyring import KeyringStore
     from agentkeys.stores.kubernetes import KubernetesStore
     from agentkeys.stores.memory import MemoryStore
+    from agentkeys.stores.vault.store import VaultStore
 
 __all__ = [
     "ABSENT",
@@ -50,6 +51,7 @@ __all__ = [
     "RecognizableStore",
     "Store",
     "Stored",
+    "VaultStore",
     "Version",
     "VersionedStore",
     "check_expected",
@@ -67,6 +69,7 @@ _ELSEWHERE = {
     "KeyringStore": "agentkeys.stores.keyring",
     "KubernetesStore": "agentkeys.stores.kubernetes",
     "MemoryStore": "agentkeys.stores.memory",
+    "VaultStore": "agentkeys.stores.vault.store",
     "in_thread": "agentkeys.stores.contract.threads",
 }
 

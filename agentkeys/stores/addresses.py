@@ -27,6 +27,7 @@ def open_store(address: str) -> Store:
     - ``keyring:SERVICE#NAME``: the keyring of the operating system.
     - ``kubernetes:NAMESPACE/SECRET#KEY``: a key of a Secret of Kubernetes;
       ``kubernetes:NAMESPACE/SECRET#KEY?context=NAME`` names a context of the kubeconfig.
+    - ``vault:MOUNT/PATH#FIELD``: a field of a secret in HashiCorp Vault or OpenBao.
     - ``command:PROGRAM ARGS``: a program that reads the secret on its standard input; quoted as in
       a shell, but run without one.
     - ``aws:NAME#JSON_KEY``: AWS Secrets Manager; without ``#JSON_KEY`` the whole secret.
@@ -91,6 +92,12 @@ def _keyring(place: str) -> Store:
     return KeyringStore(*_divided("keyring", place))
 
 
+def _vault(place: str) -> Store:
+    from agentkeys.stores.vault import VaultStore
+
+    return VaultStore.at(place)
+
+
 def _aws(place: str) -> Store:
     from agentkeys.stores.aws import AwsStore
 
@@ -123,6 +130,7 @@ _OPENING: Final[dict[str, Callable[[str], Store]]] = {
     "dotenv": _dotenv,
     "file": _file,
     "keyring": _keyring,
+    "vault": _vault,
     "command": _command,
     "aws": _aws,
     "kubernetes": _kubernetes,

@@ -18,7 +18,7 @@ KEY = Secret("agk_live_0123456789abcdef")
 
 
 @pytest.mark.parametrize(
-    "address", ["", "memory", "memory:", ":x", "vault:x", "DOTENV:.env#A", "agk_live_x", None, 5]
+    "address", ["", "memory", "memory:", ":x", "nowhere:x", "DOTENV:.env#A", "agk_live_x", None, 5]
 )
 def test_what_is_no_address_is_refused(address):
     """With a sentence that says what one looks like, and does not repeat what may be a secret."""
@@ -91,8 +91,8 @@ def test_the_names_are_there_and_sorted():
     for name in agentkeys.stores.__all__:
         assert getattr(agentkeys.stores, name) is not None
         assert name in dir(agentkeys.stores)
-    with pytest.raises(AttributeError, match="VaultStore"):
-        _ = agentkeys.stores.VaultStore
+    with pytest.raises(AttributeError, match="VoultStore"):
+        _ = agentkeys.stores.VoultStore
 
 
 def test_a_store_imports_what_it_needs_when_it_is_opened():

@@ -11,6 +11,8 @@ import pytest
 from aws_server import AwsServer, set_environment
 from kubernetes_cluster import using
 from kubernetes_server import KubernetesServer, Trouble
+from vault_server import Trouble as VaultTrouble
+from vault_server import VaultServer
 
 __all__ = ["SERVERS", "Elsewhere"]
 
@@ -51,4 +53,18 @@ def kubernetes(folder: Path, _: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
         )
 
 
-SERVERS: dict[str, Any] = {"aws": aws, "kubernetes": kubernetes}
+@contextlib.contextmanager
+def vault(_: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
+    with VaultServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield Elsewhere(
+            server,
+            lambda when: [VaultTrouble(f"lost {when}", "POST")],
+            lambda act, number: (
+                [VaultTrouble(lambda: None, part="")] * number + [VaultTrouble(act, part="")]
+            ),
+        )
+
+
+SERVERS: dict[str, Any] = {"aws": aws, "kubernetes": kubernetes, "vault": vault}

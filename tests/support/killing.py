@@ -119,6 +119,7 @@ FORMS = {
     "dotenv": "dotenv:{folder}/.env#{name}",
     "file": "file:{folder}/{name}",
     "aws": "aws:run-{folder.name}/{name}?region=eu-west-1",
+    "vault": "vault:kv/run-{folder.name}#{name}",
     "kubernetes": "kubernetes:agents/run-{folder.name}#{name}",
 }
 """The stores whose writers are killed."""
