@@ -60,7 +60,8 @@ def vault(_: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Elsewhere]:
             monkeypatch.setenv(name, value)
         yield Elsewhere(
             server,
-            lambda when: [VaultTrouble(f"lost {when}", "POST")],
+            # The first write is that of the probe.
+            lambda when: [VaultTrouble(lambda: None, "POST"), VaultTrouble(f"lost {when}", "POST")],
             lambda act, number: (
                 [VaultTrouble(lambda: None, part="")] * number + [VaultTrouble(act, part="")]
             ),
