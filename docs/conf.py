@@ -43,7 +43,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(TracerProvider|MeterProvider|SSLContext|Middleware|Path|datetime|Callable\[\[\])"),
     # Type variables, and what is only of use to type checkers.
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),
-    ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Lease|_Leasing|Clock|KeyId|_Anything)(\.\w+)?"),
+    ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock|KeyId|_Anything)(\.\w+)?"),
+    ("py:.*", r"(.*\.)?_?(Lease|Leasing)"),
 ]
 
 # Who takes one of these is made by a client and not by its user, and a protocol by nobody.
