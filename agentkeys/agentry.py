@@ -392,6 +392,6 @@ class AgentryClient(Client):
         if token is None:
             raise ConfigurationError(
                 "no credentials for Agentry: pass a key, or set AGENTRY_API_KEY, or"
-                " AGENTRY_API_KEY_FROM to the address of a store"
+                " AGENTRY_API_KEY_FROM to the address of the store that holds the key"
             )
         return BearerToken(token) if isinstance(token, Secret) else StoredToken(token)

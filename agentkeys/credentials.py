@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import attrs
 
-from agentkeys import forks, plain
+from agentkeys import forks, plain, sources
 from agentkeys.arguments import as_secret
 from agentkeys.errors import (
     AgentKeysError,
@@ -28,8 +28,7 @@ from agentkeys.errors import (
     DeadlineExceededError,
 )
 from agentkeys.secret import Secret
-from agentkeys.sources import secret_in
-from agentkeys.stores import Store, open_store
+from agentkeys.stores import Store
 
 __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "StoredToken", "Token"]
 
@@ -219,10 +218,11 @@ class Renewable(forks.Unpicklable, ABC):
 
 
 class StoredToken(Renewable):
-    """A token that is kept in a store: an Agentry key, or an access token of Agentity's.
+    """A token that a store holds: an Agentry key, or an access token of Agentity.
 
-    The store is read when the first call needs the token, when the lifetime of a JWT ends, and when
-    the service refuses the token.
+    The store is read when the first token is needed, again when a JWT has reached the end of its
+    lifetime, and again when the service refuses the token. If the store still holds the refused
+    token, the refusal is reported.
 
     Args:
         store: the store, or its address, like ``keyring:agentry#ops``.
@@ -230,11 +230,16 @@ class StoredToken(Renewable):
     Attributes:
         address: the address of the store.
 
+    Raises:
+        InvalidArgumentError: *store* is no store and no address.
+        ConfigurationError: the store needs what is not installed.
+
     """
 
-    def __init__(self, store: Store | str) -> None:
+    def __init__(self, store: Store | str | Secret) -> None:
+        store = sources.sealed(store, "store")
         super().__init__()
-        self._store = open_store(store) if isinstance(store, str) else store
+        self._store = sources.opened(store, "store")
         self.address = self._store.address
 
     def forget(self) -> None:
@@ -244,11 +249,11 @@ class StoredToken(Renewable):
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:  # noqa: ARG002  # the protocol's
         """Read the store."""
-        secret = checked_token(
-            await secret_in(self._store, "token"), f"token in {self._store.describe()}"
-        )
-        # The same token as before is the same object, by which a refused one is known again.
-        return Token.of_jwt(self.last if self.last == secret and self.last else secret)
+        token = await sources.secret_in(self._store, "token")
+        last = self.last
+        if last is not None and last == token:
+            token = last  # the very object: so a call that was refused with it knows of no other
+        return Token.of_jwt(checked_token(token, f"token in {self._store.describe()}"))
 
 
 class _Flight:

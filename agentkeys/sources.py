@@ -1,19 +1,29 @@
-"""Where a secret of ours comes from: the environment, or a store that the environment names."""
+"""Where our credentials come from: the environment, or a store that the environment names."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-from agentkeys.errors import AgentKeysError, ConfigurationError, StoreError
+from agentkeys.arguments import as_secret, unfit
+from agentkeys.errors import (
+    AgentKeysError,
+    ConfigurationError,
+    InvalidArgumentError,
+    StoreError,
+)
+from agentkeys.masking import LEFT_OUT, mask
 from agentkeys.secret import Secret
 from agentkeys.stores import Store, open_store
 from agentkeys.stores.contract.protocol import look_into
 
-__all__ = ["SUFFIXES", "from_environment", "is_given", "secret_in"]
+__all__ = ["SUFFIXES", "from_environment", "is_given", "opened", "sealed", "secret_in"]
 
 SUFFIXES: Final = ("", "_FROM", "_FILE")
 """What the name of a variable ends in: it holds the secret, the address of a store, or a path."""
+
+_PROGRAMS: Final = "command:"
+"""What the address of a store begins with that is a program."""
 
 
 def is_given(name: str) -> bool:
@@ -28,7 +38,8 @@ def from_environment(name: str) -> Secret | Store | None:
     file that holds nothing else. An empty variable counts as not set. The store is not read.
 
     Raises:
-        ConfigurationError: several of these are set, or the store cannot be opened.
+        ConfigurationError: several of these are set, or the store cannot be a source. The text
+            names the variable, and does not show what it holds.
 
     """
     given = [f"{name}{suffix}" for suffix in SUFFIXES if os.environ.get(f"{name}{suffix}")]
@@ -37,19 +48,44 @@ def from_environment(name: str) -> Secret | Store | None:
     [variable, *others] = given
     if others:
         raise ConfigurationError(f"{' and '.join(given)} are set: unset all but one of them")
+    # Bound to no other name: somebody may have put the secret itself there.
+    value = Secret(os.environ[variable])
     if variable == name:
-        return Secret(os.environ[variable])
-    return _opened(variable)
+        return value
+    is_file = variable.endswith("_FILE")
+    return _source(_address_of_file(value) if is_file else value, variable)
 
 
-def _opened(variable: str) -> Store:
-    # The value is bound to no name: somebody may have put the secret itself there.
-    scheme = "file:" if variable.endswith(SUFFIXES[2]) else ""
+def sealed(store: object, name: str) -> Store | Secret:
+    """Return a store, or its address as a Secret; call it on the first line that sees *store*.
+
+    Somebody may give the secret itself instead of the address, and no traceback may show that.
+    """
+    return store if isinstance(store, Store) else as_secret(store, name, "a store or its address")
+
+
+def opened(store: Store | Secret, name: str) -> Store:
+    """Return a store, which may be given by its address.
+
+    Args:
+        store: the store, or its address.
+        name: of the argument or the variable that says which store, for a sentence.
+
+    Raises:
+        InvalidArgumentError: it is no address.
+        ConfigurationError: the store needs what is not installed.
+
+    """
+    if not isinstance(store, Secret):
+        return store
     try:
-        return open_store(f"{scheme}{os.environ[variable]}")
-    except AgentKeysError as error:
-        reason = str(error)
-    raise ConfigurationError(f"{variable} names no store that can be used: {reason}")
+        return open_store(store.reveal())
+    except (ConfigurationError, InvalidArgumentError) as error:
+        kind = type(error)
+        # What is in it of the address, apart from the scheme, may be a secret.
+        text = mask(str(error), [Secret(store.reveal().partition(":")[2])])
+    reason = text if text not in {"", LEFT_OUT} else "check the address"
+    raise kind(f"{name} names no store that can be used: {reason}")
 
 
 async def secret_in(store: Store, what: str) -> Secret:
@@ -64,17 +100,47 @@ async def secret_in(store: Store, what: str) -> Secret:
         StoreError: the store cannot be read.
 
     """
+    secret = await _looked(store, what)
+    if secret:
+        return secret
+    raise ConfigurationError(
+        f"there is no {what} in {store.describe()}: put one there, or use other credentials"
+    )
+
+
+async def _looked(store: Store, what: str) -> Secret | None:
     try:
-        secret = (await look_into(store)).secret
+        held: object = (await look_into(store)).secret
+        if held is None or isinstance(held, Secret):
+            return held
+        wrong = f"the {what} in {store.describe()} is no Secret but {type(held).__name__}"
+        return unfit(StoreError, wrong)
     except AgentKeysError:
         raise
     except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
         failure = type(error).__name__
-    else:
-        if secret is not None:
-            return secret
-        raise ConfigurationError(
-            f"there is no {what} in {store.describe()}: put one there, or use other credentials"
-        )
     place = store.describe()
     raise StoreError(f"the {what} in {place} cannot be read: {failure}", store=place)
+
+
+def _source(address: Secret, variable: str) -> Store:
+    """Return the store whose address a variable holds, if the store can be read."""
+    sentence = (
+        f"{variable} names a store that is write-only, and no secret can be read from it: name a"
+        " store that can be read, like file:PATH or keyring:SERVICE#NAME"
+    )
+    # Whether there is such a program does not matter, for none is run.
+    if not address.reveal().startswith(_PROGRAMS):
+        try:
+            store = opened(address, variable)
+        except InvalidArgumentError as error:
+            sentence = str(error)
+        else:
+            if store.readable:
+                return store
+    raise ConfigurationError(sentence)
+
+
+def _address_of_file(path: Secret) -> Secret:
+    # What follows the last ? of an address is no part of the path.
+    return Secret(f"file:{path.reveal()}{'?' if '?' in path.reveal() else ''}")

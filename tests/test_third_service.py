@@ -120,7 +120,7 @@ PASS = {"id": 1, "label": "door", "madeAt": 1704067200000, "isMaster": True}
 
 @pytest.mark.asyncio
 async def test_a_third_service_gets_login_retries_pages_errors_and_records(monkeypatch):
-    """All of it comes from what agentity.py uses too."""
+    """All of it comes from what agentity uses too."""
     monkeypatch.setenv("GATE_PIN", "1234")
     replies = {
         ("POST", "/login"): [answer(200, {"ticket": jwt()})],

@@ -26,10 +26,10 @@ _MODULES: Final = (agentity, agentry, status, audit, sweep, serve)
     cls=CommandLine,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
-    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. For a secret in a store, AGENTRY_API_KEY_FROM, for
-    example, holds the address of the store, and AGENTRY_API_KEY_FILE the path of a file. Exit
-    codes: 0 done, 1 failed, 2 wrong usage, 3 under way, 4 needs a person, 5 findings, 129 hung up,
-    130 interrupted, 143 terminated.""",
+    AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. To read a secret from a store, add _FROM to the name of
+    its variable, as in AGENTRY_API_KEY_FROM=keyring:agentry#ops; from a file, add _FILE, as in
+    AGENTRY_API_KEY_FILE=/run/secrets/agentry. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 under
+    way, 4 needs a person, 5 findings, 129 hung up, 130 interrupted, 143 terminated.""",
 )
 @click.option(
     "--local",

@@ -86,8 +86,9 @@ def _can_be_asked() -> bool:
 def commands() -> None:
     """Keys of an Agentity account.
 
-    The account is that of AGENTITY_EMAIL and AGENTITY_PASSWORD, or of AGENTITY_ACCESS_TOKEN. If
-    the password alone is missing, it is asked for on a terminal.
+    The account is that of AGENTITY_EMAIL and AGENTITY_PASSWORD, or of AGENTITY_ACCESS_TOKEN.
+    AGENTITY_PASSWORD_FROM or AGENTITY_ACCESS_TOKEN_FROM names a store that holds the secret
+    instead. If the password alone is missing, it is asked for on a terminal.
     """
 
 

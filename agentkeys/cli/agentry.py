@@ -156,7 +156,8 @@ def _permission(value: str) -> tuple[str, bool]:
 def commands() -> None:
     """Keys of an Agentry tenant, its inboxes and its pods.
 
-    AGENTRY_API_KEY holds the key to do it with. Name an inbox, or give --tenant or --pod instead.
+    AGENTRY_API_KEY holds the key to do it with, or AGENTRY_API_KEY_FROM names a store that holds
+    that key. Name an inbox, or give --tenant or --pod instead.
     With --local there are the inbox demo@agentkeys.local and the pod demo.
     """
 

@@ -258,8 +258,9 @@ class _Auditing:
 
 async def _check_who_signs_in(keys: Any, step: Step) -> None:
     """See that the command does not lock its user out."""
-    token = keys._credentials.current()  # noqa: SLF001  # no part of the surface
     key = next((each for each in await keys.list().collect() if each.id == step.key_id), None)
+    # Not before the listing: a token in a store is not known until it is needed.
+    token = keys._credentials.current()  # noqa: SLF001  # no part of the surface
     prefix = getattr(key, "prefix", "")  # without one nothing can tell, and no key signs in
     if token is not None and prefix and keys._may_be(key, token):  # noqa: SLF001
         raise AgentKeysError("this command signs in with that key")

@@ -35,6 +35,7 @@ class Service(ABC, Generic[ClientT]):
     Attributes:
         name: as it calls itself.
         variables: the environment variables with its credentials: any one of these groups will do.
+            The last one of each holds a secret, which a store may hold instead.
         columns: what a listing shows: the attribute of a key below each title, its id first.
         secret_field: the field of a new key that holds its secret.
         key_form: what its keys look like, for `declare_key_form`: whoever pastes one where
@@ -75,10 +76,11 @@ class Service(ABC, Generic[ClientT]):
 
         if any(all(map(is_given, group)) for group in self.variables):
             return None
+        sources = " or ".join(f"{group[-1]}_FROM" for group in self.variables)
         raise ConfigurationError(
             f"no credentials for {self.name}: set"
-            f" {', or '.join(' and '.join(group) for group in self.variables)}, or the same names"
-            " with _FROM at the end to the addresses of stores;"
+            f" {', or '.join(' and '.join(group) for group in self.variables)};"
+            f" or set {sources} to the address of a store that holds the secret;"
             f" or try it on this machine, without an account: agentkeys --local ..."
         )
 

@@ -249,7 +249,8 @@ def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None
     if is_own:
         raise RotationError(
             f"this client signs in with the key {key.id}, and would lock itself out: give it"
-            f" credentials that are read from the store: StoredToken({plan.store!r})",
+            f" credentials that are read from the store: StoredToken({plan.store!r}), or, in the"
+            " environment, a variable that ends in _FROM and holds that address",
             name=plan.name,
             store=plan.store,
             key_id=key.id,

@@ -6,11 +6,12 @@ import attempt_files
 import attrs
 import pytest
 import pytest_asyncio
+from holding import Holding
 from lifecycle import left
 from samples import agentity, agentry, jwt
 from wire import Wire, answer
 
-from agentkeys import PasswordLogin, Secret, Swept, TokenPair, issue, sweep
+from agentkeys import PasswordLogin, Secret, StoredToken, Swept, TokenPair, issue, sweep
 from agentkeys.agentity import login
 from agentkeys.credentials import BearerToken, names_of
 from agentkeys.keys import Scope
@@ -42,7 +43,22 @@ async def pair(service):
     return TokenPair(tokens.access_token, tokens.refresh_token)
 
 
-WAYS = {"password": password, "token": token, "pair": pair}
+async def stored_password(service):
+    return PasswordLogin(service.email, password_from=Holding(service.password))
+
+
+async def stored_token(service):
+    tokens = await login(service.email, service.password, base_url=service.url)
+    return StoredToken(Holding(tokens.access_token))
+
+
+WAYS = {
+    "password": password,
+    "token": token,
+    "pair": pair,
+    "stored password": stored_password,
+    "stored token": stored_token,
+}
 EACH = pytest.mark.parametrize("before", WAYS.values(), ids=WAYS)
 AFTER = pytest.mark.parametrize("after", WAYS.values(), ids=WAYS)
 
@@ -128,6 +144,8 @@ async def test_an_attempt_of_an_older_version_is_still_read(service, state):
 async def test_names_are_what_is_known_and_no_secret():
     """What credentials call themselves, the subjects of their tokens; or a digest of the token."""
     assert names_of(PasswordLogin("me@x.to", jwt("a password like a token"))) == ("me@x.to",)
+    assert names_of(PasswordLogin("me@x.to", password_from="memory:pw")) == ("me@x.to",)
+    assert names_of(StoredToken("memory:token")) == ()
     assert names_of(BearerToken(jwt("u1"))) == ("u1",)
     assert names_of(TokenPair(jwt("u1", iat=1, exp=2), jwt("u2"))) == ("u1",)
     assert names_of(BearerToken(jwt("u1", email="me@x.to"))) == ("u1",)

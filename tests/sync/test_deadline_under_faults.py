@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from fault_grid import HOLDING, kinds, whens
+from holding import Hanging
 
-from agentkeys import AgentKeysError, DeadlineExceededError, PasswordLogin, RetryPolicy
+from agentkeys import AgentKeysError, DeadlineExceededError, PasswordLogin, RetryPolicy, Secret
 from agentkeys.server.faults import AGENTITY, ALL, LOGIN
 from agentkeys.sync import LocalService
 
@@ -62,3 +64,25 @@ def test_a_login_that_hangs_ends_with_the_timeout_of_its_call(service, agentity,
     with agentity(service.url, login, timeout=TIMEOUT, retry=STUBBORN) as client:
         service.faults.add(LOGIN, kind, when=when, times="always")
         is_in_time(client.api_keys.list().first, kind)
+
+
+@pytest.mark.parametrize("in_a_loop", [False, True], ids=["script", "notebook"])
+def test_a_store_that_hangs_ends_with_the_timeout_of_its_call(service, agentity, in_a_loop):
+    """The thread waits for the store no longer than for its call, also while a loop runs in it."""
+    store = Hanging()
+    asyncio.run(store.write(Secret(service.password)))
+    login = PasswordLogin(service.email, password_from=store)
+
+    def hang() -> None:
+        with pytest.raises(DeadlineExceededError):
+            client.api_keys.list().first()
+
+    async def cell() -> None:
+        hang()
+
+    with agentity(service.url, login, timeout=TIMEOUT, retry=STUBBORN) as client:
+        begun = time.monotonic()
+        asyncio.run(cell()) if in_a_loop else hang()
+        assert time.monotonic() - begun < TIMEOUT + LENIENCE
+        store.open()
+        client.api_keys.list(timeout=LENIENCE).first()

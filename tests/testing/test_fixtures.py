@@ -63,11 +63,16 @@ def test_the_environment_leads_to_the_service(agentkeys_service, agentry_sync):
 
 
 def test_the_environment_is_put_back(monkeypatch):
-    """What it held before the test it holds after it, an access token as well."""
+    """What it held before the test it holds after it, an access token and addresses as well."""
     monkeypatch.setenv("AGENTITY_ACCESS_TOKEN", "before")
+    for name in ("AGENTITY_ACCESS_TOKEN", "AGENTITY_PASSWORD", "AGENTRY_API_KEY"):
+        monkeypatch.setenv(f"{name}_FROM", "memory:before")
     before = dict(os.environ)
     with running(Made()):
         assert "AGENTITY_ACCESS_TOKEN" not in os.environ
+        assert not [name for name in os.environ if name.endswith("_FROM")]
+        sync.AgentityClient().close()
+        sync.AgentryClient().close()
     assert dict(os.environ) == before
 
 

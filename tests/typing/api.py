@@ -27,6 +27,7 @@ from agentkeys import (
     Rotated,
     Secret,
     Status,
+    StoredToken,
     Swept,
     TokenPair,
     abort,
@@ -55,7 +56,7 @@ from agentkeys.server.faults import (
     RepeatedCursor,
     Reset,
 )
-from agentkeys.stores import open_store
+from agentkeys.stores import Store, open_store
 
 if TYPE_CHECKING:
     from agentkeys.credentials import Caller
@@ -81,6 +82,16 @@ async def agentity_keys() -> None:
     account = await agentity.register("me@example.com", "pw", name="Me", base_url="https://x")
     assert_type(account, agentity.Account)
     await agentity.register("me@example.com", "pw", name="Me", tiemout=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def credentials_in_stores(store: Store) -> None:
+    for source in ("file:/run/secrets/pw", Secret("file:/run/secrets/pw"), store):
+        AgentityClient(PasswordLogin("me@example.com", password_from=source))
+        AgentityClient(StoredToken(source))
+        AgentryClient(StoredToken(source))
+    PasswordLogin("me@example.com", "pw", "file:/run/secrets/pw")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    PasswordLogin("me@example.com", password_from=b"pw")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    StoredToken(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def agentry_keys() -> None:

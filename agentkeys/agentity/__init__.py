@@ -1,0 +1,252 @@
+"""Agentity, whole: its records, its endpoints, its login, its client.
+
+Agentity gives an agent an identity. An account has API keys, which an agent presents instead of the
+account's email and password. Facts are from Agentity's documentation, the pages Authentication and
+API keys.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Unpack
+
+import attrs
+
+from agentkeys import arguments
+from agentkeys.agentity.logins import LOGIN, PasswordLogin, TokenPair, Tokens, basic
+from agentkeys.arguments import as_secret
+from agentkeys.credentials import BearerToken, Credentials, StoredToken
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.keys import Record, listed
+from agentkeys.paging import Page, Pager
+from agentkeys.secret import Secret
+from agentkeys.sources import from_environment
+from agentkeys.transport.call.endpoint import Endpoint
+from agentkeys.transport.client import Client, ClientSettings, seal
+from agentkeys.transport.collection import Keys, Place
+from agentkeys.transport.reading.convert import Reader, camel_case
+from agentkeys.transport.settings import Service, variable
+
+__all__ = [
+    "Account",
+    "AgentityClient",
+    "ApiKey",
+    "ApiKeys",
+    "NewApiKey",
+    "PasswordLogin",
+    "TokenPair",
+    "Tokens",
+    "login",
+    "register",
+]
+
+
+@attrs.frozen
+class ApiKey(Record):
+    """A key of an account, without its secret.
+
+    Attributes:
+        id: what it is deleted by.
+        nickname: unique among the account's keys.
+        created_at: when it was made.
+        updated_at: when it was changed last.
+    """
+
+    id: int
+    nickname: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def name(self) -> str:
+        """The nickname."""
+        return self.nickname
+
+
+@attrs.frozen
+class NewApiKey(ApiKey):
+    """A key as it is made. Agentity tells `key`, the secret, this once and never again."""
+
+    key: Secret
+
+    @property
+    def secret(self) -> Secret:
+        """The secret, `key`."""
+        return self.key
+
+    def listed(self) -> ApiKey:
+        """Return the key as it is listed: without its secret."""
+        return listed(self, ApiKey)
+
+
+@attrs.frozen
+class Account(Record):
+    """An account as `register` opened it; `id` is a UUID."""
+
+    id: str
+    name: str
+    email: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@attrs.frozen
+class _Listing:
+    api_keys: tuple[ApiKey, ...]
+
+
+_PLACE: Final = Place(Endpoint("POST", "/auth/api-keys", returns=NewApiKey))
+_LIST: Final = Endpoint("GET", "/auth/api-keys", returns=_Listing, idempotent=True)
+_DELETE: Final = Endpoint[None](
+    "DELETE",
+    "/auth/api-keys/{id}",
+    returns=None,
+    idempotent=True,
+    # Agentity's documentation, Delete an API key: so it answers for the key of another account.
+    advice={401: "check the credentials, and that the key is one of this account's"},
+)
+_REGISTER: Final = Endpoint("POST", "/auth/register", returns=Account, authorization="Basic")
+
+
+class ApiKeys(Keys[NewApiKey]):
+    """The keys of the account that is logged in."""
+
+    async def create(
+        self,
+        nickname: str | None = None,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> NewApiKey:
+        """Make a key; its secret, `key`, is told this once.
+
+        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
+        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
+
+        Args:
+            nickname: unique among the account's keys.
+            name: the same, as other services call it; give one of the two.
+            timeout: seconds for the whole call; the client's own if None.
+
+        Raises:
+            ConflictError: the nickname is taken.
+            RequestError: see its `applied` before doing it again; the key may exist.
+
+        """
+        if (nickname is None) == (name is None):
+            raise InvalidArgumentError("give the nickname of the new key, once: create('my-key')")
+        nickname = arguments.text("nickname", name if nickname is None else nickname)
+        return await self._make(nickname, {"nickname": nickname}, timeout)
+
+    def list(self, *, timeout: float | None = None) -> Pager[ApiKey]:
+        """List the account's keys; Agentity gives all of them as one page.
+
+        Args:
+            timeout: seconds for the page; the client's own if None.
+
+        """
+        seconds = None if timeout is None else arguments.timeout(timeout)
+
+        async def fetch(_: str | None) -> Page[ApiKey]:
+            listing = await self._session.call(_LIST, timeout=seconds)
+            return Page(listing.api_keys)
+
+        return Pager(fetch)
+
+    async def delete(self, key_id: int, *, timeout: float | None = None) -> None:
+        """Delete the key for good; whoever uses it is refused from then on.
+
+        Args:
+            key_id: the key's `id`.
+            timeout: seconds for the whole call; the client's own if None.
+
+        Raises:
+            NotFoundError: there is no such key.
+            AuthenticationError: the key belongs to another account, or the login does not work.
+
+        """
+        path = {"id": arguments.whole_number("key_id", key_id)}
+        await self._session.call(_DELETE, path=path, timeout=timeout)
+
+
+class AgentityClient(Client):
+    """A client of Agentity, for the keys of one account."""
+
+    _service = Service(
+        "Agentity",
+        "https://api.agentity.to",
+        "AGENTITY_BASE_URL",
+        Reader(camel_case),
+        key_form="(agk_live_)[A-Za-z0-9_.-]+",
+    )
+
+    @property
+    def api_keys(self) -> ApiKeys:
+        """The account's keys."""
+        return ApiKeys(self._session, _PLACE)
+
+    @classmethod
+    def _from_environment(cls) -> Credentials:
+        token = from_environment("AGENTITY_ACCESS_TOKEN")
+        password = from_environment("AGENTITY_PASSWORD")
+        email = variable("AGENTITY_EMAIL")
+        if token is not None:
+            return BearerToken(token) if isinstance(token, Secret) else StoredToken(token)
+        if email is not None and isinstance(password, Secret):
+            return PasswordLogin(email.reveal(), password)
+        if email is not None and password is not None:
+            return PasswordLogin(email.reveal(), password_from=password)
+        raise ConfigurationError(
+            "no credentials for Agentity: pass PasswordLogin(email, password), or set"
+            " AGENTITY_EMAIL and AGENTITY_PASSWORD, or AGENTITY_ACCESS_TOKEN; to read the password"
+            " or the token from a store, set AGENTITY_PASSWORD_FROM or AGENTITY_ACCESS_TOKEN_FROM"
+            " to the address of the store"
+        )
+
+
+async def register(
+    email: str, password: str | Secret, *, name: str, **settings: Unpack[ClientSettings]
+) -> Account:
+    """Open an account.
+
+    Args:
+        email: what it logs in with; it cannot hold a colon.
+        password: likewise.
+        name: whose account it is.
+        **settings: the keyword arguments of `AgentityClient`.
+
+    Raises:
+        ConflictError: the email has an account.
+        RequestError: see its `applied` before doing it again; the account may exist.
+
+    """
+    password = as_secret(password, "password")
+    seal(settings)
+    authorization = basic(email, password)
+    json = {"name": arguments.text("name", name)}
+    async with AgentityClient(PasswordLogin(email, password), **settings) as client:
+        session = client._session  # noqa: SLF001  # one service, one module
+        return await session.call(_REGISTER, json=json, authorization=authorization)
+
+
+async def login(email: str, password: str | Secret, **settings: Unpack[ClientSettings]) -> Tokens:
+    """Log in once and return the tokens, e.g. for a `TokenPair` elsewhere.
+
+    A client needs no such call: `PasswordLogin` makes it when a token is needed.
+
+    Args:
+        email: the account's.
+        password: the account's.
+        **settings: the keyword arguments of `AgentityClient`.
+
+    Raises:
+        AuthenticationError: the email or the password is wrong.
+        RequestError: see `agentkeys.errors`.
+
+    """
+    password = as_secret(password, "password")
+    seal(settings)
+    authorization = basic(email, password)
+    async with AgentityClient(PasswordLogin(email, password), **settings) as client:
+        session = client._session  # noqa: SLF001  # one service, one module
+        return await session.call(LOGIN, authorization=authorization)
