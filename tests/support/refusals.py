@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 from sentinels import ACCESS, EMAIL, PASSWORD, PASTED, PROXY_PASSWORD, REFRESH, TOKEN
 
-from agentkeys import PasswordLogin, Secret, TokenPair, errors
+from agentkeys import PasswordLogin, Secret, StoredToken, TokenPair, errors
 
 
 @attrs.frozen
@@ -46,6 +46,7 @@ _SOCKS: Final = f"socks5://user:{PROXY_PASSWORD}@127.0.0.1"
 _ELSEWHERE: Final = "http://agentity.test"
 _WRONG: Final = errors.InvalidArgumentError
 _UNSET: Final = errors.ConfigurationError
+_BOTH: Final = ("password", "bearer token")
 REFUSALS: Final[dict[str, Refusal]] = {
     "a token with a space": Refusal(
         _UNSET, lambda m: m.AgentryClient(f"{TOKEN} "), ("bearer token",)
@@ -177,6 +178,46 @@ REFUSALS: Final[dict[str, Refusal]] = {
         _WRONG,
         lambda m: m.register(EMAIL, PASSWORD, name="Me", base_url=_URL.encode()),
         ("password", "Basic header", "password in a base URL"),
+    ),
+    "a password for an address": Refusal(
+        _WRONG, lambda _: PasswordLogin(EMAIL, password_from=PASSWORD), ("password",)
+    ),
+    "a password for an address of bytes": Refusal(
+        _WRONG, lambda _: PasswordLogin(EMAIL, password_from=PASSWORD.encode()), ("password",)
+    ),
+    "a password and a store": Refusal(
+        _WRONG, lambda _: PasswordLogin(EMAIL, PASSWORD, password_from=TOKEN), _BOTH
+    ),
+    "a token for an address": Refusal(_WRONG, lambda _: StoredToken(TOKEN), ("bearer token",)),
+    "a token for an entry": Refusal(
+        _WRONG, lambda _: StoredToken(f"dotenv:.env#{TOKEN} "), ("bearer token",)
+    ),
+    "a token for a program": Refusal(
+        _UNSET, lambda _: StoredToken(f"command:{TOKEN}"), ("bearer token",)
+    ),
+    "a token for a program in the environment": Refusal(
+        _UNSET,
+        lambda m: m.AgentryClient(),
+        ("bearer token",),
+        {"AGENTRY_API_KEY_FROM": f"command:{TOKEN}"},
+    ),
+    "a token for an address in the environment": Refusal(
+        _UNSET,
+        lambda m: m.AgentryClient(),
+        ("bearer token",),
+        {"AGENTRY_API_KEY_FROM": TOKEN},
+    ),
+    "a token and an address in the environment": Refusal(
+        _UNSET,
+        lambda m: m.AgentryClient(),
+        ("bearer token",),
+        {"AGENTRY_API_KEY": TOKEN, "AGENTRY_API_KEY_FROM": TOKEN},
+    ),
+    "a password for an entry in the environment": Refusal(
+        _UNSET,
+        lambda m: m.AgentityClient(),
+        ("password",),
+        {"AGENTITY_EMAIL": EMAIL, "AGENTITY_PASSWORD_FROM": f"keyring:{PASSWORD}"},
     ),
     "an email alone in the environment": Refusal(
         _UNSET,

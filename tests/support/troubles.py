@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import attrs
+from holding import Holding, Telling
 from samples import AT_ONCE
 from sentinels import (
     ACCESS,
@@ -22,10 +23,22 @@ from sentinels import (
     REFRESH,
     SAID,
     TOKEN,
+    found,
 )
 from wire import Reply, Seen, answer, close, hang, raw, reset
 
-from agentkeys import PasswordLogin, TokenPair, agentity, agentry, errors, issue, rotate, sync
+from agentkeys import (
+    PasswordLogin,
+    Secret,
+    StoredToken,
+    TokenPair,
+    agentity,
+    agentry,
+    errors,
+    issue,
+    rotate,
+    sync,
+)
 from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.states import Entry, Plan, Replaced, Retiring
@@ -159,6 +172,13 @@ BY_PAIR: Final = attrs.evolve(
     in_play=_PROXY | _PAIR,
     holds=(ACCESS, REFRESH),
 )
+BY_STORED_PASSWORD: Final = attrs.evolve(
+    AGENTITY,
+    credentials="stored password",
+    make=lambda module, given: module.AgentityClient(
+        PasswordLogin(EMAIL, password_from=Holding(PASSWORD)), **given
+    ),
+)
 AGENTRY: Final = Service(
     "agentry",
     "token",
@@ -166,6 +186,11 @@ AGENTRY: Final = Service(
     _PROXY | {"bearer token"},
     "new key of Agentry",
     (TOKEN,),
+)
+BY_STORED_TOKEN: Final = attrs.evolve(
+    AGENTRY,
+    credentials="stored token",
+    make=lambda module, given: module.AgentryClient(StoredToken(Holding(TOKEN)), **given),
 )
 
 
@@ -210,6 +235,15 @@ class Trouble:
     def is_a_commands(self) -> bool:
         """Whether a command may come to it: none takes a pair of tokens."""
         return self.by_command and self.service.credentials != "pair"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables in which a command finds its credentials."""
+        if not self.service.credentials.startswith("stored"):
+            return {"AGENTITY_PASSWORD": PASSWORD, "AGENTRY_API_KEY": TOKEN}
+        stored = {"AGENTITY_PASSWORD_FROM": PASSWORD, "AGENTRY_API_KEY_FROM": TOKEN}
+        for name, secret in stored.items():
+            asyncio.run(MemoryStore(name).write(Secret(secret)))
+        return {name: f"memory:{name}" for name in stored}
 
     def answer(self, seen: Seen) -> Reply:
         """Answer as the proxy, and as the service behind it."""
@@ -375,20 +409,57 @@ _STATUSES: Final = {
 }
 
 
-def _login_that(error: type[BaseException], reply: Reply) -> Trouble:
-    service = attrs.evolve(AGENTITY, in_play=_PROXY | _LOGIN)
-    return Trouble(service=service, error=error, login=reply)
+def _login_that(error: type[BaseException], reply: Reply, service: Service = AGENTITY) -> Trouble:
+    return Trouble(service=attrs.evolve(service, in_play=_PROXY | _LOGIN), error=error, login=reply)
+
+
+def _stored(service: Service, make: Callable[[], Any], secret: str) -> Service:
+    """Return a service whose credentials are in a store that is of no use."""
+    kind = f"{service.name.title()}Client"
+    return attrs.evolve(
+        service,
+        in_play=frozenset({"bearer token", "password"} & {*found(secret)}),
+        make=lambda module, given: getattr(module, kind)(make(), **given),
+        holds=(secret,),
+    )
 
 
 TROUBLES: Final[dict[str, Trouble]] = {
     **{
         f"{service.name} by {service.credentials}, {name}": trouble
-        for service in (AGENTITY, BY_PAIR, AGENTRY)
+        for service in (AGENTITY, BY_PAIR, BY_STORED_PASSWORD, AGENTRY, BY_STORED_TOKEN)
         for name, trouble in _of(service).items()
     },
     "agentity, a login that is refused": _login_that(
         errors.AuthenticationError, answer(401, _TOLD, _SAYS)
     ),
+    "agentity, a login that is refused with a stored password": _login_that(
+        errors.AuthenticationError, answer(401, _TOLD, _SAYS), BY_STORED_PASSWORD
+    ),
+    **{
+        f"{service.name}, {name}": Trouble(service=service, error=error, by_command=False)
+        for name, service, error in (
+            (
+                "a store that says the token",
+                _stored(AGENTRY, lambda: StoredToken(Telling(TOKEN)), TOKEN),
+                errors.StoreError,
+            ),
+            (
+                "a store that says the password",
+                _stored(
+                    AGENTITY,
+                    lambda: PasswordLogin(EMAIL, password_from=Telling(PASSWORD)),
+                    PASSWORD,
+                ),
+                errors.StoreError,
+            ),
+            (
+                "a store with more than a token",
+                _stored(AGENTRY, lambda: StoredToken(Holding(f"{TOKEN} {TOKEN}")), TOKEN),
+                errors.ConfigurationError,
+            ),
+        )
+    },
     "agentity, a login that is unreadable": _login_that(
         errors.DecodeError, answer(200, {"accessToken": SAID, "said": SAID})
     ),
