@@ -124,20 +124,17 @@ async def _looked(store: Store, what: str) -> Secret | None:
 
 
 def _source(address: Secret, variable: str) -> Store:
-    """Return the store whose address a variable holds, if the store can be read."""
-    sentence = (
-        f"{variable} names a store that is write-only, and no secret can be read from it: name a"
-        " store that can be read, like file:PATH or keyring:SERVICE#NAME"
-    )
+    """Return the store whose address a variable holds."""
     # Whether there is such a program does not matter, for none is run.
-    if not address.reveal().startswith(_PROGRAMS):
-        try:
-            store = opened(address, variable)
-        except InvalidArgumentError as error:
-            sentence = str(error)
-        else:
-            if store.readable:
-                return store
+    if address.reveal().startswith(_PROGRAMS):
+        raise ConfigurationError(
+            f"{variable} names a store that is write-only, and no secret can be read from it: name"
+            " a store that can be read, like file:PATH or keyring:SERVICE#NAME"
+        )
+    try:
+        return opened(address, variable)
+    except InvalidArgumentError as error:
+        sentence = str(error)
     raise ConfigurationError(sentence)
 
 
