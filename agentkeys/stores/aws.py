@@ -8,7 +8,7 @@ import functools
 import math
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -79,7 +79,7 @@ _FIELDS_NEED_READING: Final = (
 class AwsStore(RemoteStore):
     """A secret in AWS Secrets Manager, or one field of a secret that is a JSON object.
 
-    A write adds a version with the staging label AWSPENDING, and then moves AWSCURRENT from exactly
+    A write adds a version with a staging label AWSPENDING, and then moves AWSCURRENT from exactly
     the version that was read to the new one. AWS moves AWSPREVIOUS, which `previous` reads. Tags,
     description, rotation, KMS key and all other fields of a JSON object stay. If the secret does
     not exist, it is created.
@@ -188,7 +188,8 @@ class AwsStore(RemoteStore):
         """Return the client of this call. It sends each request once: we settle what is lost."""
         exits, clients = _opened.get()
         if service not in clients:
-            most = None if self._timeout == math.inf else self._timeout
+            # A third: after a request without an answer there is time to look and to send it again.
+            most = None if self._timeout == math.inf else self._timeout / 3
             config = AioConfig(
                 connect_timeout=most, read_timeout=most, retries={"total_max_attempts": 1}
             )
@@ -256,17 +257,19 @@ class AwsStore(RemoteStore):
     async def _put(self, secret: Secret | None, held: Held) -> None:
         text, version = self._text_with(secret, held), str(uuid.uuid4())
         client = await self._client()
-        if not await self._added(client, version, text, _PENDING):
+        labels = await self._added(client, version, text, _PENDING)
+        if labels is None:
             if held.token is not None:
                 raise Moved("it was deleted")
             await self._created(client, version, text)
             return
-        is_ours = await self._labelled(client, _CURRENT, held.token, version)
+        # The first version of a secret is current at once. To look would not do: what a read
+        # returns can be old for a while.
+        is_ours = _CURRENT in labels or await self._labelled(client, _CURRENT, held.token, version)
         # Else a rotation by AWS takes it for one under way. If this fails, the next write does it.
         with contextlib.suppress(BotoCoreError, ClientError):
             await self._labelled(client, _PENDING, version, None)
-        # It is refused as well if it is done: the first version of a secret is current at once, and
-        # a proxy may send a request twice.
+        # It is refused as well if it is done: a proxy may send a request twice.
         if not is_ours and (await self._version(client, _CURRENT)).token != version:
             raise Moved("it holds another version")
 
@@ -275,7 +278,7 @@ class AwsStore(RemoteStore):
             raise self._error(_FIELDS_NEED_READING)
         version = str(uuid.uuid4())
         client = await self._client()
-        if not await self._added(client, version, secret, _CURRENT):
+        if await self._added(client, version, secret, _CURRENT) is None:
             await self._created(client, version, secret)
 
     async def _rehearse(self, held: Held | None) -> None:
@@ -302,18 +305,20 @@ class AwsStore(RemoteStore):
         client = await self._client()
         await self._added(client, version, _REMOVED, _PROBE)
 
-    async def _added(self, client: Any, version: str, text: Secret, stage: str) -> bool:
-        """Add a version with a staging label; return False if there is no such secret."""
+    async def _added(
+        self, client: Any, version: str, text: Secret, stage: str
+    ) -> Sequence[str] | None:
+        """Add a version with a staging label; return all of its labels, or None: no such secret."""
         try:
-            await client.put_secret_value(
+            answer = await client.put_secret_value(
                 SecretId=self._name,
                 ClientRequestToken=version,
                 SecretString=text.reveal(),
                 VersionStages=[stage],
             )
         except client.exceptions.ResourceNotFoundException:
-            return False
-        return True
+            return None
+        return answer["VersionStages"]  # type: ignore[no-any-return]  # botocore is not typed
 
     async def _created(self, client: Any, version: str, text: Secret) -> None:
         if self._arn is not None:

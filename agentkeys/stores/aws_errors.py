@@ -28,6 +28,9 @@ _PASSING: Final = frozenset(
 )
 _NO_CREDENTIALS: Final = (
     exceptions.CredentialRetrievalError,
+    exceptions.InvalidConfigError,
+    exceptions.LoginError,
+    exceptions.MetadataRetrievalError,
     exceptions.NoAuthTokenError,
     exceptions.NoCredentialsError,
     exceptions.PartialCredentialsError,
@@ -74,9 +77,10 @@ def _of_answer(error: Any, which: str) -> Forbidden | Lost | str:
         )
     if code in _BAD_CREDENTIALS:
         return f"AWS rejects the credentials ({code}): renew them"
-    if code == "InvalidRequestException" and "deletion" in str(details.get("Message")):
+    if code == "InvalidRequestException":
         return (
-            "it is scheduled for deletion. To cancel the deletion: aws secretsmanager"
-            f" restore-secret {which}"
+            f"AWS rejects {operation} in the secret's present state: if it is scheduled for"
+            f" deletion, run aws secretsmanager restore-secret {which}; if it is a replica, or"
+            " belongs to another service, use another secret"
         )
     return f"AWS rejects {operation} ({code})"

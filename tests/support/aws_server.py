@@ -108,6 +108,7 @@ class AwsServer:
 
     - ``lost before``, ``lost after``: the connection is reset, before or after the service acts;
     - ``twice``: a proxy has sent it twice, and gives the second answer;
+    - ``stale``: a read does not see the last change yet;
     - ``hang``: there is no answer;
     - ``garbage``: the answer is of no such service;
     - another word: an error of this code; or something to call before the service acts.
@@ -193,25 +194,28 @@ class AwsServer:
             return self._reset(request)
         elif trouble == "garbage":
             return web.Response(text="<html>no such service</html>")
-        elif trouble not in {"", "lost after", "twice"}:
+        elif trouble not in {"", "lost after", "twice", "stale"}:
             status = 500 if trouble == "InternalServiceError" else 400
             return _json({"__type": trouble, "Message": body.decode()}, status)
         signature = request.headers.get("Authorization", "")
         if f"/{self.region}/" not in signature:
             return _json({"__type": "InvalidSignatureException"}, 400)
         if operation == "GetCallerIdentity":
-            answer: web.Response = web.Response(
-                text=CALLER.format(self.account), content_type="text/xml"
-            )
+            answer = web.Response(text=CALLER.format(self.account), content_type="text/xml")
         else:
-            try:
-                if trouble == "twice":
-                    self._act(operation, json.loads(body))
-                answer = _json(self._act(operation, json.loads(body)), 200)
-            except Refusal as refusal:
-                code, message = refusal.args
-                answer = _json({"__type": code, "Message": message}, 400)
+            answer = self._acted(operation, json.loads(body), trouble)
         return self._reset(request) if trouble == "lost after" else answer
+
+    def _acted(self, operation: str, given: dict[str, Any], trouble: Any) -> web.Response:
+        if trouble == "stale" and operation == "GetSecretValue":
+            given["VersionStage"] = "AWSPREVIOUS"
+        try:
+            if trouble == "twice":
+                self._act(operation, given)
+            return _json(self._act(operation, given), 200)
+        except Refusal as refusal:
+            code, message = refusal.args
+            return _json({"__type": code, "Message": message}, 400)
 
     def _reset(self, request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
