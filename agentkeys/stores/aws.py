@@ -54,7 +54,9 @@ _ROOM: Final = 1024
 """The bytes that a probe wants to be left for a field beside the others."""
 _REMOVED: Final = Secret("{}")
 _CURRENT: Final = "AWSCURRENT"
-_PENDING: Final = "AWSPENDING"
+_PENDING: Final = "agentkeys-pending"
+"""The staging label of a version that is not current yet. AWSPENDING is that of AWS's own rotation,
+which fails if its version loses the label, or if another version that is not current has it."""
 _PROBE: Final = "agentkeys-probe"
 """The staging label, and in a UUID the version, of what a write-only probe writes."""
 
@@ -79,7 +81,7 @@ _FIELDS_NEED_READING: Final = (
 class AwsStore(RemoteStore):
     """A secret in AWS Secrets Manager, or one field of a secret that is a JSON object.
 
-    A write adds a version with a staging label AWSPENDING, and then moves AWSCURRENT from exactly
+    A write adds a version with a staging label of its own, and then moves AWSCURRENT from exactly
     the version that was read to the new one. AWS moves AWSPREVIOUS, which `previous` reads. Tags,
     description, rotation, KMS key and all other fields of a JSON object stay. If the secret does
     not exist, it is created.
@@ -266,7 +268,7 @@ class AwsStore(RemoteStore):
         # The first version of a secret is current at once. To look would not do: what a read
         # returns can be old for a while.
         is_ours = _CURRENT in labels or await self._labelled(client, _CURRENT, held.token, version)
-        # Else a rotation by AWS takes it for one under way. If this fails, the next write does it.
+        # AWS may delete a version without a label. If this fails, the next write does it.
         with contextlib.suppress(BotoCoreError, ClientError):
             await self._labelled(client, _PENDING, version, None)
         # It is refused as well if it is done: a proxy may send a request twice.

@@ -68,6 +68,24 @@ async def test_a_change_that_is_not_seen_at_once_is_no_conflict(aws, kind, numbe
     assert kept.with_stage("AWSPREVIOUS") is None or kept.text("AWSPREVIOUS") == OLD.reveal()
 
 
+@pytest.mark.asyncio
+async def test_a_rotation_of_others_keeps_its_label(aws):
+    """RotateSecret fails if the label was taken from its version, or is on one of ours."""
+    kept = aws.make(NAME, OLD.reveal())
+    aws._add(kept, "r" * 32, "of a rotation", None, {"AWSPENDING"})
+    store = quick()
+    await store.probe()
+    aws.troubles = ["", "", "lost before"]
+    await store.write(NEW, expected=Version.of(OLD))
+    aws.troubles = ["", "", "ExpiredTokenException"]
+    with pytest.raises(StoreError):
+        await store.write(OLD)
+    assert kept.text("AWSPENDING") == "of a rotation"
+    await store.remove()
+    stages = [stage for entry in kept.versions.values() for stage in entry.stages]
+    assert sorted(stages) == ["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"]
+
+
 @pytest.mark.parametrize("at", range(4))
 @pytest.mark.asyncio
 async def test_a_request_without_an_answer_leaves_time_to_look(aws, at):

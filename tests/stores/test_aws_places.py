@@ -201,7 +201,7 @@ async def test_with_the_write_only_policy_a_secret_is_written(aws, caplog):
     assert not store.readable
     assert "write-only with these credentials" in caplog.text
     assert (kept.text(), len(kept.versions)) == (OLD.reveal(), 2)
-    assert kept.with_stage("AWSPENDING") is None
+    assert kept.with_stage("agentkeys-pending") is None
     await store.write(NEW)
     assert (kept.text(), kept.text("AWSPREVIOUS")) == (NEW.reveal(), OLD.reveal())
     for call in (store.read(), store.remove(), store.previous(), store.write(OLD, expected=ABSENT)):

@@ -93,7 +93,7 @@ async def test_a_write_moves_the_labels(aws, store):
     """The new version is AWSCURRENT alone, the one before is AWSPREVIOUS, and none is pending."""
     await store.write(NEW, expected=Version.of(OLD))
     assert (held(aws), held(aws, "AWSPREVIOUS")) == (NEW, OLD)
-    assert aws.secrets[NAME].with_stage("AWSPENDING") is None
+    assert aws.secrets[NAME].with_stage("agentkeys-pending") is None
     assert aws.asked == [READS, ADDS, MOVES, MOVES, READS]
     assert await store.previous() == Stored.of(OLD)
 
@@ -159,7 +159,7 @@ async def test_a_write_in_between_is_a_conflict(aws, store, at):
     with pytest.raises(StoreConflictError):
         await store.write(NEW, expected=Version.of(OLD))
     assert held(aws) == OTHERS
-    assert aws.secrets[NAME].with_stage("AWSPENDING") is None
+    assert aws.secrets[NAME].with_stage("agentkeys-pending") is None
 
 
 @pytest.mark.asyncio
@@ -192,7 +192,7 @@ async def test_one_of_five_racing_writers_wins(aws, store):
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     [winner] = [each for each, out in zip(rivals, outcomes, strict=True) if won(out)]
     assert (held(aws), held(aws, "AWSPREVIOUS")) == (winner, OLD)
-    assert aws.secrets[NAME].with_stage("AWSPENDING") is None
+    assert aws.secrets[NAME].with_stage("agentkeys-pending") is None
 
 
 @pytest.mark.asyncio
@@ -204,7 +204,7 @@ async def test_a_secret_without_a_value_is_filled(aws):
     assert not kept.versions
     await store.write(NEW, expected=ABSENT)
     assert (held(aws), kept.settings) == (NEW, {"Tags": ["team"]})
-    assert kept.with_stage("AWSPENDING") is None
+    assert kept.with_stage("agentkeys-pending") is None
     assert "CreateSecret" not in aws.asked
 
 
