@@ -146,6 +146,7 @@ def test_a_namespace_is_asked(store, setenv, server):
     asyncio.run(store.write(KEY))
     assert server.data("it") is None
     inside = asyncio.run(store.identity())
+    assert server.cluster_id in inside
     setenv(VAULT_NAMESPACE="")
     assert asyncio.run(store.identity()) != inside
     setenv(VAULT_NAMESPACE="nowhere")

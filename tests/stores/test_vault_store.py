@@ -21,7 +21,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "stores.md"
 # The policies of the documentation, for all secrets of the tests.
 SMALLEST, DELETES, WRITE_ONLY = (
     each.replace("billing-bot", "team/*")
-    for each in re.findall("```hcl\n(.+?)```", PAGE.read_text(), re.DOTALL)
+    for each in re.findall("```text\n(path .+?)```", PAGE.read_text(), re.DOTALL)
 )
 WITHOUT_PATCH = 'path "kv/data/team/*" { capabilities = ["create", "update"] }'
 READ_ONLY = 'path "kv/data/team/*" { capabilities = ["read"] }'

@@ -8,13 +8,14 @@ import logging
 import socket
 import ssl
 import time
+from concurrent.futures import Future
 
 import pytest
 import trustme
 import vaults
 from leaks import shown
 from sockets import PATIENCE, sockets
-from vault_kv import KeyValue
+from vault_kv import Answer, KeyValue
 from vault_server import Trouble, VaultServer
 
 from agentkeys import Secret, StoreConflictError, StoreError, UncertainStoreError
@@ -159,6 +160,30 @@ def test_a_lost_answer_to_a_write_only_store_is_uncertain(store, server, admin, 
     assert admin.number("it") == 2
 
 
+def test_a_call_that_was_cancelled_sends_nothing_more(store, server, admin, monkeypatch):
+    """Its thread is told so, and ends with the request that it waits for."""
+    monkeypatch.setenv("VAULT_TOKEN", admin.permitted(WRITE_ONLY))
+    arrived: Future[None] = Future()
+    released: Future[None] = Future()
+
+    def wait():
+        arrived.set_result(None)
+        return released
+
+    async def cancelled():
+        writing = asyncio.ensure_future(store.write(NEW))
+        await asyncio.wrap_future(arrived)
+        writing.cancel()
+        asyncio.get_running_loop().call_soon(released.set_result, None)
+        await asyncio.wait([writing])
+        return writing.cancelled()
+
+    server.troubles = [Trouble(wait, "PATCH")]
+    assert asyncio.run(cancelled())
+    assert admin.fields("it") is None
+    assert not any(each.startswith("POST /v1/kv/") for each in server.asked)
+
+
 def test_a_right_to_delete_is_not_needed(store, admin, monkeypatch):
     """The version without the field is what removes it."""
     monkeypatch.setenv("VAULT_TOKEN", admin.permitted(READ_AND_WRITE))
@@ -225,6 +250,16 @@ def test_another_service_is_not_taken_for_vault(store, server, where):
     part = {"answers": "/mounts/", "writes": "/data/"}[where]
     server.troubles = [Trouble(204, part=part) for _ in range(20)]
     assert "the server" in refusal(store.write(NEW), server)
+
+
+@pytest.mark.parametrize("body", [None, {}, {"errors": ["no such page"]}, {"warnings": ["odd"]}])
+def test_not_found_is_not_taken_for_absent(store, server, body):
+    """A proxy may say so of what it does not know, and a sweep would delete the key."""
+    server.put("it", {"key": OLD.reveal()})
+    server.troubles = [Trouble(Answer(404, body), "GET")]
+    assert "the server does not say whether there is a secret" in refusal(store.read(), server)
+    server.troubles = [Trouble(Answer(404, body), "GET")]
+    refusal(store.write(NEW, expected=ABSENT), server)
 
 
 def test_a_token_goes_to_no_other_server(store, server):

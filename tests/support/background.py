@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from typing import Any, Self
 
 PATIENCE = 20.0
 """Seconds after which something that should have happened never will."""
+
+
+async def ended(begun: object) -> None:
+    """Wait for what was begun in another loop, if that is what it is."""
+    if isinstance(begun, concurrent.futures.Future):
+        await asyncio.wrap_future(begun)
 
 
 class Background:

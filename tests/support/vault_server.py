@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import attrs
 from aiohttp import web
-from background import Background
+from background import Background, ended
 from vault_kv import Answer, KeyValue, refusal, said
 
 __all__ = ["Policy", "Trouble", "VaultServer", "policy"]
@@ -64,12 +64,13 @@ class Trouble:
 
     Attributes:
         kind: ``lost before`` or ``lost after`` the server has acted, ``cut`` in the answer's body,
-            ``hang``, a status that is answered instead, or what happens first: a callable.
+            ``hang``, a status or an answer that is given instead, or what happens first: a
+            callable, and the future that it returns is waited for.
         method: which requests it concerns.
         part: what is in the path of the requests it concerns.
     """
 
-    kind: str | int | Callable[[], object]
+    kind: str | int | Answer | Callable[[], object]
     method: str = ""
     part: str = "/data/"
 
@@ -161,9 +162,11 @@ class VaultServer:
             self.troubles.remove(trouble)
         kind = trouble.kind if trouble else ""
         if callable(kind):
-            kind()
+            await ended(kind())
         elif isinstance(kind, int):
             return self._sent(refusal(kind, "that went wrong"))
+        elif isinstance(kind, Answer):
+            return self._sent(kind)
         elif kind == "hang":
             await self._over.wait()
         answer = self._answer(request, text) if kind != "lost before" else Answer(200)
@@ -192,15 +195,16 @@ class VaultServer:
         return web.json_response(answer.body, status=answer.status)
 
     def _answer(self, request: web.Request, text: str) -> Answer:
+        namespace = request.headers.get("X-Vault-Namespace", "").strip("/")
         if request.path == "/v1/sys/health":
-            return self._health()
+            return refusal(400, "unsupported path") if namespace else self._health()
         if self.is_sealed or self.active:
             moved = Answer(307, f"{self.active}{request.path_qs}")
             return refusal(503, "Vault is sealed") if self.is_sealed else moved
         token = request.headers.get("X-Vault-Token", "")
         if token not in self.tokens:
             return _NO_TOKEN if not token else _INVALID_TOKEN
-        mounts = self.namespaces.get(request.headers.get("X-Vault-Namespace", "").strip("/"), [])
+        mounts = self.namespaces.get(namespace, [])
         path, rules = request.path.removeprefix("/v1/"), self.tokens[token]
         if path.startswith(_ADMINISTRATION):
             body = json.loads(text) if text else {}

@@ -52,7 +52,7 @@ class Mount:
             Forbidden: there is none, or the token may do nothing there.
 
         """
-        what = f"use {path}, or there is no such mount"
+        what = f"use {path} (is there such a mount, and is the token still valid?)"
         told = _asked(server, "get", f"sys/internal/ui/mounts/{path}", what).data
         mount, options = told.get("path"), told.get("options") or {}
         if not isinstance(mount, str) or not f"{path}/".startswith(mount):
@@ -104,6 +104,9 @@ class Entry:
         answer = self._ask("get", "data", "read", params=params)
         found = answer.data.get("metadata")
         if answer.status == 404 and not isinstance(found, dict):
+            # So Vault says that there is none. A proxy that does not know the path says it too.
+            if answer.body.get("errors") != []:
+                raise Refused("the server does not say whether there is a secret")
             return Numbered(0, {})
         fields = answer.data.get("data") or {}
         if not isinstance(found, dict) or not isinstance(fields, dict):
