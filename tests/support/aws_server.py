@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import attrs
 from aiohttp import web
-from background import Background
+from background import Background, ended
 
 __all__ = ["AwsServer", "Kept", "environment", "set_environment"]
 
@@ -187,7 +187,7 @@ class AwsServer:
         self.asked.append(operation)
         trouble = self.troubles.pop(0) if self.troubles else ""
         if callable(trouble):
-            trouble()
+            await ended(trouble())
         elif trouble == "hang":
             await self._end.wait()
         elif trouble == "lost before":

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 from aiohttp import web
-from background import Background
+from background import Background, ended
 from kubernetes_cluster import ADMIN, AGENT, NAMESPACE, Cluster
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class KubernetesServer(Cluster):
             self._late.append(lambda: self._answered(call))
         if trouble.lost not in {"before", "late"} and not trouble.hangs:
             if trouble.meanwhile:
-                trouble.meanwhile()
+                await ended(trouble.meanwhile())
             answer = _refused(trouble.refusal) if trouble.refusal else self._answered(call)
             if not trouble.lost:
                 return answer
