@@ -64,7 +64,7 @@ class Trouble:
 
     Attributes:
         kind: ``lost before`` or ``lost after`` the server has acted, ``cut`` in the answer's body,
-            ``hang``, a status or an answer that is given instead, or what happens first: a
+            ``hang``, a status or a whole answer that is given instead, or what happens first: a
             callable, and the future that it returns is waited for.
         method: which requests it concerns.
         part: what is in the path of the requests it concerns.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import attrs
 
-from agentkeys.stores.contract.remote import Moved
+from agentkeys.stores.contract.remote import Lost, Moved
 from agentkeys.stores.vault.server import Answer, Server, meaning
 from agentkeys.stores.vault.settings import Refused
 
@@ -164,7 +164,11 @@ class Entry:
         return f"{self.mount.path}{kind}/{self._below}"
 
     def _ask(self, method: str, kind: str, verb: str, **more: Any) -> Answer:
-        return _asked(self._server, method, self._at(kind), f"{verb} {self._at(kind)}", **more)
+        answer = _asked(self._server, method, self._at(kind), f"{verb} {self._at(kind)}", **more)
+        # One that waits for an approval (Vault's control groups) may be done later.
+        if method != "get" and answer.status < 300 and "version" not in answer.data:
+            raise Lost("the server does not say whether it has written")
+        return answer
 
 
 def _asked(server: Server, method: str, path: str, what: str, **more: Any) -> Answer:

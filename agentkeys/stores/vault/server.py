@@ -124,8 +124,7 @@ class Server:
             more: what `requests` takes.
 
         Raises:
-            Refused: the answer is longer than an answer may be.
-            Lost: the answer is none of Vault's, or nobody waits for it.
+            Lost: the answer is none of Vault's or too long, or nobody waits for it.
 
         """
         if self._stop.is_set():
@@ -205,7 +204,7 @@ def failure(error: Exception) -> Exception:
             "a file cannot be used that VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT or"
             f" VAULT_CLIENT_KEY names ({kind})"
         )
-    return Refused(f"it failed with {kind}")
+    return Lost(f"it failed with {kind}")  # nobody knows when
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -223,7 +222,7 @@ def _read(response: requests.Response) -> dict[str, Any]:
     for chunk in response.iter_content(_CHUNK):
         content += chunk
         if len(content) > _LARGEST:
-            raise Refused("the answer is longer than 10 MiB")
+            raise Lost("the answer is longer than 10 MiB")
     if not content:
         return {}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import os
 import threading
@@ -186,11 +187,12 @@ class VaultStore(RemoteStore):
     def _before(self, entry: Entry, held: Held) -> Secret | None:
         for number in range(held.token - 1, 0, -1):
             found = entry.read(number)
-            secret = self._secret_in(found.fields)
-            if secret and secret != held.secret:
-                return secret
             if not found.number:  # it and all before it were too many to be kept
                 break
+            with contextlib.suppress(Refused):  # what was no text then is no secret
+                secret = self._secret_in(found.fields)
+                if secret and secret != held.secret:
+                    return secret
         return None
 
 
