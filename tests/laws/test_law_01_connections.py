@@ -19,7 +19,8 @@ from samples import NEW_INBOX_KEY, agentity, agentry, jwt
 from wire import Wire, answer, close, hang, raw
 
 from agentkeys import RequestError, RetryPolicy, Secret, TransportError
-from agentkeys.agentity import _LOGIN, _REFRESH, _REGISTER
+from agentkeys.agentity import _REGISTER
+from agentkeys.agentity.logins import _REFRESH, LOGIN
 
 
 def reply(status: str, document: object, *fields: str) -> bytes:
@@ -71,7 +72,7 @@ async def test_no_create_goes_out_on_a_connection_that_died_idle(
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("endpoint", [_LOGIN, _REFRESH, _REGISTER], ids=lambda each: each.path)
+@pytest.mark.parametrize("endpoint", [LOGIN, _REFRESH, _REGISTER], ids=lambda each: each.path)
 @idle_ends
 async def test_nor_does_a_login_a_refresh_or_a_registration(words, then_close, endpoint):
     """Whatever is sent looks at its connection first."""
@@ -248,7 +249,7 @@ async def test_a_certificate_that_is_not_trusted_names_what_to_set(tls):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("endpoint", [_LOGIN, _REGISTER], ids=lambda each: each.path)
+@pytest.mark.parametrize("endpoint", [LOGIN, _REGISTER], ids=lambda each: each.path)
 @pytest.mark.parametrize("is_lent", [False, True])
 async def test_what_has_no_body_has_no_type(endpoint, is_lent):
     """Some servers refuse application/octet-stream, which aiohttp would say of nothing at all."""

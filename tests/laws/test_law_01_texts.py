@@ -9,7 +9,8 @@ from samples import NEW_KEY, agentity
 from wire import Wire, answer, close, hang, raw, reset
 
 from agentkeys import AgentKeysError, ClientClosedError, RetryPolicy, Secret, sync
-from agentkeys.agentity import _REFRESH, _REGISTER
+from agentkeys.agentity import _REGISTER
+from agentkeys.agentity.logins import _REFRESH
 
 LOOK = "the service may have done it all the same: look before you do it again"
 INVITATIONS = ("later", "longer timeout", "asks to wait", "try again", "is it running")

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from agentkeys import Secret, StoreConflictError, StoreError, UncertainStoreError
-from agentkeys.stores import ABSENT, ANY, Stored, Version
+from agentkeys.stores import ABSENT, ANY, Stored, Version, in_thread
 from agentkeys.stores.contract.remote import Forbidden, Held, Lost, Moved, RemoteStore
 from agentkeys.testing import store_conformance
 from agentkeys.testing.store_checks import hidden, made_up
@@ -196,6 +196,38 @@ async def test_what_cannot_be_settled_says_so(troubles, kind):
     assert type(raised.value) is kind
     assert raised.value.store == "the service of this process"
     hidden(NEW, raised.value)
+
+
+@pytest.mark.asyncio
+async def test_the_last_reason_is_the_one_that_is_given():
+    """Requests that are lost are not called a change by others."""
+    service = Service(troubles=["", "lost before"] * 20)
+    with pytest.raises(UncertainStoreError, match="the connection broke"):
+        await InProcess(service).write(NEW)
+
+
+@pytest.mark.asyncio
+async def test_a_service_that_returns_something_else_says_so():
+    """It took the write, and does not have it."""
+    store = InProcess(Service())
+    store._put = lambda *_: store.service.request("put")
+    with pytest.raises(UncertainStoreError, match="something else than what was written"):
+        await store.write(NEW)
+
+
+@pytest.mark.asyncio
+async def test_what_runs_in_a_thread_is_silent_as_well(caplog):
+    """A library that blocks logs bodies, too."""
+    caplog.set_level(logging.DEBUG)
+
+    class InThread(InProcess):
+        async def _held(self):
+            log = logging.getLogger("library").debug
+            await in_thread(lambda _: log("body"), timeout=5.0, store="it")
+            return await super()._held()
+
+    await InThread(Service()).read()
+    assert "body" not in caplog.text
 
 
 @pytest.mark.asyncio

@@ -139,7 +139,7 @@ def test_clients_work_in_a_notebook(kernel, wire, background):
     ) == ("42\n[42]\n", "")
     text, error = kernel.run("help(client.api_keys.create)")
     assert error == ""
-    assert "create(nickname: 'str', *, timeout: 'float | None' = None) -> 'NewApiKey'" in text
+    assert "create(nickname: 'str | None' = None, *, name: 'str | None' = None," in text
 
     for shown in (
         "client.api_keys.create('x')",

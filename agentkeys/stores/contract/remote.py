@@ -257,7 +257,10 @@ class RemoteStore(ABC):
     async def _changed(self, changing: _Changing) -> None:
         """Write or remove under the condition that nobody else does, until it is read back."""
         wanted, expected = changing.secret, changing.expected
-        for tried in range(1, _TRIES + 1):
+        failed = ""
+        for tried in range(_TRIES):
+            if failed:
+                await asyncio.sleep(self.pause * 2 ** (tried - 1))
             held = await self._looked()
             found = Stored.of(held.secret)
             if changing.may_be_done and found.secret == wanted:
@@ -267,10 +270,14 @@ class RemoteStore(ABC):
                 return
             try:
                 await self._put_once(changing, self._put(wanted, held))
-            except (Moved, Lost):
-                await asyncio.sleep(self.pause * 2 ** (tried - 1))
+            except Moved:
+                failed = "others keep changing it: try again"
+            except Lost as error:
+                failed = str(error)
+            else:
+                failed = ""
         if (await self._looked()).secret != wanted:
-            raise self._error("others keep changing it: try again")
+            raise self._error(failed or "something else than what was written is read back")
 
     async def _put_once(self, changing: _Changing, request: Coroutine[Any, Any, None]) -> None:
         before, changing.may_be_done = changing.may_be_done, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable  # a program that asks for the hints of a store needs these
 from typing import Any, TypeVar
@@ -75,8 +76,12 @@ async def in_thread(
         StoreError: no thread can be started, and nothing was begun.
 
     """
+    # What is said of this call holds in its thread, too: which loggers are silent, say.
+    context = contextvars.copy_context()
     try:
-        return await threads.in_thread(work, timeout=timeout, on_leaving=on_leaving)
+        return await threads.in_thread(
+            lambda stop: context.run(work, stop), timeout=timeout, on_leaving=on_leaving
+        )
     except threads.LateError:
         error: StoreError = UncertainStoreError(
             f"{store} did not answer within {timeout:g} s, and what it holds is not known:"
