@@ -45,6 +45,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),
     ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock|KeyId|_Anything)(\.\w+)?"),
     ("py:.*", r"(.*\.)?_?(Lease|Leasing)"),
+    ("py:.*", r"(.*\.)?ServiceName"),
 ]
 
 # Who takes one of these is made by a client and not by its user, and a protocol by nobody.

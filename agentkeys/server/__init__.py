@@ -15,6 +15,7 @@ _EXTRA: Final = frozenset({"argon2", "jwt", "sqlalchemy"})
 try:
     from agentkeys.server.ground.clock import Clock
     from agentkeys.server.http.record import RecordedRequest, Requests
+    from agentkeys.server.seeding import SeededKey
     from agentkeys.server.service import LocalService
     from agentkeys.server.serving import serve
     from agentkeys.server.storage.key_format import has_valid_checksum
@@ -30,6 +31,7 @@ __all__ = [
     "LocalService",
     "RecordedRequest",
     "Requests",
+    "SeededKey",
     "has_valid_checksum",
     "serve",
 ]

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
 from agentkeys.errors import ConfigurationError
 from agentkeys.server.ground.log import logger
-from agentkeys.server.http.fields import read_body
+from agentkeys.server.http.fields import body_of, read_body
 from agentkeys.server.http.protocol import from_http_exception, request_id
+from agentkeys.server.http.record import note_body
 from agentkeys.server.http.refusals import Refusal, refusal_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from aiohttp.typedefs import Handler, Middleware
-
-    from agentkeys.server.faults.entrance import Entrance
 
 BODY_LIMIT: Final = 64 * 1024
 BODY_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 30.0
+
+
+Refuse: TypeAlias = "Callable[[web.Request, Refusal], Awaitable[web.StreamResponse]]"
+"""Reads a request to its end, and refuses it."""
+
+
+class Entrance(Protocol):
+    """What goes around an application."""
+
+    def middleware(self, refuse: Refuse) -> Middleware:
+        """Return it as a middleware; *refuse* is for what it does not let in."""
 
 
 def create_app(
@@ -49,6 +59,7 @@ def create_app(
         try:
             if request.body_exists:
                 await read_body(request, body_limit, body_seconds)
+                note_body(request, body_of(request))
             return await handler(request)
         # Every refusal ends here, and so does every mistake: nothing may escape as a bare 500.
         except Exception as error:  # noqa: BLE001

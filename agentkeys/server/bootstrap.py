@@ -1,32 +1,40 @@
-"""What a new database starts with: the tables, a secret, an account, an inbox and a pod."""
+"""What a service starts with: the tables, a secret, an account, an inbox and a pod."""
 
 from __future__ import annotations
 
+import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
+from agentkeys.errors import InvalidArgumentError
+from agentkeys.secret import Secret
 from agentkeys.server.agentity import rows
+from agentkeys.server.agentity.routes import check_credentials
 from agentkeys.server.agentry import scopes
 from agentkeys.server.ground.clock import iso
 from agentkeys.server.ground.sealed import opened, sealed
+from agentkeys.server.http.authorization import BasicCredentials
+from agentkeys.server.http.refusals import Refusal
+from agentkeys.server.settings import check_email, check_id
 from agentkeys.server.storage import derived, schema
 from agentkeys.server.storage.file import judge, marks_of
-from agentkeys.server.storage.passwords import hash_unguessable
+from agentkeys.server.storage.passwords import hash_of, hash_unguessable, is_hash_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
 
-    from agentkeys.secret import Secret
-
 EMAIL: Final = "owner@agentkeys.local"
 INBOX_ID: Final = "demo@agentkeys.local"
 POD_ID: Final = "demo"
 
 _MASTER: Final = "master secret"
+# Of the form that is masked wherever a text is shown.
+_TOKEN: Final = re.compile(r"ag_[A-Za-z0-9_.-]{16,253}")
 
 # Version 1 knew no sessions: each of its refresh tokens becomes one of its own.
 _OUT_OF_THE_WAY: Final = (
@@ -42,8 +50,70 @@ _EACH_ITS_SESSION: Final = (
 )
 
 
-def initialise(connection: Connection, *, file: Path | None) -> Secret:
-    """Return the database's secret, after making what a new or an older one lacks.
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a service starts with, and has again after a reset.
+
+    Attributes:
+        email: the email of the first account.
+        password: the password of its accounts; None for one that the database's secret gives.
+        agentry_token: the token of the tenant; None likewise.
+        accounts: the emails of more accounts.
+        inboxes: the ids of more inboxes.
+        pods: the ids of more pods.
+    """
+
+    email: str = EMAIL
+    password: Secret | None = None
+    agentry_token: Secret | None = None
+    accounts: tuple[str, ...] = ()
+    inboxes: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """See that a service can start with it.
+
+        Raises:
+            InvalidArgumentError: it cannot.
+        """
+        password = Secret("any") if self.password is None else Secret(self.password.reveal())
+        for email in self.emails:
+            check_email(email)
+            _check_account(email, password)
+        for each in (*self.inboxes, *self.pods):
+            check_id(each)
+        if self.agentry_token is not None and not _TOKEN.fullmatch(self.agentry_token.reveal()):
+            raise InvalidArgumentError(
+                "a token of Agentry is ag_ and 16 or more letters, digits, dots, dashes or"
+                " underscores"
+            )
+
+    @property
+    def emails(self) -> tuple[str, ...]:
+        """The emails of all accounts."""
+        return (self.email, *self.accounts)
+
+    @property
+    def all_inboxes(self) -> tuple[str, ...]:
+        """The ids of all inboxes."""
+        return (INBOX_ID, *self.inboxes)
+
+    @property
+    def all_pods(self) -> tuple[str, ...]:
+        """The ids of all pods."""
+        return (POD_ID, *self.pods)
+
+    def password_of(self, master: Secret) -> Secret:
+        """Return the password of the accounts."""
+        return derived.bootstrap_password(master) if self.password is None else self.password
+
+    def token_of(self, master: Secret) -> Secret:
+        """Return the token of the tenant."""
+        return derived.tenant_token(master) if self.agentry_token is None else self.agentry_token
+
+
+def initialise(connection: Connection, *, file: Path | None, start: Start = Start()) -> Secret:
+    """Return the database's secret, after making what the database lacks.
 
     Raises:
         ConfigurationError: it is not a database that this version can use.
@@ -55,17 +125,59 @@ def initialise(connection: Connection, *, file: Path | None) -> Secret:
     elif marks.version == 1:
         _add_sessions(connection)
     statement = select(schema.settings.c.value).where(schema.settings.c.name == _MASTER)
-    return sealed(bytes(connection.execute(statement).scalar_one()))
+    master = sealed(bytes(connection.execute(statement).scalar_one()))
+    _provide(connection, start, start.password_of(master))
+    return master
+
+
+def reset(connection: Connection, start: Start) -> None:
+    """Delete everything but what *start* names: its accounts keep their sessions."""
+    ours = [email.lower() for email in start.emails]
+    others = select(schema.accounts.c.id).where(schema.accounts.c.email_key.not_in(ours))
+    ended = select(schema.sessions.c.id).where(schema.sessions.c.account_id.in_(others))
+    for statement in (
+        delete(schema.agentity_keys),
+        delete(schema.agentry_keys),
+        delete(schema.refresh_tokens).where(schema.refresh_tokens.c.session_id.in_(ended)),
+        delete(schema.sessions).where(schema.sessions.c.account_id.in_(others)),
+        delete(schema.accounts).where(schema.accounts.c.email_key.not_in(ours)),
+        delete(schema.inboxes).where(schema.inboxes.c.id.not_in(start.all_inboxes)),
+        delete(schema.pods).where(schema.pods.c.id.not_in(start.all_pods)),
+    ):
+        connection.execute(statement)
+
+
+def _provide(connection: Connection, start: Start, password: Secret) -> None:
+    for email in start.emails:
+        account = rows.find_account(connection, email)
+        if account is not None and is_hash_of(account.password_hash, password):
+            continue
+        # A password that was given can be guessed, and a generated one cannot.
+        stored = (hash_unguessable if start.password is None else hash_of)(password)
+        if account is None:
+            rows.add_account(connection, email, email, stored, iso(time.time()))
+        else:
+            rows.set_password(connection, account, stored)
+    for pod_id in start.all_pods:
+        scopes.add_pod(connection, pod_id)
+    for inbox_id in start.all_inboxes:
+        scopes.add_inbox(connection, inbox_id, None)
+
+
+def _check_account(email: str, password: Secret) -> None:
+    try:
+        check_credentials(BasicCredentials(email, password))
+    except Refusal as refusal:
+        reason = refusal.message
+    else:
+        return
+    raise InvalidArgumentError(f"this account cannot be there: {reason}")
 
 
 def _create(connection: Connection) -> None:
     master = derived.new_master_secret()
     schema.metadata.create_all(connection)
     connection.execute(insert(schema.settings), {"name": _MASTER, "value": opened(master)})
-    password_hash = hash_unguessable(derived.bootstrap_password(master))
-    rows.add_account(connection, EMAIL, EMAIL, password_hash, iso(time.time()))
-    scopes.add_inbox(connection, INBOX_ID, None)
-    scopes.add_pod(connection, POD_ID)
     connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
     connection.exec_driver_sql(f"PRAGMA user_version={schema.VERSION}")
 

@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import functools
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn, Self, SupportsIndex, cast
+from datetime import datetime
+from ssl import SSLContext
+from typing import Final, NoReturn, Self, SupportsIndex
 
-from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from agentkeys.arguments import as_secret
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.secret import Secret
-from agentkeys.server import openapi
-from agentkeys.server.agentity.access_tokens import AccessTokens
-from agentkeys.server.agentity.routes import Agentity
+from agentkeys.server import bootstrap
 from agentkeys.server.agentry import scopes
-from agentkeys.server.agentry.cursors import Cursors
-from agentkeys.server.agentry.routes import Agentry
-from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS, create_app
-from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, initialise
-from agentkeys.server.faults.entrance import Entrance
+from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS
+from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, Start
 from agentkeys.server.faults.queue import Faults
 from agentkeys.server.ground.clock import Clock
 from agentkeys.server.http.authorization import BasicCredentials
-from agentkeys.server.http.connections import CONNECTION_LIMIT, Connections, check_connection_limit
+from agentkeys.server.http.connections import CONNECTION_LIMIT, check_connection_limit
 from agentkeys.server.http.hosts import Hosts
-from agentkeys.server.http.listening import listen, url_of
-from agentkeys.server.http.protocol import Protocol
 from agentkeys.server.http.record import Requests
 from agentkeys.server.http.refusals import Refusal
-from agentkeys.server.settings import check_email, check_id, check_seconds
-from agentkeys.server.storage import derived, live_keys
-from agentkeys.server.storage.database import Database
-from agentkeys.server.storage.file import file_of
-from agentkeys.server.storage.key_format import digest_of
-from agentkeys.server.storage.passwords import Passwords
-from agentkeys.server.storage.used_times import UsedTimes
-
-if TYPE_CHECKING:
-    import socket
-    from pathlib import Path
-
+from agentkeys.server.http.sockets import Limits
+from agentkeys.server.running import Running, Settings, run
+from agentkeys.server.seeding import SeededKey, ServiceName, plant, seeds_of
+from agentkeys.server.settings import check_email, check_id, check_seconds, listed
+from agentkeys.server.storage import live_keys
 
 _DAY: Final = 86400.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Running:
-    """What a started service holds and `close` ends."""
-
-    database: Database
-    passwords: Passwords
-    agentity: Agentity
-    url: str
-    exits: contextlib.AsyncExitStack
 
 
 class LocalService:
@@ -94,12 +66,22 @@ class LocalService:
             database, if no other commit has taken it along. It is shown at once in any case.
         clock: gives the seconds since 1970; it becomes the source of `clock`.
         recorded_requests: how many of the last requests `requests` shows; 0 records none.
+        recorded_bodies: whether `requests` shows bodies, with what is secret masked.
+        ssl: has the certificate and the key with which the service speaks TLS; None is plain HTTP.
+        email: the email of the account that Agentity starts with.
+        password: the password of that account; None is a random one. An account that a database
+            has already gets this password.
+        agentry_token: the token of Agentry's tenant, which begins with ``ag_``; None is a random
+            one.
+        accounts: the emails of more accounts to start with, with the same password.
+        inboxes: the ids of more inboxes to start with; they are in no pod.
+        pods: the ids of more pods to start with.
         middlewares: aiohttp middlewares around both services, the first outermost.
 
     Raises:
         InvalidArgumentError: a number of seconds is not positive, or not finite;
-            *connection_limit* or *recorded_requests* is no such number; or one of *allowed_hosts*
-            is no host.
+            *connection_limit* or *recorded_requests* is no such number; one of *allowed_hosts*
+            is no host; or an account, a token, an inbox or a pod cannot be as it is given.
     """
 
     def __init__(
@@ -120,8 +102,28 @@ class LocalService:
         used_at_interval: float = 60.0,
         clock: Callable[[], float] = time.time,
         recorded_requests: int = 1000,
+        recorded_bodies: bool = False,
+        ssl: SSLContext | None = None,
+        email: str = EMAIL,
+        password: str | Secret | None = None,
+        agentry_token: str | Secret | None = None,
+        accounts: Iterable[str] = (),
+        inboxes: Iterable[str] = (),
+        pods: Iterable[str] = (),
         middlewares: Iterable[Middleware] = (),
     ) -> None:
+        password = None if password is None else as_secret(password, "a password")
+        agentry_token = None if agentry_token is None else as_secret(agentry_token, "agentry_token")
+        self._running: Running | None = None
+        start = Start(
+            email,
+            password,
+            agentry_token,
+            listed(accounts, "accounts"),
+            listed(inboxes, "inboxes"),
+            listed(pods, "pods"),
+        )
+        start.check()
         check_seconds(
             access_token_lifetime=access_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
@@ -132,25 +134,26 @@ class LocalService:
             used_at_interval=used_at_interval,
         )
         check_connection_limit(connection_limit)
-        self._database = database
-        self._host = host
-        self._port = port
-        self._hosts = Hosts(allowed_hosts)
-        self._hosts.listen_on(host)
-        self._access_token_lifetime = access_token_lifetime
-        self._refresh_token_lifetime = refresh_token_lifetime
-        self._body_limit = body_limit
-        self._body_timeout = body_timeout
-        self._answer_timeout = answer_timeout
-        self._keepalive_timeout = keepalive_timeout
-        self._connection_limit = connection_limit
-        self._shutdown_timeout = shutdown_timeout
-        self._used_at_interval = used_at_interval
-        self._clock = clock if isinstance(clock, Clock) else Clock(clock)
-        self._faults = Faults()
-        self._requests = Requests(recorded_requests)
-        self._middlewares = tuple(middlewares)
-        self._running: _Running | None = None
+        hosts = Hosts(allowed_hosts)
+        hosts.listen_on(host)
+        self._settings = Settings(
+            database=database,
+            host=host,
+            port=port,
+            hosts=hosts,
+            access_token_lifetime=access_token_lifetime,
+            refresh_token_lifetime=refresh_token_lifetime,
+            body_limit=body_limit,
+            body_timeout=body_timeout,
+            limits=Limits(keepalive_timeout, answer_timeout, connection_limit, shutdown_timeout),
+            used_at_interval=used_at_interval,
+            clock=clock if isinstance(clock, Clock) else Clock(clock),
+            faults=Faults(),
+            requests=Requests(recorded_requests, bodies=recorded_bodies),
+            tls=ssl,
+            start=start,
+            middlewares=tuple(middlewares),
+        )
         self._password: Secret | None = None
         self._agentry_token: Secret | None = None
 
@@ -178,7 +181,7 @@ class LocalService:
     @property
     def email(self) -> str:
         """The email of the account that Agentity starts with."""
-        return EMAIL
+        return self._settings.start.email
 
     @property
     def password(self) -> str:
@@ -203,17 +206,17 @@ class LocalService:
     @property
     def faults(self) -> Faults:
         """What goes wrong on purpose; nothing until something is added."""
-        return self._faults
+        return self._settings.faults
 
     @property
     def clock(self) -> Clock:
         """The time, as both services tell it. It can be moved."""
-        return self._clock
+        return self._settings.clock
 
     @property
     def requests(self) -> Requests:
         """The last requests that came."""
-        return self._requests
+        return self._settings.requests
 
     async def start(self) -> None:
         """Start to serve.
@@ -224,12 +227,8 @@ class LocalService:
         """
         if self._running is not None:
             raise ConfigurationError("this LocalService is running already")
-        file = file_of(self._database)
-        async with contextlib.AsyncExitStack() as exits:
-            # The port first: if it is in use, no database is made.
-            listener = await listen(self._host, self._port)
-            exits.callback(listener.close)
-            self._running = await self._start(file, listener, exits)
+        self._running = running = await run(self._settings)
+        self._password, self._agentry_token = running.password, running.agentry_token
 
     async def close(self) -> None:
         """Finish the requests under way, and end. Closing twice does nothing."""
@@ -275,87 +274,68 @@ class LocalService:
         check_id(pod_id)
         await self._started().database.write(scopes.add_pod, pod_id)
 
+    async def seed(
+        self,
+        keys: Iterable[str],
+        *,
+        service: ServiceName,
+        email: str | None = None,
+        inbox_id: str | None = None,
+        pod_id: str | None = None,
+        created_at: datetime | None = None,
+        used_at: datetime | None = None,
+    ) -> list[SeededKey]:
+        """Make keys as if they had been made earlier: all of them, or none.
+
+        Args:
+            keys: their names.
+            service: ``"agentity"`` or ``"agentry"``.
+            email: the account of Agentity's; the default is the one that it starts with.
+            inbox_id: the inbox of Agentry's.
+            pod_id: the pod of Agentry's; without an inbox or a pod the keys are the tenant's.
+            created_at: when they were made; the default is now.
+            used_at: when they were used last; the default is never. Agentry alone shows it.
+
+        Raises:
+            InvalidArgumentError: there can be no such keys, a nickname is taken, or there is no
+                such account, inbox or pod.
+        """
+        seeds = seeds_of(
+            keys,
+            service,
+            email=self.email if email is None else email,
+            inbox_id=inbox_id,
+            pod_id=pod_id,
+            created_at=created_at,
+            used_at=used_at,
+            now=self._settings.clock(),
+        )
+        return await self._started().database.write(plant, seeds)
+
+    async def reset(self) -> None:
+        """Put everything back as it was when the service started, on a new database.
+
+        All keys, faults and recorded requests go, and so do accounts, inboxes and pods that were
+        added. The clock shows its source. The credentials stay, and so do logins of the accounts
+        that stay. A request that a fault holds back is not acted on. The id of a deleted key does
+        not come again.
+        """
+        running = self._started()
+        running.entrance.let_go()
+        self._settings.faults.clear()
+        await running.database.write(bootstrap.reset, self._settings.start)
+        self._settings.clock.reset()
+        self._settings.requests.clear()
+
     async def is_live(self, secret: str | Secret) -> bool:
         """Tell whether a key of either service has this secret. That is no use of it."""
         secret = as_secret(secret, "secret")
         return await self._started().database.read(live_keys.is_live, secret)
 
-    def _started(self) -> _Running:
+    def _started(self) -> Running:
         if self._running is None:
             raise ConfigurationError("the LocalService is not running: use it with `async with`")
         return self._running
-
-    async def _start(
-        self, file: Path | None, listener: socket.socket, exits: contextlib.AsyncExitStack
-    ) -> _Running:
-        used = UsedTimes()
-        database = Database(file, used)
-        exits.push_async_callback(database.close)
-        exits.push_async_callback(database.flush)
-        master = await database.open(functools.partial(initialise, file=file))
-        passwords = Passwords()
-        exits.callback(passwords.close)
-        self._password = derived.bootstrap_password(master)
-        self._agentry_token = derived.tenant_token(master)
-        signing_key = derived.signing_key(master)
-        tokens = AccessTokens(signing_key, self._access_token_lifetime, self._clock)
-        agentity = Agentity(database, passwords, tokens, self._refresh_token_lifetime, self._clock)
-        agentry = Agentry(
-            database,
-            used,
-            Cursors(derived.cursor_key(master)),
-            digest_of(self._agentry_token),
-            self._clock,
-        )
-        routes = [*agentity.routes(), *agentry.routes(), *openapi.routes()]
-        await self._serve(routes, listener, exits)
-        flushing = asyncio.create_task(_flush_now_and_then(database, self._used_at_interval))
-        exits.push_async_callback(_cancelled, flushing)
-        return _Running(database, passwords, agentity, url_of(listener), exits.pop_all())
-
-    async def _serve(
-        self,
-        routes: list[web.RouteDef],
-        listener: socket.socket,
-        exits: contextlib.AsyncExitStack,
-    ) -> None:
-        self._hosts.listen_on(listener.getsockname()[0])
-        entrance = Entrance(self._faults, self._requests, self._hosts)
-        app = create_app(
-            routes,
-            entrance,
-            middlewares=self._middlewares,
-            body_limit=self._body_limit,
-            body_seconds=self._body_timeout,
-        )
-        runner = web.AppRunner(app, shutdown_timeout=self._shutdown_timeout)
-        exits.push_async_callback(runner.cleanup)
-        await runner.setup()
-        # Before the clean-up, which would wait for what the faults hold back.
-        exits.callback(entrance.close)
-        # Not a Site of aiohttp's: it would speak aiohttp's own protocol.
-        manager = cast("web.Server", runner.server)
-        new_protocol = functools.partial(
-            Protocol,
-            manager,
-            Connections(self._connection_limit),
-            keepalive_timeout=self._keepalive_timeout,
-            answer_timeout=self._answer_timeout,
-        )
-        server = await asyncio.get_running_loop().create_server(new_protocol, sock=listener)
-        exits.callback(server.close)
-
-
-async def _flush_now_and_then(database: Database, seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await database.flush()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def _revealed(secret: Secret | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from agentkeys.errors import InvalidArgumentError
@@ -20,6 +21,17 @@ def check_seconds(**settings: float) -> None:
     for name, seconds in settings.items():
         if not (math.isfinite(seconds) and seconds > 0):
             raise InvalidArgumentError(f"{name} is a positive number of seconds, not {seconds}")
+
+
+def listed(given: Iterable[str], name: str) -> tuple[str, ...]:
+    """Return the several texts that a setting has.
+
+    Raises:
+        InvalidArgumentError: it is one text.
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidArgumentError(f'{name} is a list, such as ["a@example.com"]')
+    return tuple(given)
 
 
 def check_email(given: object) -> None:

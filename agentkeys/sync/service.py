@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from ssl import SSLContext
 from typing import Self, TypedDict, Unpack
 
 from aiohttp.typedefs import Middleware
@@ -48,6 +49,14 @@ class LocalServiceSettings(TypedDict, total=False):
     used_at_interval: float
     clock: Callable[[], float]
     recorded_requests: int
+    recorded_bodies: bool
+    ssl: SSLContext | None
+    email: str
+    password: str | Secret | None
+    agentry_token: str | Secret | None
+    accounts: Iterable[str]
+    inboxes: Iterable[str]
+    pods: Iterable[str]
     middlewares: Iterable[Middleware]
 
 
@@ -101,6 +110,10 @@ class LocalService(Facade[server.LocalService]):
     """
 
     def __init__(self, **settings: Unpack[LocalServiceSettings]) -> None:
+        if (password := settings.get("password")) is not None:
+            settings["password"] = password = as_secret(password, "a password")
+        if (token := settings.get("agentry_token")) is not None:
+            settings["agentry_token"] = token = as_secret(token, "agentry_token")
         self._make = partial(server.LocalService, **settings)
         twin = self._make()
         super().__init__(twin, Portal(twin.close))
@@ -155,6 +168,8 @@ class LocalService(Facade[server.LocalService]):
     requests: Shown[BlockingRequests] = Shown(server.LocalService.requests, BlockingRequests)
     add_inbox = blocking(server.LocalService.add_inbox)
     add_pod = blocking(server.LocalService.add_pod)
+    seed = blocking(server.LocalService.seed)
+    reset = blocking(server.LocalService.reset)
 
     # These two are given secrets, which no frame may show.
 

@@ -225,3 +225,43 @@ def test_a_limit_that_is_no_number_is_refused(limit):
     """At once, with a sentence."""
     with pytest.raises(InvalidArgumentError, match="recorded_requests"):
         LocalService(recorded_requests=limit)
+
+
+@pytest.mark.asyncio
+async def test_bodies_are_there_if_asked_for(api_of):
+    """As JSON, with all masked that may be a secret; None where there is none."""
+    async with LocalService(recorded_bodies=True) as service:
+        api = api_of(service)
+        token = await api.access_token()
+        refresh = {"refreshToken": "S3NT1NEL", "S3NT1NEL2": ["S3NT1NEL"]}
+        await api.send("POST", "/auth/token/refresh", json=refresh)
+        await api.send("POST", api.account, token=token, json={"nickname": "bot ag_S3NT1NEL"})
+        await api.send("POST", api.account, token=token, data=b"S3NT1NEL")
+        allowed = {"name": "b", "permissions": {"keys_read": True}}
+        await api.send("POST", "/agent/v0/api-keys", token=service.agentry_token, json=allowed)
+        bodies = [each.body for each in service.requests]
+    assert bodies == [
+        None,
+        '{"refreshToken": "**********", "S3NT1NEL2": "**********"}',
+        '{"nickname": "bot ag_**********"}',
+        "**********",
+        '{"name": "b", "permissions": {"keys_read": true}}',
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_body_is_there_although_a_fault_holds_its_request_back(api_of):
+    """It has been read by then."""
+    async with LocalService(recorded_bodies=True) as service, asyncio.TaskGroup() as tasks:
+        fault = service.faults.add(CREATES, NeverAnswer(), when="after")
+        asking = tasks.create_task(api_of(service).create(name="a"))
+        await fault.wait()
+        assert service.requests[0].body == '{"name": "a"}'
+        asking.cancel()
+
+
+@pytest.mark.asyncio
+async def test_bodies_are_not_there_unless_asked_for(api):
+    """The default shows none."""
+    await api.create()
+    assert [each.body for each in api.service.requests] == [None]

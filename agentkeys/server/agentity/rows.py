@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from agentkeys.secret import Secret
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _ADD_ACCOUNT: Final = insert(accounts)
 _ACCOUNT_BY_EMAIL: Final = select(accounts.c.id, accounts.c.password_hash).where(
     accounts.c.email_key == bindparam("email_key")
+)
+_SET_PASSWORD: Final = (
+    update(accounts)
+    .where(accounts.c.id == bindparam("account_id"))
+    .values(password_hash=bindparam("hash"))
 )
 _ADD_KEY: Final = insert(agentity_keys)
 _KEYS: Final = (
@@ -73,6 +78,12 @@ def find_account(connection: Connection, email: str) -> Account | None:
     """Return the account of *email*; capitals do not count."""
     row = connection.execute(_ACCOUNT_BY_EMAIL, {"email_key": email.lower()}).one_or_none()
     return None if row is None else Account(row.id, Secret(row.password_hash))
+
+
+def set_password(connection: Connection, account: Account, password_hash: Secret) -> None:
+    """Give the account another password."""
+    parameters = {"account_id": account.id, "hash": password_hash.reveal()}
+    connection.execute(_SET_PASSWORD, parameters)
 
 
 def add_key(connection: Connection, account_id: str, nickname: str, now: str) -> dict[str, object]:

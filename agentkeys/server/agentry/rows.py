@@ -101,6 +101,8 @@ def add_key(
     name: str,
     permissions: Mapping[str, bool] | None,
     now: str,
+    *,
+    used_at: str | None = None,
 ) -> dict[str, object]:
     """Add a key to the scope and return it as Agentry shows it this once, itself included."""
     key = new_key(AGENTRY_PREFIX)
@@ -114,8 +116,8 @@ def add_key(
         "inbox_id": scope.inbox_id,
         "permissions": None if permissions is None else json.dumps(permissions),
     }
-    connection.execute(_ADD, {**row, "digest": digest_of(key)})
-    return {"api_key": key, **_shown(tuple(row.values()), None)}
+    connection.execute(_ADD, {**row, "digest": digest_of(key), "used_at": used_at})
+    return {"api_key": key, **_shown(tuple(row.values()), used_at)}
 
 
 def list_page(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 from aiohttp import web
 
@@ -17,6 +16,8 @@ from agentkeys.server.http.refusals import Refusal
 from agentkeys.server.http.routes import route_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from aiohttp.typedefs import Handler, Middleware
 
     from agentkeys.server.faults.queue import Fault, Faults
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
     from agentkeys.server.http.protocol import Protocol
     from agentkeys.server.http.record import Requests
 
-
-Refuse: TypeAlias = Callable[[web.Request, Refusal], Awaitable[web.StreamResponse]]
-"""Reads a request to its end, and refuses it."""
+    Refuse = Callable[[web.Request, Refusal], Awaitable[web.StreamResponse]]
 
 
 class Entrance:
@@ -47,6 +46,11 @@ class Entrance:
     def close(self) -> None:
         """End what the faults hold back."""
         self._holding.close()
+
+    def let_go(self) -> None:
+        """End what the faults hold back now: no request that waits is acted on."""
+        self._holding.close()
+        self._holding = Holding()
 
     def middleware(self, refuse: Refuse) -> Middleware:
         """Return the entrance as a middleware; *refuse* is for what is not acted on."""

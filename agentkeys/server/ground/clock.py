@@ -57,9 +57,14 @@ class Clock:
         Raises:
             InvalidArgumentError: *moment* has no time zone, or is not in the years 1970 to 9998.
         """
-        seconds = _seconds(moment)
+        seconds = seconds_of(moment)
         with self._moving:
             self._move(seconds)
+
+    def reset(self) -> None:
+        """Show the time of the source again."""
+        with self._moving:
+            self._offset = 0.0
 
     def _move(self, seconds: float) -> None:
         if not _FIRST.timestamp() <= seconds < _LAST.timestamp():
@@ -67,9 +72,16 @@ class Clock:
         self._offset = seconds - self._source()
 
 
-def _seconds(moment: object) -> float:
+def seconds_of(moment: object) -> float:
+    """Return *moment* as seconds since 1970.
+
+    Raises:
+        InvalidArgumentError: it has no time zone, or is not in the years 1970 to 9998.
+    """
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidArgumentError("a clock is set to a datetime with a time zone, such as UTC")
+        raise InvalidArgumentError("a moment is a datetime with a time zone, such as UTC")
+    if not _FIRST <= moment < _LAST:
+        raise InvalidArgumentError("a clock shows a time in the years 1970 to 9998")
     return moment.timestamp()
 
 

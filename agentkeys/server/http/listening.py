@@ -34,13 +34,14 @@ async def listen(host: str, port: int) -> socket.socket:
     raise ConfigurationError(f"cannot listen on {host} port {port}: {reason}")
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Return the address under which this machine reaches *listener*, without a slash behind."""
     host, port = listener.getsockname()[:2]
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
-    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+    shown = f"[{address}]" if address.version == 6 else str(address)
+    return f"{scheme}://{shown}:{port}"
 
 
 def _bound(listener: socket.socket, address: tuple[object, ...]) -> socket.socket:

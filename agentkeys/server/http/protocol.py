@@ -256,7 +256,9 @@ class Protocol(web.RequestHandler):
         # To close with something unread would be a reset, and the client may not have read yet
         # that it is refused: it sees the end, and what it still sends is thrown away.
         if self.transport is not None:
-            self.transport.write_eof()
+            # TLS knows no half-closed connection.
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
             await asyncio.wait([self.lost()], timeout=_LINGERING_SECONDS)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from aiohttp import web
 
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import mask
-from agentkeys.secret import MASK
+from agentkeys.secret import MASK, Secret
 from agentkeys.server.ground.plain import is_whole
+from agentkeys.server.http.fields import json_object
+from agentkeys.server.http.refusals import Refusal
 from agentkeys.server.http.tally import PATIENCE, Tally
 
 if TYPE_CHECKING:
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
 
 # The parameters that are documented and hold no secret. What else stands in a query may be one.
 _SHOWN: Final = frozenset({"inbox_id", "limit", "page_token"})
+# Likewise the fields of a body.
+_SHOWN_FIELDS: Final = frozenset({"name", "nickname", "permissions"})
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it came, without its headers, its body, or anything that is secret.
+    """A request as it came, without its headers or anything that is secret.
 
     Attributes:
         method: its method.
@@ -34,6 +39,9 @@ class RecordedRequest:
             and the method have none.
         request_id: the ``X-Request-Id`` of its answer.
         status: the status of its answer, or None as long as none is sent.
+        body: its body as JSON, if the service was made with ``recorded_bodies=True``; the value of
+            every field but `name`, `nickname` and `permissions` is masked, and so is what looks
+            like a key. None if there is no body, or the body has not arrived yet.
     """
 
     method: str
@@ -41,16 +49,21 @@ class RecordedRequest:
     route: str | None
     request_id: str
     status: int | None
+    body: str | None = None
 
 
 class Entry:
     """A request in the record, whose status may change."""
 
-    __slots__ = ("request", "status")
+    __slots__ = ("body", "request", "status")
 
     def __init__(self, request: tuple[str, str, str | None, str]) -> None:
         self.request = request
         self.status: int | None = None
+        self.body: str | None = None
+
+
+_ENTRY: Final = web.RequestKey("entry", Entry)
 
 
 class Requests:
@@ -59,10 +72,11 @@ class Requests:
     A request that could not be read as HTTP is not among them.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, bodies: bool = False) -> None:
         if not is_whole(limit) or limit < 0:
             raise InvalidArgumentError("recorded_requests is a number of requests, 0 for none")
         self.limit = limit
+        self._bodies = bodies
         self._entries: deque[Entry] = deque(maxlen=limit)
         self._tally = Tally("requests that came")
 
@@ -103,12 +117,30 @@ class Requests:
         """Note that *request* came, and return its entry, for its status."""
         entry = Entry((request.method, _shown_path(request.rel_url), route, request_id))
         self._entries.append(entry)
+        if self._bodies:
+            request[_ENTRY] = entry
         self._tally.add()
         return entry
 
 
+def note_body(request: web.Request, body: Secret) -> None:
+    """Note the body of a request in the record, if the record has bodies."""
+    entry = request.get(_ENTRY)
+    if entry is not None:
+        entry.body = _shown_body(body)
+
+
 def _shown(entry: Entry) -> RecordedRequest:
-    return RecordedRequest(*entry.request, entry.status)
+    return RecordedRequest(*entry.request, entry.status, entry.body)
+
+
+def _shown_body(body: Secret) -> str:
+    try:
+        fields = json_object(body)
+    except Refusal:
+        return MASK
+    shown = {name: value if name in _SHOWN_FIELDS else MASK for name, value in fields.items()}
+    return mask(json.dumps(shown, ensure_ascii=False))
 
 
 def _shown_path(url: URL) -> str:

@@ -33,6 +33,19 @@ def hash_unguessable(password: Secret) -> Secret:
     return Secret(_FAST_HASHER.hash(password.reveal()))
 
 
+def hash_of(password: Secret) -> Secret:
+    """Return the hash to store for a *password* that can be guessed; it takes a while."""
+    return Secret(_HASHER.hash(password.reveal()))
+
+
+def is_hash_of(stored: Secret, password: Secret) -> bool:
+    """Tell whether *stored* is a hash of *password*."""
+    try:
+        return _HASHER.verify(stored.reveal(), password.reveal())
+    except (VerificationError, InvalidHashError):
+        return False
+
+
 class Passwords:
     """Hashes and verifies passwords, each in one of a few threads of its own.
 
@@ -51,7 +64,7 @@ class Passwords:
             Refusal: 503, if too many callers wait.
             ConnectionResetError: the client was *gone* first.
         """
-        return await self._run(gone, _hash, password)
+        return await self._run(gone, hash_of, password)
 
     async def verify(
         self, stored: Secret | None, password: Secret, gone: asyncio.Future[None] | None = None
@@ -68,7 +81,7 @@ class Passwords:
         if stored is None:
             await self.hash(password, gone)
             return False
-        return await self._run(gone, _verify, stored, password)
+        return await self._run(gone, is_hash_of, stored, password)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -98,14 +111,3 @@ class Passwords:
             # If it still waits for a thread, no thread is spent on it.
             job.cancel()
         raise ConnectionResetError
-
-
-def _hash(password: Secret) -> Secret:
-    return Secret(_HASHER.hash(password.reveal()))
-
-
-def _verify(stored: Secret, password: Secret) -> bool:
-    try:
-        return _HASHER.verify(stored.reveal(), password.reveal())
-    except (VerificationError, InvalidHashError):
-        return False
