@@ -55,7 +55,7 @@ _SHOWN: Final = 200
 _TELLING: Final = 5
 """Characters of a secret in a row that a text may not hold to be shown."""
 
-_NOT_FOR_PROGRAMS: Final = ("AGENTITY_", "AGENTRY_")
+_NOT_FOR_PROGRAMS: Final = ("AGENTITY_", "AGENTRY_", "AGENTKEYS_SERVE_", "AGENTKEYS_ADMIN_")
 """What the names of variables begin with that hold our own credentials."""
 
 

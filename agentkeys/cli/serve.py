@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from agentkeys.cli import output
 from agentkeys.cli.options import with_json
+from agentkeys.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    import ssl
+
     from agentkeys.cli.options import Options
+    from agentkeys.secret import Secret
     from agentkeys.server import LocalService
 
 __all__ = ["commands"]
 
+_PASSWORD: Final = "AGENTKEYS_SERVE_PASSWORD"  # noqa: S105  # the name of the variable
+_AGENTRY_KEY: Final = "AGENTKEYS_SERVE_AGENTRY_KEY"
 
-@click.command("serve")
+
+# Each option may come from a variable as well: a container is configured by its environment.
+@click.command("serve", context_settings={"auto_envvar_prefix": "AGENTKEYS_SERVE"})
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port",
@@ -40,29 +49,79 @@ __all__ = ["commands"]
     help="Where to keep the data, as PATH or sqlite:///PATH; in memory if it is not given, or with"
     " `agentkeys --local serve`, what --local uses.",
 )
+@click.option("--email", metavar="EMAIL", help="The email of the account to start with.")
+@click.option(
+    "--account",
+    "accounts",
+    metavar="EMAIL",
+    multiple=True,
+    help="One more account to start with, which has the same password; may be given several times.",
+)
+@click.option(
+    "--inbox",
+    "inboxes",
+    metavar="INBOX",
+    multiple=True,
+    help="One more inbox to start with; may be given several times.",
+)
+@click.option(
+    "--pod",
+    "pods",
+    metavar="POD",
+    multiple=True,
+    help="One more pod to start with; may be given several times.",
+)
+@click.option("--cert", metavar="PATH", help="Speak TLS, with the certificate in this file (PEM).")
+@click.option("--key", metavar="PATH", help="The key of the certificate, if it is in another file.")
+@click.option("--quiet", is_flag=True, help="Print no password and no token.")
 @with_json
 def commands(
-    options: Options, host: str, port: int, allowed_hosts: tuple[str, ...], database: str | None
+    options: Options,
+    *,
+    host: str,
+    port: int,
+    allowed_hosts: tuple[str, ...],
+    database: str | None,
+    email: str | None,
+    accounts: tuple[str, ...],
+    inboxes: tuple[str, ...],
+    pods: tuple[str, ...],
+    cert: str | None,
+    key: str | None,
+    quiet: bool,
 ) -> None:
     """Run Agentity and Agentry on this machine until Ctrl-C.
 
-    It prints what a client needs, as shell commands; the password and the token are secrets of
-    this local service. --json prints one line {"url", "email", "password", "agentry_token",
+    On a terminal it prints what a client needs, as shell commands; the password and the token are
+    secrets of this local service. Elsewhere it leaves these two out, because what is printed may
+    be kept in a log. --json prints one line {"url", "email", "password", "agentry_token",
     "inbox_id"} when the service is ready.
+
+    AGENTKEYS_SERVE_PASSWORD and AGENTKEYS_SERVE_AGENTRY_KEY hold a password and a token of your
+    choice; with _FILE at the end, the variable holds the path of a file. Each option can be set by
+    a variable, too: AGENTKEYS_SERVE_ and its name.
     """
     import asyncio
 
     from agentkeys.cli.logs import logged
     from agentkeys.server import LocalService, serve
+    from agentkeys.server.bootstrap import EMAIL
 
     def ready(service: LocalService) -> None:
-        output.write(*([_as_json(service)] if options.json else _as_shell(service)))
+        output.write(*_announced(options, service, quiet=quiet))
 
     service = LocalService(
         host=host,
         port=port,
         allowed_hosts=allowed_hosts,
         database=_database(options, database),
+        email=email or EMAIL,
+        password=_secret(_PASSWORD),
+        agentry_token=_secret(_AGENTRY_KEY),
+        accounts=accounts,
+        inboxes=inboxes,
+        pods=pods,
+        ssl=_tls(cert, key),
         recorded_requests=0,  # nobody could look at them
     )
     with logged(verbose=options.verbose):
@@ -81,29 +140,74 @@ def _database(options: Options, given: str | None) -> str | None:
     return local_database()
 
 
-def _as_json(service: LocalService) -> str:
+def _secret(variable: str) -> Secret | None:
+    """Return what the environment, or a file or a store that it names, holds."""
+    import asyncio
+
+    from agentkeys.secret import Secret
+    from agentkeys.sources import from_environment, secret_in
+
+    source = from_environment(variable)
+    if source is None or isinstance(source, Secret):
+        return source
+    return asyncio.run(secret_in(source, "secret"))
+
+
+def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
+    if cert is None:
+        if key is not None:
+            raise click.UsageError("--key is the key of a certificate: give --cert too")
+        return None
+    import ssl
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Without a password of its own, OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        reason = error.reason or "they are no certificate and key in PEM"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        return context
+    files = cert if key is None else f"{cert} with {key}"
+    raise ConfigurationError(f"cannot speak TLS with {files}: {reason}")
+
+
+def _announced(options: Options, service: LocalService, *, quiet: bool) -> list[str]:
+    if options.json:
+        return [_as_json(service, quiet=quiet)]
+    if quiet:
+        return _as_shell(service, "--quiet")
+    # A log of a container, of systemd or of cron keeps what is printed.
+    return _as_shell(service, "" if sys.stdout.isatty() else "standard output is no terminal")
+
+
+def _as_json(service: LocalService, *, quiet: bool) -> str:
+    secrets = {"password": service.password, "agentry_token": service.agentry_token}
     return output.as_json(
         {
             "url": service.url,
             "email": service.email,
-            "password": service.password,
-            "agentry_token": service.agentry_token,
+            **({} if quiet else secrets),
             "inbox_id": service.inbox_id,
         }
     )
 
 
-def _as_shell(service: LocalService) -> list[str]:
-    variables = {
-        "AGENTITY_BASE_URL": service.url,
-        "AGENTITY_EMAIL": service.email,
-        "AGENTITY_PASSWORD": service.password,
-        "AGENTRY_BASE_URL": service.url,
-        "AGENTRY_API_KEY": service.agentry_token,
-    }
+def _as_shell(service: LocalService, hidden: str) -> list[str]:
+    """Return shell commands; *hidden* is why those that hold a secret are left out, if they are."""
+    variables = {"AGENTITY_BASE_URL": service.url, "AGENTITY_EMAIL": service.email}
+    if not hidden:
+        variables["AGENTITY_PASSWORD"] = service.password
+    variables["AGENTRY_BASE_URL"] = service.url
+    if not hidden:
+        variables["AGENTRY_API_KEY"] = service.agentry_token
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    why = f"# AGENTITY_PASSWORD and AGENTRY_API_KEY are not printed ({hidden}): --json prints them."
     return [
         f"# Agentity and Agentry are on {service.url} until Ctrl-C. For another shell:",
         *exports,
+        *([why] if hidden else []),
         f"# Agentry's inbox is {service.inbox_id}, its pod is {service.pod_id}.",
     ]

@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agentkeys.server import openapi
+from agentkeys.server import openapi, probes
 from agentkeys.server.agentity.access_tokens import AccessTokens
 from agentkeys.server.agentity.routes import Agentity
 from agentkeys.server.agentry.cursors import Cursors
@@ -108,7 +108,7 @@ async def _run(
     agentity = Agentity(database, passwords, tokens, settings.refresh_token_lifetime, clock)
     cursors = Cursors(derived.cursor_key(master))
     agentry = Agentry(database, used, cursors, digest_of(token), clock)
-    routes = [*agentity.routes(), *agentry.routes(), *openapi.routes()]
+    routes = [*agentity.routes(), *agentry.routes(), *openapi.routes(), *probes.routes(database)]
     entrance = await _serve(settings, routes, listener, exits)
     flushing = asyncio.create_task(_flush_now_and_then(database, settings.used_at_interval))
     exits.push_async_callback(_cancelled, flushing)

@@ -13,7 +13,7 @@ from agentkeys.server.faults.pages import with_own_cursor
 from agentkeys.server.faults.sending import Broken
 from agentkeys.server.http.protocol import request_id
 from agentkeys.server.http.refusals import Refusal
-from agentkeys.server.http.routes import route_of
+from agentkeys.server.http.routes import PROBES, route_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,6 +60,9 @@ class Entrance:
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not cast("Protocol", request.protocol).begin(request):
                 handler = _refusing(refuse, _too_many())
+            # An orchestrator names this host by an address that nobody knows beforehand.
+            elif request.path in PROBES:
+                return await handler(request)
             elif (refusal := hosts.refusal(request)) is not None:
                 handler = _refusing(refuse, refusal)
             elif faults.were_added:

@@ -51,6 +51,10 @@ AGENTRY: Final = ALL - AGENTITY
 """Every route of Agentry."""
 
 
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""The paths at which an orchestrator asks how the service is; no part of either service."""
+
+
 def routes_of(given: str | Iterable[str]) -> frozenset[str]:
     """Return the routes that *given* names: one, or several.
 
