@@ -11,14 +11,14 @@ from typing import Final
 import click
 
 from agentkeys import __version__
-from agentkeys.cli import agentity, agentry, audit, serve, status, sweep
+from agentkeys.cli import agentity, agentry, audit, clock, faults, serve, status, sweep
 from agentkeys.cli.ending import CommandLine
 from agentkeys.cli.options import keep
 
 __all__ = ["commands"]
 
 # A new file of commands is registered here.
-_MODULES: Final = (agentity, agentry, status, audit, sweep, serve)
+_MODULES: Final = (agentity, agentry, status, audit, sweep, serve, faults, clock)
 
 
 @click.group(

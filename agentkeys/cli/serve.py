@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agentkeys.cli import output
+from agentkeys.cli.admin import secret_from
 from agentkeys.cli.options import with_json
 from agentkeys.errors import ConfigurationError
 
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     import ssl
 
     from agentkeys.cli.options import Options
-    from agentkeys.secret import Secret
-    from agentkeys.server import LocalService
+    from agentkeys.server import Admin, LocalService
 
 __all__ = ["commands"]
 
 _PASSWORD: Final = "AGENTKEYS_SERVE_PASSWORD"  # noqa: S105  # the name of the variable
+_ADMIN_TOKEN: Final = "AGENTKEYS_ADMIN_TOKEN"  # noqa: S105
 _AGENTRY_KEY: Final = "AGENTKEYS_SERVE_AGENTRY_KEY"
+_SECRET: Final = ("AGENTITY_PASSWORD", "AGENTRY_API_KEY", _ADMIN_TOKEN)
 
 
 # Each option may come from a variable as well: a container is configured by its environment.
@@ -73,6 +75,17 @@ _AGENTRY_KEY: Final = "AGENTKEYS_SERVE_AGENTRY_KEY"
 )
 @click.option("--cert", metavar="PATH", help="Speak TLS, with the certificate in this file (PEM).")
 @click.option("--key", metavar="PATH", help="The key of the certificate, if it is in another file.")
+@click.option(
+    "--admin-port",
+    type=click.IntRange(0, 65535),
+    help="Let programs control faults, the clock and more over this port, on 127.0.0.1 alone; 0 is"
+    " any that is free. AGENTKEYS_ADMIN_TOKEN holds its token, or it is a random one.",
+)
+@click.option(
+    "--record-bodies",
+    is_flag=True,
+    help="Show bodies, with secrets masked, in the record of requests on the admin port.",
+)
 @click.option("--quiet", is_flag=True, help="Print no password and no token.")
 @with_json
 def commands(
@@ -88,6 +101,8 @@ def commands(
     pods: tuple[str, ...],
     cert: str | None,
     key: str | None,
+    admin_port: int | None,
+    record_bodies: bool,
     quiet: bool,
 ) -> None:
     """Run Agentity and Agentry on this machine until Ctrl-C.
@@ -104,11 +119,8 @@ def commands(
     import asyncio
 
     from agentkeys.cli.logs import logged
-    from agentkeys.server import LocalService, serve
+    from agentkeys.server import Admin, LocalService, serve
     from agentkeys.server.bootstrap import EMAIL
-
-    def ready(service: LocalService) -> None:
-        output.write(*_announced(options, service, quiet=quiet))
 
     service = LocalService(
         host=host,
@@ -116,16 +128,25 @@ def commands(
         allowed_hosts=allowed_hosts,
         database=_database(options, database),
         email=email or EMAIL,
-        password=_secret(_PASSWORD),
-        agentry_token=_secret(_AGENTRY_KEY),
+        password=secret_from(_PASSWORD),
+        agentry_token=secret_from(_AGENTRY_KEY),
         accounts=accounts,
         inboxes=inboxes,
         pods=pods,
         ssl=_tls(cert, key),
-        recorded_requests=0,  # nobody could look at them
+        # Without an admin port, nobody could look at them.
+        recorded_requests=0 if admin_port is None else 1000,
+        recorded_bodies=record_bodies,
     )
+    admin = None
+    if admin_port is not None:
+        admin = Admin(service, port=admin_port, token=secret_from(_ADMIN_TOKEN))
+
+    def ready(service: LocalService) -> None:
+        output.write(*_announced(options, service, admin, quiet=quiet))
+
     with logged(verbose=options.verbose):
-        asyncio.run(serve(service, ready=ready))
+        asyncio.run(serve(service, ready=ready, admin=admin))
 
 
 def _database(options: Options, given: str | None) -> str | None:
@@ -138,19 +159,6 @@ def _database(options: Options, given: str | None) -> str | None:
     from agentkeys.cli.local import local_database
 
     return local_database()
-
-
-def _secret(variable: str) -> Secret | None:
-    """Return what the environment, or a file or a store that it names, holds."""
-    import asyncio
-
-    from agentkeys.secret import Secret
-    from agentkeys.sources import from_environment, secret_in
-
-    source = from_environment(variable)
-    if source is None or isinstance(source, Secret):
-        return source
-    return asyncio.run(secret_in(source, "secret"))
 
 
 def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
@@ -174,40 +182,48 @@ def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     raise ConfigurationError(f"cannot speak TLS with {files}: {reason}")
 
 
-def _announced(options: Options, service: LocalService, *, quiet: bool) -> list[str]:
+def _announced(
+    options: Options, service: LocalService, admin: Admin | None, *, quiet: bool
+) -> list[str]:
     if options.json:
-        return [_as_json(service, quiet=quiet)]
+        return [_as_json(service, admin, quiet=quiet)]
     if quiet:
-        return _as_shell(service, "--quiet")
+        return _as_shell(service, admin, "--quiet")
     # A log of a container, of systemd or of cron keeps what is printed.
-    return _as_shell(service, "" if sys.stdout.isatty() else "standard output is no terminal")
-
-
-def _as_json(service: LocalService, *, quiet: bool) -> str:
-    secrets = {"password": service.password, "agentry_token": service.agentry_token}
-    return output.as_json(
-        {
-            "url": service.url,
-            "email": service.email,
-            **({} if quiet else secrets),
-            "inbox_id": service.inbox_id,
-        }
+    return _as_shell(
+        service, admin, "" if sys.stdout.isatty() else "standard output is no terminal"
     )
 
 
-def _as_shell(service: LocalService, hidden: str) -> list[str]:
+def _as_json(service: LocalService, admin: Admin | None, *, quiet: bool) -> str:
+    shown = {"url": service.url, "email": service.email}
+    if not quiet:
+        shown |= {"password": service.password, "agentry_token": service.agentry_token}
+    shown["inbox_id"] = service.inbox_id
+    if admin is not None:
+        shown["admin_url"] = admin.url
+        if not quiet:
+            shown["admin_token"] = admin.token
+    return output.as_json(shown)
+
+
+def _as_shell(service: LocalService, admin: Admin | None, hidden: str) -> list[str]:
     """Return shell commands; *hidden* is why those that hold a secret are left out, if they are."""
-    variables = {"AGENTITY_BASE_URL": service.url, "AGENTITY_EMAIL": service.email}
-    if not hidden:
-        variables["AGENTITY_PASSWORD"] = service.password
-    variables["AGENTRY_BASE_URL"] = service.url
-    if not hidden:
-        variables["AGENTRY_API_KEY"] = service.agentry_token
+    variables = {
+        "AGENTITY_BASE_URL": service.url,
+        "AGENTITY_EMAIL": service.email,
+        "AGENTITY_PASSWORD": service.password,
+        "AGENTRY_BASE_URL": service.url,
+        "AGENTRY_API_KEY": service.agentry_token,
+    }
+    if admin is not None:
+        variables |= {"AGENTKEYS_ADMIN_URL": admin.url, _ADMIN_TOKEN: admin.token}
+    secret = [name for name in _SECRET if hidden and variables.pop(name, None) is not None]
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    why = f"# AGENTITY_PASSWORD and AGENTRY_API_KEY are not printed ({hidden}): --json prints them."
+    why = f"# {' and '.join(secret)} are not printed ({hidden}): --json prints them."
     return [
         f"# Agentity and Agentry are on {service.url} until Ctrl-C. For another shell:",
         *exports,
-        *([why] if hidden else []),
+        *([why] if secret else []),
         f"# Agentry's inbox is {service.inbox_id}, its pod is {service.pod_id}.",
     ]

@@ -13,6 +13,7 @@ from agentkeys.errors import ConfigurationError
 _EXTRA: Final = frozenset({"argon2", "jwt", "sqlalchemy"})
 
 try:
+    from agentkeys.server.admin_port import Admin
     from agentkeys.server.ground.clock import Clock
     from agentkeys.server.http.record import RecordedRequest, Requests
     from agentkeys.server.seeding import SeededKey
@@ -27,6 +28,7 @@ except ModuleNotFoundError as missing:
     ) from None
 
 __all__ = [
+    "Admin",
     "Clock",
     "LocalService",
     "RecordedRequest",

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from agentkeys.server.admin_port import Admin
 from agentkeys.server.service import LocalService
 
 # Windows has no SIGHUP.
@@ -16,19 +17,21 @@ _SIGNALS: Final = tuple(
 )
 
 
-async def serve(service: LocalService, *, ready: Callable[[LocalService], None]) -> None:
+async def serve(
+    service: LocalService, *, ready: Callable[[LocalService], None], admin: Admin | None = None
+) -> None:
     """Start *service*, call *ready* with it, and serve until SIGINT, SIGTERM or SIGHUP comes.
 
     The requests under way are answered before it returns. A second signal does what it would
     have done without us. A signal that is ignored, as under nohup, stays ignored. It must run in
-    the main thread.
+    the main thread. If *admin* is given, its port is open as long as the service runs.
 
     Raises:
         ConfigurationError: the service cannot start; see `LocalService.start`.
     """
     stop = asyncio.Event()
     with _calling(stop.set):
-        async with service:
+        async with service, admin or contextlib.nullcontext():
             ready(service)
             await stop.wait()
 

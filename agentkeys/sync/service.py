@@ -63,11 +63,13 @@ class LocalServiceSettings(TypedDict, total=False):
 class BlockingFault(Facade[Fault]):
     """A fault on some routes. `BlockingFaults.add` makes it; at the end of a ``with`` it goes."""
 
+    id: Shown[int] = Shown("A number that no other fault of this process has.")
     routes: Shown[frozenset[str]] = Shown("The routes that it is on.")
     kind: Shown[Kind] = Shown("What goes wrong.")
     when: Shown[When] = Shown("Before the service acts on the request, or after.")
     times: Shown[Times] = Shown('How many requests meet it, or ``"always"``.')
     hits: Shown[int] = Shown(Fault.hits)
+    is_removed: Shown[bool] = Shown(Fault.is_removed)
     wait = blocking(Fault.wait)
     remove = same(Fault.remove)
     __repr__ = same(Fault.__repr__)

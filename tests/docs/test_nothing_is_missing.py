@@ -55,6 +55,7 @@ SECRETS = (
     "AGENTRY_API_KEY",
     "AGENTKEYS_SERVE_PASSWORD",
     "AGENTKEYS_SERVE_AGENTRY_KEY",
+    "AGENTKEYS_ADMIN_TOKEN",
 )
 # What the names of several variables begin with: an option of `serve` has one each.
 PREFIXES = {"AGENTKEYS_SERVE", "AGENTKEYS_SERVE_", "AGENTKEYS_ADMIN_"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
-from typing import Self
+from typing import Final, Self
 
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.server.faults.kinds import Kind, Times, When
@@ -13,11 +14,14 @@ from agentkeys.server.ground.plain import is_whole
 from agentkeys.server.http.routes import AGENTRY, LISTS, routes_of
 from agentkeys.server.http.tally import PATIENCE, Tally
 
+_IDS: Final = itertools.count(1)
+
 
 class Fault:
     """A fault on some routes. `Faults.add` makes it; at the end of a ``with`` it is removed.
 
     Attributes:
+        id: a number that no other fault of this process has.
         routes: the routes that it is on.
         kind: what goes wrong.
         when: before the service acts on the request, or after.
@@ -25,6 +29,7 @@ class Fault:
     """
 
     def __init__(self, routes: frozenset[str], kind: Kind, when: When, times: Times) -> None:
+        self.id = next(_IDS)
         self.routes = routes
         self.kind = kind
         self.when = when
@@ -48,6 +53,11 @@ class Fault:
     def hits(self) -> int:
         """How many requests have met it."""
         return self._tally.count
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether it was removed."""
+        return self._is_removed
 
     async def wait(self, hits: int = 1, *, timeout: float = PATIENCE) -> None:
         """Return when so many requests have met it. After the commit means: it is done.
