@@ -27,7 +27,10 @@ def commands() -> None:
 @commands.command("show")
 @with_json
 def show(options: Options) -> None:
-    """Show the time."""
+    """Show the time.
+
+    --json prints {"now"}.
+    """
     _shown(options, "GET", "/clock")
 
 
@@ -35,7 +38,10 @@ def show(options: Options) -> None:
 @click.argument("by", metavar="DURATION")
 @with_json
 def advance(options: Options, *, by: str) -> None:
-    """Move the clock forward by DURATION: 90d, 24h, 15m, 30s."""
+    """Move the clock forward by DURATION: 90d, 24h, 15m, 30s.
+
+    --json prints {"now"}.
+    """
     _shown(options, "POST", "/clock/advance", {"seconds": duration(by)})
 
 
@@ -43,14 +49,20 @@ def advance(options: Options, *, by: str) -> None:
 @click.argument("moment")
 @with_json
 def set_clock(options: Options, *, moment: str) -> None:
-    """Put the clock to MOMENT, such as 2030-01-31T12:00:00Z."""
+    """Put the clock to MOMENT, such as 2030-01-31T12:00:00Z.
+
+    --json prints {"now"}.
+    """
     _shown(options, "PUT", "/clock", {"now": moment})
 
 
 @commands.command("reset")
 @with_json
 def reset(options: Options) -> None:
-    """Show the time of the machine again."""
+    """Show the time of the machine again.
+
+    --json prints {"now"}.
+    """
     _shown(options, "DELETE", "/clock")
 
 

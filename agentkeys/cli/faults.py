@@ -49,6 +49,7 @@ def add(
 
     ROUTE is a route such as 'POST /auth/api-keys', a group such as CREATES, or groups that are
     joined by & and |. `agentkeys faults kinds` lists the groups, the kinds and their values.
+    --json prints the fault: {"id", "kind", "with", "routes", "when", "times", "hits"}.
     """
     body: dict[str, Any] = {"route": route, "kind": kind, "with": dict(map(_value, values))}
     if when is not None:
@@ -65,7 +66,10 @@ def add(
 @commands.command("list")
 @with_json
 def list_faults(options: Options) -> None:
-    """List the faults, in the order in which requests meet them."""
+    """List the faults, in the order in which requests meet them.
+
+    --json prints a list of faults, each as `add` prints it.
+    """
     faults = ask_admin("GET", "/faults")["faults"]
     if options.json:
         output.write(output.as_json(faults))
@@ -78,7 +82,10 @@ def list_faults(options: Options) -> None:
 @commands.command("kinds")
 @with_json
 def kinds(options: Options) -> None:
-    """List the kinds of faults with their values, and the groups of routes."""
+    """List the kinds of faults with their values, and the groups of routes.
+
+    --json prints {"kinds": {NAME: {"about", "with"}}, "groups": {NAME: [ROUTE, ...]}}.
+    """
     known = ask_admin("GET", "/faults/kinds")
     if options.json:
         output.write(output.as_json(known))
@@ -93,10 +100,15 @@ def kinds(options: Options) -> None:
 @click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
 @with_json
 def clear(options: Options, *, ids: tuple[int, ...]) -> None:
-    """Remove the faults with these IDs, or all of them, and let go of what they hold back."""
-    del options
+    """Remove the faults with these IDs, or all of them, and let go of what they hold back.
+
+    --json prints {"cleared": [ID, ...]}.
+    """
+    cleared = ids or [each["id"] for each in ask_admin("GET", "/faults")["faults"]]
     for path in [f"/faults/{each}" for each in ids] or ["/faults"]:
         ask_admin("DELETE", path)
+    if options.json:
+        output.write(output.as_json({"cleared": list(cleared)}))
 
 
 def _value(given: str) -> tuple[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -190,9 +189,7 @@ def _announced(
     if quiet:
         return _as_shell(service, admin, "--quiet")
     # A log of a container, of systemd or of cron keeps what is printed.
-    return _as_shell(
-        service, admin, "" if sys.stdout.isatty() else "standard output is no terminal"
-    )
+    return _as_shell(service, admin, "" if output.draws("") else "standard output is no terminal")
 
 
 def _as_json(service: LocalService, admin: Admin | None, *, quiet: bool) -> str:

@@ -37,7 +37,8 @@ def test_faults(run, served_elsewhere):
     shown = run("faults", "list").out.splitlines()
     assert len(shown) == 2
     assert "1 met it" in shown[0]
-    assert run("faults", "clear", str(fault["id"])).code == 0
+    cleared = run("faults", "clear", str(fault["id"]), "--json").out
+    assert json.loads(cleared) == {"cleared": [fault["id"]]}
     assert len(run("faults", "list").out.splitlines()) == 1
     assert run("faults", "clear").code == 0
     assert json.loads(run("faults", "list", "--json").out) == []
