@@ -20,6 +20,7 @@ from agentkeys.server.http.hosts import Hosts
 from agentkeys.server.http.listening import listen, url_of
 from agentkeys.server.http.refusals import Refusal
 from agentkeys.server.http.sockets import Limits, serve_app
+from agentkeys.server.service import LocalService
 from agentkeys.server.storage.key_format import digest_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from agentkeys.server.app import Refuse
     from agentkeys.server.http.protocol import Protocol
-    from agentkeys.server.service import LocalService
 
 _REALM: Final = "admin"
 _LOOPBACK: Final = "127.0.0.1"
