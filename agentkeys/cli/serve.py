@@ -106,10 +106,10 @@ def commands(
 ) -> None:
     """Run Agentity and Agentry on this machine until Ctrl-C.
 
-    On a terminal it prints what a client needs, as shell commands; the password and the token are
-    secrets of this local service. Elsewhere it leaves these two out, because what is printed may
-    be kept in a log. --json prints one line {"url", "email", "password", "agentry_token",
-    "inbox_id"} when the service is ready.
+    It prints what a client needs, as shell commands; the password and the token are secrets of this
+    local service. --quiet leaves these two out, for a container or a unit whose log is kept.
+    --json prints one line {"url", "email", "password", "agentry_token", "inbox_id"} when the
+    service is ready.
 
     AGENTKEYS_SERVE_PASSWORD and AGENTKEYS_SERVE_AGENTRY_KEY hold a password and a token of your
     choice; with _FILE at the end, the variable holds the path of a file. Each option can be set by
@@ -186,10 +186,7 @@ def _announced(
 ) -> list[str]:
     if options.json:
         return [_as_json(service, admin, quiet=quiet)]
-    if quiet:
-        return _as_shell(service, admin, "--quiet")
-    # A log of a container, of systemd or of cron keeps what is printed.
-    return _as_shell(service, admin, "" if output.draws("") else "standard output is no terminal")
+    return _as_shell(service, admin, quiet=quiet)
 
 
 def _as_json(service: LocalService, admin: Admin | None, *, quiet: bool) -> str:
@@ -204,8 +201,8 @@ def _as_json(service: LocalService, admin: Admin | None, *, quiet: bool) -> str:
     return output.as_json(shown)
 
 
-def _as_shell(service: LocalService, admin: Admin | None, hidden: str) -> list[str]:
-    """Return shell commands; *hidden* is why those that hold a secret are left out, if they are."""
+def _as_shell(service: LocalService, admin: Admin | None, *, quiet: bool) -> list[str]:
+    """Return shell commands; *quiet* leaves out those that hold a secret."""
     variables = {
         "AGENTITY_BASE_URL": service.url,
         "AGENTITY_EMAIL": service.email,
@@ -215,9 +212,9 @@ def _as_shell(service: LocalService, admin: Admin | None, hidden: str) -> list[s
     }
     if admin is not None:
         variables |= {"AGENTKEYS_ADMIN_URL": admin.url, _ADMIN_TOKEN: admin.token}
-    secret = [name for name in _SECRET if hidden and variables.pop(name, None) is not None]
+    secret = [name for name in _SECRET if quiet and variables.pop(name, None) is not None]
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
-    why = f"# {' and '.join(secret)} are not printed ({hidden}): --json prints them."
+    why = f"# {' and '.join(secret)} are not printed (--quiet)."
     return [
         f"# Agentity and Agentry are on {service.url} until Ctrl-C. For another shell:",
         *exports,

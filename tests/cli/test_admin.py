@@ -106,7 +106,7 @@ def test_an_admin_port_that_is_not_there(run, monkeypatch):
     assert "cannot reach the admin port" in ended.err
 
 
-@pytest.mark.parametrize("how", [[], ["--quiet", "--json"]])
+@pytest.mark.parametrize("how", [["--quiet"], ["--quiet", "--json"]])
 def test_its_token_lands_in_no_log(start, monkeypatch, how):
     """No more than the password does."""
     monkeypatch.setenv("AGENTKEYS_ADMIN_TOKEN", TOKEN)

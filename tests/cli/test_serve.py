@@ -35,11 +35,15 @@ def test_serving_in_json(start, run, monkeypatch, number):
     assert process.returncode == 0
 
 
-def test_what_is_printed_for_people_can_be_sourced(terminal, run):
+def test_what_is_printed_for_people_can_be_sourced(start, run):
     """The text form is shell commands, after which every command works in another shell."""
-    serving = terminal("serve")
-    serving.read_until("its pod is")
-    script = serving.shown.replace("\r\n", "\n")
+    process = start("serve")
+    lines = iter(process.stdout.readline, "")
+    script = ""
+    for line in lines:
+        script += line
+        if line.startswith("# Agentry's inbox"):
+            break
     names = [
         "AGENTITY_BASE_URL",
         "AGENTITY_EMAIL",
@@ -80,10 +84,9 @@ def printed(process):
     return text
 
 
-@pytest.mark.parametrize("how", [[], ["--quiet"]], ids=["a pipe", "--quiet in a pipe"])
-def test_no_secret_lands_in_a_log(start, fixed, how):
-    """Where no terminal is, neither the password nor the token is printed, and it says so."""
-    text = printed(start("serve", *how))
+def test_no_secret_lands_in_a_log(start, fixed):
+    """With --quiet neither the password nor the token is printed, and it says so."""
+    text = printed(start("serve", "--quiet"))
     assert "export AGENTITY_BASE_URL=http://127.0.0.1:" in text
     assert "AGENTITY_PASSWORD and AGENTRY_API_KEY are not printed" in text
     assert "S3NT1NEL" not in text

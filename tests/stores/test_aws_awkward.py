@@ -9,6 +9,8 @@ from agentkeys import StoreError
 from agentkeys.stores import ABSENT, AwsStore, Version
 from agentkeys.testing.store_checks import made_up
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 NAME = "prod/billing-bot"
 OLD, NEW = made_up(), made_up()
 READS, ADDS = "GetSecretValue", "PutSecretValue"

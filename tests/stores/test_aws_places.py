@@ -15,6 +15,8 @@ from agentkeys import ConfigurationError, InvalidArgumentError, Secret, StoreErr
 from agentkeys.stores import ABSENT, AwsStore, Stored, Version, open_store
 from agentkeys.testing.store_checks import hidden, made_up
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 NAME = "prod/billing-bot"
 ARN = "arn:aws:secretsmanager:eu-central-1:444455556666:secret:prod/billing-bot-AbCdEf"
 FIELD = "AGENTITY_API_KEY"

@@ -22,6 +22,8 @@ from agentkeys import ConfigurationError, Secret, StoreError
 from agentkeys.stores import ABSENT, KubernetesStore, open_store
 from agentkeys.testing.store_checks import made_up
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 PAGE = Path(__file__).parents[2] / "docs" / "stores.md"
 ADDRESS = "kubernetes:agents/billing-bot#API_KEY"
 

@@ -15,6 +15,8 @@ from agentkeys import Secret, StoreConflictError, StoreError, UncertainStoreErro
 from agentkeys.stores import ABSENT, ANY, KubernetesStore, Version
 from agentkeys.testing.store_checks import made_up
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 OLD, NEW, OTHERS = made_up(), made_up(), made_up()
 ALL = ["get", "patch", "create", "delete"]
 

@@ -18,6 +18,8 @@ from agentkeys import StoreError
 from agentkeys.stores import ABSENT, KubernetesStore
 from agentkeys.testing.store_checks import made_up
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 ABSENT_SECRET = {"kind": "Status", "apiVersion": "v1", "reason": "NotFound", "code": 404}
 
 

@@ -15,6 +15,8 @@ from agentkeys import InvalidArgumentError, StoreError
 from agentkeys.stores import VaultStore, open_store
 from agentkeys.testing.store_checks import hidden, made_up
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 KEY = made_up()
 
 

@@ -23,6 +23,8 @@ from agentkeys.stores import ABSENT, ANY, VaultStore, Version
 from agentkeys.stores.contract import protocol
 from agentkeys.testing.store_checks import hidden, made_up, watched
 
+pytestmark = pytest.mark.slow  # the laws of every store are in the file of the store
+
 OLD, NEW, OTHERS = made_up(), made_up(), made_up()
 READ_AND_WRITE = 'path "kv/data/*" { capabilities = ["create", "read", "update"] }'
 WRITE_ONLY = 'path "kv/data/*" { capabilities = ["create", "update", "patch"] }'
