@@ -16,7 +16,8 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name != "click":
             raise
-        sys.exit("Error: the command line needs click: pip install 'agentkeys-sdk[cli]'")
+        sys.stderr.write("Error: the command line needs click: pip install 'agentkeys-sdk[cli]'\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     _prepare_streams()

@@ -28,8 +28,10 @@ _MODULES: Final = (agentity, agentry, status, audit, sweep, serve, faults, clock
     epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
     AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. To read a secret from a store, add _FROM to the name of
     its variable, as in AGENTRY_API_KEY_FROM=keyring:agentry#ops; from a file, add _FILE, as in
-    AGENTRY_API_KEY_FILE=/run/secrets/agentry. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 under
-    way, 4 needs a person, 5 findings, 129 hung up, 130 interrupted, 143 terminated.""",
+    AGENTRY_API_KEY_FILE=/run/secrets/agentry. Exit codes: 0 done, 1 failed otherwise, 2 wrong
+    usage or configuration, 3 under way, 4 needs a person, 5 findings, 6 authentication or
+    permission, 7 not found, 8 conflict, 9 rate limited, 10 network or service down, 11 may have
+    been done, 129 hung up, 130 interrupted, 143 terminated.""",
 )
 @click.option(
     "--local",

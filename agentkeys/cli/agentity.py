@@ -139,9 +139,9 @@ def delete(options: Options, ids: tuple[int, ...], yes: bool) -> None:
 def rotate(options: Options, name: str, how: dict[str, Any]) -> None:
     """Replace the key that a store holds by a new one.
 
-    NAME is without ~ and what follows. The old key works on for its grace, and `agentkeys sweep`
-    deletes it then. TIME is like 90d, 24h, 15m or 30s. The new id goes to stdout; --json prints
-    the new key with {"store", "replaced", "retired", "retires_at", "rotation", "recovered"}.
+    NAME is without ~ and what follows. After the grace, `agentkeys sweep` deletes the old key.
+    TIME is like 90d or 15m. The new id goes to stdout. --json prints the key and {"store",
+    "replaced", "retired", "retires_at", "rotation", "recovered"}.
     """
     from agentkeys.cli import upkeep
 

@@ -254,9 +254,9 @@ def rotate(
 ) -> None:
     """Replace the key that a store holds by a new one of the same permissions.
 
-    NAME is without ~ and what follows. The old key works on for its grace, and `agentkeys sweep`
-    deletes it then. TIME is like 90d, 24h, 15m or 30s. The new id goes to stdout; --json prints
-    the new key with {"store", "replaced", "retired", "retires_at", "rotation", "recovered"}.
+    NAME is without ~ and what follows. After the grace, `agentkeys sweep` deletes the old key.
+    TIME is like 90d or 15m. The new id goes to stdout. --json prints the key and {"store",
+    "replaced", "retired", "retires_at", "rotation", "recovered"}.
     """
     from agentkeys.cli import upkeep
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from agentkeys.cli import output, verbs
+from agentkeys.cli.codes import FAILED, FINDINGS
 from agentkeys.cli.known import HOW, SERVICES
 from agentkeys.cli.options import common, duration
 from agentkeys.cli.services import Target, run
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from agentkeys.keys import KeyCollection, Scope
 
 __all__ = ["commands"]
-
-FAILED: Final = 1
-FINDINGS: Final = 5
 
 _NAMES: Final = tuple(service.name.lower() for service in SERVICES)
 _SEVERITIES: Final = ("note", "warning", "error")
@@ -219,7 +217,8 @@ class _Auditing:
                 await work(step, keys, verbs.scope_of(self._options, _there(keys)))
             except AgentKeysError as error:
                 self.has_failed = True
-                output.note(f"Error: {_words(step)} failed: {error}")
+                sentence = f"{_words(step)} failed: {error}"
+                output.report(sentence, in_json=self._options.json, error=error)
 
     async def _rehearse(self, step: Step, keys: Any, scope: Scope) -> None:
         from agentkeys import sweep
@@ -311,7 +310,7 @@ def _show(options: Options, report: Report, wanted: _Wanted) -> None:
         if report.findings:
             output.write(*map(str, report.findings))
     for sentence in report.unseen:
-        output.note(f"Error: {sentence}")
+        output.report(sentence, in_json=options.json)
     output.note(f"{report.summary()}.")
 
 

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import sys
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from agentkeys.cli import output
+from agentkeys.cli.codes import FAILED, INTERRUPTED, WRONG_USAGE, code_of
 from agentkeys.cli.interruption import exit_code_of, signals_heard
 from agentkeys.cli.options import Options
-from agentkeys.errors import (
-    AgentKeysError,
-    InvalidArgumentError,
-    JournalError,
-    RotationError,
-    RotationInProgressError,
-    UncertainStoreError,
-)
+from agentkeys.errors import AgentKeysError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FAILED", "FOR_A_PERSON", "UNDER_WAY", "CommandLine"]
-
-FAILED: Final = 1
-WRONG_USAGE: Final = 2
-UNDER_WAY: Final = 3
-FOR_A_PERSON: Final = 4
-INTERRUPTED: Final = 130
+__all__ = ["CommandLine"]
 
 _EXTRA: Final = frozenset({"click", "platformdirs", "rich"})
 # Shows itself: it is the help of a group that was called without a command. Older clicks lack it.
@@ -40,7 +29,9 @@ class CommandLine(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that the arguments name, and exit."""
-        options = Options()
+        given = next(iter(args), None) or kwargs.get("args") or sys.argv[1:]
+        # Before it is parsed: what it is parsed into may be the error.
+        options = Options(json="--json" in takewhile(lambda word: word != "--", given))
         kwargs = {"prog_name": self.name, **kwargs, "standalone_mode": False, "obj": options}
         run = super().main
         with signals_heard() as came:
@@ -52,7 +43,7 @@ def _exit_code(run: Callable[[], object], options: Options) -> int:
     try:
         code = run()
     except click.ClickException as error:
-        return _shown(error)
+        return _shown(error, options)
     except click.Abort as error:
         interrupted = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
         return INTERRUPTED if interrupted else FAILED
@@ -61,31 +52,21 @@ def _exit_code(run: Callable[[], object], options: Options) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else FAILED
     except Exception as error:  # noqa: BLE001  # nobody is to see a traceback
-        if options.verbose:
+        if options.traceback:
             _show_traceback(error)
-        _report(_sentence(error))
-        return _code_of(error)
+        output.report(_sentence(error), in_json=options.json, error=error)
+        return WRONG_USAGE if _missing(error) else code_of(error)
     return code if isinstance(code, int) else 0
 
 
-def _code_of(error: Exception) -> int:
-    match error:
-        case InvalidArgumentError():
-            return WRONG_USAGE
-        case RotationInProgressError():
-            return UNDER_WAY
-        case RotationError() | UncertainStoreError() | JournalError():
-            return FOR_A_PERSON
-    return FAILED
-
-
-def _shown(error: click.ClickException) -> int:
+def _shown(error: click.ClickException, options: Options) -> int:
+    sentence = error.format_message()
     if isinstance(error, _HELP):
         error.show()
-    elif isinstance(error, click.UsageError):
-        _report(f"{error.format_message().rstrip('.')}{_advice(error)}")
-    else:
-        _report(error.format_message())
+        return WRONG_USAGE
+    if isinstance(error, click.UsageError):
+        sentence = f"{sentence.rstrip('.')}{_advice(error)}"
+    output.report(sentence, in_json=options.json, error=error)
     return error.exit_code
 
 
@@ -101,7 +82,7 @@ def _sentence(error: Exception) -> str:
     match error:
         case AgentKeysError():
             return str(error)
-        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in _EXTRA:
+        case ModuleNotFoundError() if name := _missing(error):
             return f"the command line needs {name}: pip install 'agentkeys-sdk[cli]'"
         case output.OutputError():
             output.abandon()
@@ -109,7 +90,13 @@ def _sentence(error: Exception) -> str:
         case OSError() if output.is_broken():
             output.abandon()
             return f"standard output cannot be written: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {error}: run it with -v to see more"
+    return f"unexpected {type(error).__name__}: {error}: run it with --traceback to see more"
+
+
+def _missing(error: Exception) -> str | None:
+    """Return the library of the extra `cli` that is not installed, if that is the error."""
+    name = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
+    return name if name.partition(".")[0] in _EXTRA else None
 
 
 def _show_traceback(error: Exception) -> None:
@@ -117,7 +104,3 @@ def _show_traceback(error: Exception) -> None:
 
     for line in "".join(traceback.format_exception(error)).splitlines():
         output.note(line)
-
-
-def _report(sentence: str) -> None:
-    output.note(f"Error: {sentence}")

@@ -15,10 +15,16 @@ __all__ = ["logged"]
 
 
 @contextmanager
-def logged(*, verbose: bool) -> Iterator[None]:
-    """Log on stderr: each request and everybody's warnings if *verbose*, else our warnings."""
+def logged(*, verbose: bool, traceback: bool = False) -> Iterator[None]:
+    """Log on stderr: each request and everybody's warnings if *verbose*, else our warnings.
+
+    Args:
+        verbose: whether to log all of it.
+        traceback: whether to show the tracebacks of the records.
+
+    """
     root, ours = logging.getLogger(), logging.getLogger("agentkeys")
-    handler = _Lines(verbose=verbose)
+    handler = _Lines(traceback=traceback)
     silent = logging.NullHandler()
     before = ours.level
     ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
@@ -35,11 +41,11 @@ def logged(*, verbose: bool) -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """Prints each record by `output.note`: its message is one line, its traceback more."""
+    """Prints each record by `output.note`: its message is one line, its traceback is more."""
 
-    def __init__(self, *, verbose: bool) -> None:
+    def __init__(self, *, traceback: bool) -> None:
         super().__init__()
-        self._verbose = verbose
+        self._traceback = traceback
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -47,6 +53,6 @@ class _Lines(logging.Handler):
         except Exception:  # noqa: BLE001  # its parts do not fit together
             message = f"{record.msg} {record.args!r}"
         output.note(message)
-        if self._verbose and record.exc_info:
+        if self._traceback and record.exc_info:
             for line in logging.Formatter().formatException(record.exc_info).splitlines():
                 output.note(line)

@@ -25,6 +25,7 @@ class Options:
     local: bool = False
     json: bool = False
     verbose: bool = False
+    traceback: bool = False
     timeout: float = 30.0
     base_url: str | None = None
     allow_http: bool = False
@@ -69,15 +70,16 @@ def _kept(*names: str, **attributes: Any) -> Callable[[Any], Any]:
 
 
 _JSON: Final = (
-    _kept("--json", is_flag=True, help="Print JSON, on one line; errors stay text on stderr."),
-    _kept("-v", "--verbose", is_flag=True, help="Log each request on stderr; show tracebacks."),
+    _kept("--json", is_flag=True, help="Print JSON; an error is a JSON object on stderr."),
+    _kept("-v", "--verbose", is_flag=True, help="Log each request on stderr."),
+    _kept("--traceback", is_flag=True, help="Show the traceback of an error."),
 )
 _CONNECTION: Final = (
     _kept(
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="How long a whole call may take; inf is for ever.  [default: 30]",
+        help="How long a whole call may take, or inf.  [default: 30]",
     ),
     _kept("--base-url", metavar="URL", help="Where the service is."),
     _kept("--allow-http", is_flag=True, help="Permit an http URL of another host."),
@@ -85,7 +87,7 @@ _CONNECTION: Final = (
 
 
 def with_json(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --json and --verbose to *command*, and hand it the `Options` first."""
+    """Add --json, --verbose and --traceback to *command*, and hand it the `Options` first."""
     return _decorated(click.pass_obj(command), _JSON)
 
 

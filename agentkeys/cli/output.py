@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.cli.codes import fields_of_error
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 
@@ -37,6 +38,7 @@ __all__ = [
     "plain",
     "print_table",
     "printable",
+    "report",
     "secret_given",
     "write",
 ]
@@ -99,6 +101,28 @@ def note(text: str) -> None:
     """Print a line on stderr, without keys; that nobody can read it is no failure."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(printable(mask(text)), err=True)
+
+
+def report(
+    sentence: str, *, in_json: bool, error: Exception | None = None, key_id: object = None
+) -> None:
+    """Print an error on stderr: in a line of text, or as one JSON object.
+
+    Args:
+        sentence: what to say.
+        in_json: whether --json was given.
+        error: what is behind it, if that is known.
+        key_id: the id of the key that it concerns.
+
+    """
+    if not in_json:
+        note(f"Error: {sentence}")
+        return
+    # Masked before it is JSON: what is masked may end in a backslash of JSON's.
+    shown = mask(key_id) if isinstance(key_id, str) else key_id
+    fields = fields_of_error(error or sentence, mask(sentence), key_id=shown)
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(as_json(fields), err=True)
 
 
 def ask(question: str) -> bool:

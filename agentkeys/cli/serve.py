@@ -144,7 +144,7 @@ def commands(
     def ready(service: LocalService) -> None:
         output.write(*_announced(options, service, admin, quiet=quiet))
 
-    with logged(verbose=options.verbose):
+    with logged(verbose=options.verbose, traceback=options.traceback):
         asyncio.run(serve(service, ready=ready, admin=admin))
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 import click
 
+from agentkeys.cli.codes import CredentialsError
 from agentkeys.cli.interruption import run_interruptibly
-from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.errors import InvalidArgumentError
 from agentkeys.masking import declare_key_form
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Service(ABC, Generic[ClientT]):
         """Return the credentials, None for those that the environment holds; it may ask for them.
 
         Raises:
-            ConfigurationError: there are none.
+            CredentialsError: there are none.
 
         """
         from agentkeys.sources import is_given
@@ -77,7 +78,7 @@ class Service(ABC, Generic[ClientT]):
         if any(all(map(is_given, group)) for group in self.variables):
             return None
         sources = " or ".join(f"{group[-1]}_FROM" for group in self.variables)
-        raise ConfigurationError(
+        raise CredentialsError(
             f"no credentials for {self.name}: set"
             f" {', or '.join(' and '.join(group) for group in self.variables)};"
             f" or set {sources} to the address of a store that holds the secret;"
@@ -111,7 +112,7 @@ def run(
     # Not in the event loop, where Ctrl-C would not end a prompt.
     with _credentials_of(target.service):
         credentials = None if options.local else target.service.credentials()
-    with logged(verbose=options.verbose):
+    with logged(verbose=options.verbose, traceback=options.traceback):
         return run_interruptibly(_run(options, target, credentials, work))
 
 
@@ -137,11 +138,11 @@ async def _run(
 
 @contextmanager
 def _credentials_of(service: Service[ClientT]) -> Iterator[None]:
-    """Tell credentials that cannot be right from arguments of the command: exit code 1, not 2."""
+    """Report invalid credentials with exit code 6, not 2, which an argument would have."""
     try:
         yield
     except InvalidArgumentError as error:
         sentence = str(error)
     else:
         return
-    raise ConfigurationError(f"the credentials of {service.name} cannot be used: {sentence}")
+    raise CredentialsError(f"the credentials of {service.name} cannot be used: {sentence}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from agentkeys.cli import output
-from agentkeys.cli.ending import FOR_A_PERSON
+from agentkeys.cli.codes import FOR_A_PERSON
 from agentkeys.cli.options import with_json
 
 if TYPE_CHECKING:
@@ -63,6 +63,6 @@ def _report(options: Options, found: Status) -> None:
                 f" {each.name}` when you have told them."
             )
     for sentence in found.unreadable:
-        output.note(f"Error: {sentence}")
+        output.report(sentence, in_json=options.json)
     if found.unreadable:
         raise click.exceptions.Exit(FOR_A_PERSON)

@@ -10,7 +10,7 @@ import click
 
 from agentkeys import status, sweep
 from agentkeys.cli import output, programs, verbs
-from agentkeys.cli.ending import FAILED, FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.codes import FAILED, FOR_A_PERSON, UNDER_WAY
 from agentkeys.cli.known import HOW, SERVICES
 from agentkeys.cli.services import Target, run
 from agentkeys.cli.upkeep import moment
@@ -121,7 +121,7 @@ class Sweeping:
             for place in self._places:
                 _report(place, self._deleted)
         for sentence in sentences:
-            output.note(f"Error: {sentence}")
+            output.report(sentence, in_json=self._options.json)
         is_under_way = self._all("waiting") or self._all("retiring")
         code = FOR_A_PERSON if unresolved else FAILED if self._not_looked_at else 0
         if code or is_under_way:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 
 from agentkeys.cli import output
+from agentkeys.cli.codes import CommandError, code_of, worst
 from agentkeys.cli.services import run
 from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError, TransportError
 from agentkeys.masking import mask
@@ -84,11 +85,12 @@ def delete(
     ids = tuple(dict.fromkeys(ids))
     if ask and sys.stdin is not None and sys.stdin.isatty():
         _confirm(ids)
-    outcomes = run(options, target, lambda keys: _delete(options, keys, ids))
+    codes: list[int] = []
+    outcomes = run(options, target, lambda keys: _delete(options, keys, ids, codes))
     if options.json:
         output.write(output.as_json(outcomes))
-    if not all(outcome["deleted"] for outcome in outcomes):
-        raise click.exceptions.Exit(1)
+    if code := worst(codes):
+        raise click.exceptions.Exit(code)
 
 
 async def _create(
@@ -174,7 +176,7 @@ async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: N
     else:
         return
     output.abandon()
-    await _take_back(service, keys, new, reason)
+    await _take_back(options, service, keys, new, reason)
 
 
 def _write_secret(options: Options, fields: dict[str, object], service: Service[Any]) -> None:
@@ -184,16 +186,19 @@ def _write_secret(options: Options, fields: dict[str, object], service: Service[
     output.write(output.as_json(fields) if options.json else alone)
 
 
-async def _take_back(service: Service[Any], keys: Keys, new: NewKey[Any], reason: str) -> None:
+async def _take_back(
+    options: Options, service: Service[Any], keys: Keys, new: NewKey[Any], reason: str
+) -> None:
     """Delete a key whose secret reached nobody."""
     lost = f"the key {new.name!r} exists, but its secret is lost ({reason}), and deleting it"
     by_hand = f"delete {service.name}'s key {new.id} yourself"
     try:
         await keys.delete(new.id)
     except AgentKeysError as failure:
-        raise click.ClickException(f"{lost} failed: {failure}: {by_hand}") from None
+        raise CommandError(f"{lost} failed: {failure}: {by_hand}", failure) from None
     except BaseException:  # a signal: nothing else would say so
-        output.note(f"Error: {lost} was interrupted: {by_hand}")
+        sentence = f"{lost} was interrupted: {by_hand}"
+        output.report(sentence, in_json=options.json, key_id=new.id)
         raise
     raise click.ClickException(
         f"the secret could not be printed ({reason}), so the key {new.name!r} was deleted again"
@@ -207,8 +212,9 @@ def _salvage(
         _write_secret(options, {service.secret_field: secret.reveal()}, service)
     except (output.OutputError, OSError) as failure:
         output.abandon()
-        raise click.ClickException(
-            f"the key was made, but its secret is lost ({failure}): list the keys, and delete it"
+        raise CommandError(
+            f"the key was made, but its secret is lost ({failure}): list the keys, and delete it",
+            error,
         ) from None
     fault = (
         f"cannot be read: expected {error.expected} at {error.json_path}"
@@ -216,9 +222,10 @@ def _salvage(
         else "was cut short"
     )
     form = "" if secret.reveal().isprintable() else ", as a JSON string, for not all of it prints"
-    raise click.ClickException(
+    raise CommandError(
         f"the key was made, and this is its secret{form}, which is shown only once: store it; but"
-        f" {service.name}'s answer {fault}: list the keys to find its id"
+        f" {service.name}'s answer {fault}: list the keys to find its id",
+        error,
     )
 
 
@@ -230,8 +237,10 @@ def _confirm(ids: Sequence[Any]) -> None:
         raise click.exceptions.Exit(1)
 
 
-async def _delete(options: Options, keys: Keys, ids: Iterable[Any]) -> list[dict[str, object]]:
-    outcomes = [await _delete_one(options, keys, key_id) for key_id in ids]
+async def _delete(
+    options: Options, keys: Keys, ids: Iterable[Any], codes: list[int]
+) -> list[dict[str, object]]:
+    outcomes = [await _delete_one(options, keys, key_id, codes) for key_id in ids]
     _forget(options, keys, [outcome["id"] for outcome in outcomes if outcome["deleted"]])
     return outcomes
 
@@ -244,14 +253,18 @@ def _forget(options: Options, keys: Keys, ids: list[Any]) -> None:
         forget(scope_of(options, keys), ids)
 
 
-async def _delete_one(options: Options, keys: Keys, key_id: Any) -> dict[str, object]:
+async def _delete_one(
+    options: Options, keys: Keys, key_id: Any, codes: list[int]
+) -> dict[str, object]:
     try:
         await keys.delete(key_id)
     except AgentKeysError as error:
         # A key may have been pasted where its id belongs.
         sentence, shown = mask(str(error)), mask(str(key_id))
-        output.note(f"Error: the key {shown} was not deleted: {sentence}")
         shown_id = key_id if shown == str(key_id) else shown
+        said = f"the key {shown} was not deleted: {sentence}"
+        output.report(said, in_json=options.json, error=error, key_id=shown_id)
+        codes.append(code_of(error))
         return {"id": shown_id, "deleted": False, "error": sentence}
     if not options.json:
         _report_deleted(key_id)

@@ -90,7 +90,7 @@ def test_an_admin_port_that_cannot_be_used(
     """Ends with 1 and a sentence, which holds no secret; the token leaves this machine never."""
     monkeypatch.setenv(variable, value)
     ended = run("faults", "list")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert sentence in ended.err
     assert "S3NT1NEL" not in ended.err
 
@@ -102,7 +102,7 @@ def test_an_admin_port_that_is_not_there(run, monkeypatch):
     monkeypatch.setenv("AGENTKEYS_ADMIN_TOKEN", TOKEN)
     monkeypatch.setenv("AGENTKEYS_ADMIN_URL", f"http://localhost:{port}")
     ended = run("clock", "show")
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (2, "")
     assert "cannot reach the admin port" in ended.err
 
 

@@ -126,16 +126,16 @@ def test_a_secret_is_printed_once(place, service, scope, form):
     key_id = next(iter(json.loads(place(service, "list", *scope, "--json").out)[0].values()))
     deleted = place(service, "delete", *scope, str(key_id), *form, "-v")
     again = place(service, "delete", *scope, str(key_id), *form, "-v")
-    assert again.code == 1
+    assert again.code == 7
     assert secret not in "".join(map(str, (*listed, *deleted, *again)))
 
 
 def test_delete_goes_on_after_a_failure(place):
-    """Each id is reported; one that fails makes the exit code 1 and stops nothing."""
+    """Each id is reported; one that fails makes the exit code and stops nothing."""
     for name in ("a", "b"):
         place("agentity", "create", name)
     ended = place("agentity", "delete", "1", "77", "2", "1")
-    assert (ended.code, ended.out) == (1, "deleted 1\ndeleted 2\n")
+    assert (ended.code, ended.out) == (7, "deleted 1\ndeleted 2\n")
     assert ended.err.count("\n") == 1
     assert ended.err.startswith("Error: the key 77 was not deleted: ")
 
@@ -144,7 +144,7 @@ def test_delete_reports_failures_in_json(place):
     """--json has an entry for each id, and the reason of each failure."""
     place("agentity", "create", "a")
     ended = place("agentity", "delete", "77", "1", "--json")
-    assert ended.code == 1
+    assert ended.code == 7
     failed, deleted = json.loads(ended.out)
     assert deleted == {"id": 1, "deleted": True}
     assert (failed["id"], failed["deleted"]) == (77, False)

@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_a_sentence(run, monkeypatch, value, says):
     monkeypatch.setenv("AGENTRY_API_KEY_FROM", value)
     for verbose in ([], ["-v"]):
         ended = run("agentry", "list", "--tenant", *verbose)
-        assert (ended.code, ended.out) == (1, "")
+        assert (ended.code, ended.out) == (2, "")
         assert says in ended.err
         assert "S3NT1NEL" not in ended.err
     assert not Path("ran").exists()
@@ -111,7 +111,7 @@ def test_both_variables(run, served, monkeypatch):
     """None of them wins."""
     monkeypatch.setenv("AGENTITY_PASSWORD_FROM", "file:x")
     ended = run("agentity", "list")
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "AGENTITY_PASSWORD and AGENTITY_PASSWORD_FROM are set: unset all but one" in ended.err
 
 
@@ -125,7 +125,7 @@ def test_both_variables(run, served, monkeypatch):
 def test_without_credentials_it_names_these_variables(run, service, says):
     """And its help does."""
     ended = run(*service, "list", *(["--tenant"] if service == ["agentry"] else []))
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert (ended.code, ended.err.count("\n")) == (6, 1)
     assert says in ended.err
     helps = " ".join(run(*service, "--help").out.split())
     assert "_FROM names a store" in helps

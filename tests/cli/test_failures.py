@@ -49,7 +49,7 @@ def test_a_wrong_password(run, served, monkeypatch):
     """A wrong password is one line that names neither password."""
     monkeypatch.setenv("AGENTITY_PASSWORD", "incorrect horse")
     ended = run("agentity", "list")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (6, "", 1)
     assert "401" in ended.err
     assert "horse" not in ended.err
     assert served.password not in ended.err
@@ -61,7 +61,7 @@ def test_a_service_that_is_gone(run, background, served):
     background.run(served.close())
     for args in (["agentity", "list"], ["agentry", "list", "--tenant"]):
         ended = run(*args, "--timeout", "0.3")
-        assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (10, "", 1)
         assert url in ended.err
         assert "refused" in ended.err
 
@@ -74,7 +74,7 @@ def test_a_service_that_is_killed(run, start, monkeypatch):
     process.wait()
     monkeypatch.setenv("AGENTRY_API_KEY", service["agentry_token"])
     ended = run("agentry", "list", "--tenant", "--base-url", service["url"], "--timeout", "0.3")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (10, "", 1)
     assert service["agentry_token"] not in ended.err
 
 
@@ -82,7 +82,7 @@ def test_the_timeout_is_for_the_whole_command(run, wire):
     """--timeout is the time for the whole call."""
     wire(hang)
     ended = run("agentity", "create", "ci", "--timeout", "0.1")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (11, "", 1)
     assert "0.1 s" in ended.err
 
 
@@ -90,17 +90,17 @@ def test_a_nickname_that_is_taken(place):
     """What the service refuses is told in its own words, with what to do."""
     place("agentity", "create", "a")
     ended = place("agentity", "create", "a")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (8, "", 1)
     assert "409" in ended.err
     assert "another name" in ended.err
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_the_secret_in_an_answer_that_cannot_be_read_is_printed(run, wire, form):
-    """The secret is saved, on stdout; the complaint follows on stderr, with exit code 1."""
+    """The secret is saved, on stdout; the complaint follows on stderr, with exit code 11."""
     wire(answer(201, UNREADABLE))
     ended = run("agentity", "create", "ci", *form)
-    assert ended.code == 1
+    assert ended.code == 11
     assert ended.out == (json.dumps({"key": SECRET}) if form else SECRET) + "\n"
     assert ended.err.count("\n") == 1
     assert "$.id" in ended.err
@@ -111,7 +111,7 @@ def test_the_secret_in_an_answer_that_was_cut_short_is_printed(run, wire):
     """So is one that had come when the connection broke."""
     wire(answer(201, UNREADABLE, length=5000))
     ended = run("agentity", "create", "ci")
-    assert (ended.code, ended.out) == (1, f"{SECRET}\n")
+    assert (ended.code, ended.out) == (11, f"{SECRET}\n")
     assert "cut short" in ended.err
 
 
@@ -120,7 +120,7 @@ def test_a_key_that_may_have_been_made_is_not_to_be_made_again(run, wire, troubl
     """One line, and it does not say "try again later"."""
     wire(trouble)
     ended = run("agentity", "create", "ci")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (11, "", 1)
     assert "look before you do it again" in ended.err
     assert "later" not in ended.err
 
@@ -131,7 +131,7 @@ def test_a_key_in_the_place_of_an_id_is_masked(run, wire, monkeypatch):
     server = wire(answer(404))
     monkeypatch.setenv("AGENTRY_BASE_URL", server.url)
     ended = run("agentry", "delete", "i", "--yes", "ag_pasted1234")
-    assert ended.code == 1
+    assert ended.code == 7
     assert "pasted1234" not in ended.err + ended.out
 
 
@@ -139,7 +139,7 @@ def test_an_answer_without_a_secret(run, wire):
     """If there is no secret to save, the error alone is reported."""
     wire(answer(201, {"id": 7}))
     ended = run("agentity", "create", "ci")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (11, "", 1)
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
@@ -164,7 +164,7 @@ def test_a_lost_secret_whose_key_cannot_be_deleted(run, wire, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Full())
     ended = run("agentity", "create", "ci")
     last = ended.err.splitlines()[-1]
-    assert ended.code == 1
+    assert ended.code == 6
     assert "Agentity's key 7" in last
     assert "403" in last
     assert SECRET not in ended.err
@@ -175,7 +175,7 @@ def test_a_salvaged_secret_that_cannot_be_printed(run, wire, monkeypatch):
     wire(answer(201, UNREADABLE))
     monkeypatch.setattr(sys, "stdout", Full())
     ended = run("agentity", "create", "ci")
-    assert ended.code == 1
+    assert ended.code == 11
     assert "secret is lost" in ended.err
     assert SECRET not in ended.err
 
@@ -213,7 +213,7 @@ def test_a_process_without_standard_output_makes_no_key(run, wire, monkeypatch):
     server = wire(answer(201, NEW))
     monkeypatch.setattr(sys, "stdout", None)
     ended = run("agentity", "create", "ci")
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert server.connections == 0
 
 
@@ -309,9 +309,9 @@ def test_an_unexpected_error_is_one_line(capsys):
     err = capsys.readouterr().err
     assert err.startswith("Error: unexpected LookupError: ")
     assert err.count("\n") == 1
-    assert "-v" in err
+    assert "--traceback" in err
     with pytest.raises(SystemExit):
-        line.main(["fail", "-v"])
+        line.main(["fail", "--traceback"])
     verbose = capsys.readouterr().err
     assert "Traceback" in verbose
     assert SECRET not in err + verbose
@@ -370,7 +370,7 @@ def test_an_extra_that_is_missing(monkeypatch, hidden, args, extra):
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
     )
-    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
     assert hidden in ended.stderr
     assert f"pip install 'agentkeys-sdk[{extra}]'" in ended.stderr
 
@@ -382,5 +382,5 @@ def test_a_key_of_another_account(run, served, background, monkeypatch):
     monkeypatch.setenv("AGENTITY_EMAIL", "you@example.com")
     monkeypatch.setenv("AGENTITY_PASSWORD", "pw")
     ended = run("agentity", "delete", "1")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (6, "", 1)
     assert "401" in ended.err

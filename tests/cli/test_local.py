@@ -60,7 +60,7 @@ def test_a_home_that_cannot_be(run, home):
     """A home that is a file, or lies in one, is one line that says what to set."""
     home.write_text("a file")
     ended = run("--local", "agentity", "list")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "AGENTKEYS_HOME" in ended.err
     assert home.read_text() == "a file"
 
@@ -70,7 +70,7 @@ def test_a_database_that_is_none(run, home):
     home.mkdir()
     (home / "local.db").write_text("not a database" * 100)
     ended = run("--local", "agentity", "list")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert (home / "local.db").read_text() == "not a database" * 100
 
 

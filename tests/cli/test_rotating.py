@@ -158,7 +158,7 @@ def test_what_fails_leaves_the_old_key_in_its_place(run, served, bot, env):
     before = env()
     served.faults.add(CREATES, Answer(403))
     ended = run(*BOT)
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (6, "", 1)
     assert (keys(run), env()) == ([bot], before)
     assert run(*BOT).code == 0
 

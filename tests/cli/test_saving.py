@@ -68,7 +68,7 @@ def test_a_secret_that_is_there_is_replaced_only_if_told(place, dotenv):
     place("agentity", "create", "ci", *SAVE)
     before = dotenv()
     ended = place("agentity", "create", "ci", *SAVE)
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (8, "")
     assert "--replace" in ended.err
     assert dotenv() == before
     assert len(json.loads(place("agentity", "list", "--json").out)) == 1
@@ -114,7 +114,7 @@ def test_a_key_that_may_be_left_is_swept(run, served):
     served.faults.add(CREATES, Reset(), when="after", times="always")
     lists = served.faults.add(LISTS, Answer(403), times="always")
     ended = run("agentity", "create", "ci", *SAVE)
-    assert ended.code == 1
+    assert ended.code == 11
     assert "agentkeys sweep" in ended.err
     lists.remove()
     [key] = json.loads(run("agentity", "list", "--json").out)
@@ -150,7 +150,7 @@ def test_every_place_is_swept(run, served, background):
         served.faults.add(CREATES, NeverAnswer(), when="after")
         served.faults.add(LISTS, Answer(403))
         ended = run(*words, f"ci{n}", *SAVE, "--replace", "--timeout", "0.5")
-        assert ended.code == 1, ended
+        assert ended.code == 11, ended
     left = attempt_files.survey().scopes
     assert {(scope.kind, scope.id, scope.surface) for scope in left} == set(places)
     ended = run("sweep", "--json")

@@ -197,7 +197,7 @@ def test_files_that_are_no_certificate(run, tmp_path):
     (tmp_path / "locked.pem").write_bytes(locked)
     for given in (["nowhere.pem"], ["bad.pem"], ["bad.pem", "--key", "locked.pem"]):
         ended = run("serve", "--cert", *given)
-        assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
         assert "cannot speak TLS with" in ended.err
         assert "S3NT1NEL" not in ended.err
     assert run("serve", "--key", "key.pem").code == 2
@@ -208,7 +208,7 @@ def test_a_port_in_use(run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run("serve", "--port", str(port))
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert str(port) in ended.err
     assert "in use" in ended.err
 
@@ -239,7 +239,7 @@ def test_serving_what_local_uses(start, run, monkeypatch):
 def test_a_database_that_cannot_be(run, database):
     """A database that cannot be used is one sentence, which repeats no password."""
     ended = run("serve", "--database", database)
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "hunter2" not in ended.err
 
 

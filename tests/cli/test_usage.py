@@ -1,4 +1,4 @@
-"""Wrong usage and bad input: one sentence on stderr, exit code 2 (1 for the environment's)."""
+"""Wrong usage and bad input: one sentence on stderr, exit code 2 (6 for credentials)."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_wrong_usage_says_where_the_help_is(run):
 def test_without_credentials_it_says_what_to_set(run, service, says):
     """Without credentials it says which variables to set, and that --local needs none."""
     ended = run(service, "list", *(["--tenant"] if service == "agentry" else []))
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (6, "", 1)
     assert says in ended.err
     assert "--local" in ended.err
 
@@ -178,7 +178,7 @@ def test_an_email_with_a_colon(run, monkeypatch):
     monkeypatch.setenv("AGENTITY_EMAIL", "a:b@example.com")
     monkeypatch.setenv("AGENTITY_PASSWORD", "correct horse")
     ended = run("agentity", "list")
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert (ended.code, ended.err.count("\n")) == (6, 1)
     assert "colon" in ended.err
     assert "horse" not in ended.err
 
@@ -187,7 +187,7 @@ def test_a_token_that_cannot_be_sent(run, monkeypatch):
     """A token with white space is refused, and not shown."""
     monkeypatch.setenv("AGENTRY_API_KEY", "ag_secret ag_secret")
     ended = run("agentry", "list", "--tenant")
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "secret" not in ended.err
 
 
@@ -201,7 +201,7 @@ def test_http_to_another_host(run, monkeypatch, how):
     else:
         monkeypatch.setenv(how, "http://example.com")
     ended = run(*args)
-    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert "in the clear" in ended.err
 
 

@@ -204,7 +204,7 @@ def test_the_command_line_takes_it(path, scheme, tmp_path):
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "cannot be loaded: RuntimeError was raised" in ended.stderr
     assert PASTED not in ended.stderr
 
