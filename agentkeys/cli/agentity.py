@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import click
 
-from agentkeys.cli import output, verbs
+from agentkeys.cli import creating, deleting, listing, output
+from agentkeys.cli.choices import (
+    jobs_option,
+    names_option,
+    names_read,
+    with_choosing,
+    with_words,
+)
 from agentkeys.cli.options import common
 from agentkeys.cli.rotating import save_option, with_rotating
 from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
 from agentkeys.cli.services import Service, Target
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from agentkeys.agentity import AgentityClient, ApiKeys
+    from agentkeys.cli.bulk.choosing import Criteria
     from agentkeys.cli.options import Options
     from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
@@ -63,6 +73,12 @@ class _Agentity(Service["AgentityClient"]):
 
         return PasswordLogin(local.email, local.password)
 
+    def key_id(self, word: str) -> int:
+        return _key_id(word)
+
+    def is_id(self, word: str) -> bool:
+        return _is_id(word)
+
     def keys_at(self, client: AgentityClient, scope: Scope) -> ApiKeys | None:
         return client.api_keys if scope.kind == "account" else None
 
@@ -71,9 +87,13 @@ SERVICE: Final = _Agentity()
 _KEYS: Final = Target(SERVICE, lambda client: client.api_keys)
 
 
-def _key_id(value: str) -> int:
+def _is_id(value: str) -> bool:
     # int() alone takes "1_0" for 10, which may be another key.
-    if not value.isascii() or not value.isdecimal() or len(value) > _MOST_DIGITS:
+    return value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS
+
+
+def _key_id(value: str) -> int:
+    if not _is_id(value):
         raise click.BadParameter(f"{value!r} is no id of a key: ids are whole numbers")
     return int(value)
 
@@ -93,43 +113,60 @@ def commands() -> None:
 
 
 @commands.command()
-@click.argument("nickname")
+@click.argument("nicknames", metavar="NICKNAME...", nargs=-1)
+@names_option
+@jobs_option
 @with_saving
 @common
-def create(options: Options, nickname: str, saving: Saving | None) -> None:
-    """Make a key, and print its secret.
+def create(
+    options: Options,
+    nicknames: tuple[str, ...],
+    names_file: TextIO | None,
+    jobs: int,
+    saving: Saving | None,
+) -> None:
+    """Make a key, and print its secret; or several keys.
 
     NICKNAME is unique among the account's keys. The secret is shown only this once, alone on
-    stdout. --json prints {"id", "nickname", "created_at", "updated_at", "key"}, of which "key" is
-    the secret.
+    stdout; each of several stands on a line, before its nickname. --json prints {"id", "nickname",
+    "created_at", "updated_at", "key"}, of which "key" is the secret.
 
     With --save the secret is stored and never shown, exactly one key is left whatever happens on
     the way, and its id goes to stdout. --json has "store" and "recovered" instead of "key".
     """
-    verbs.create(options, _KEYS, nickname, saving)
+    creating.create(options, _KEYS, names_read(nicknames, names_file), saving, jobs)
 
 
 @commands.command("list")
+@click.argument("words", metavar="[KEY]...", nargs=-1)
+@with_choosing
+@listing.form_option
 @common
-def list_(options: Options) -> None:
+def list_(options: Options, words: tuple[str, ...], criteria: Criteria, form: str | None) -> None:
     """List the account's keys, without their secrets.
+
+    KEY is an id, or a nickname that is no whole number; without one, all keys are meant.
 
     --json prints an array of {"id", "nickname", "created_at", "updated_at"}.
     """
-    verbs.show(options, _KEYS, lambda keys: keys.list())
+    criteria = with_words(criteria, SERVICE, words)
+    listing.show(options, _KEYS, lambda keys: keys.list(), criteria, form)
 
 
 @commands.command()
-@click.argument("ids", metavar="ID...", type=_key_id, nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.argument("words", metavar="KEY...", nargs=-1)
+@with_choosing
+@deleting.deleting_options
 @common
-def delete(options: Options, ids: tuple[int, ...], yes: bool) -> None:
+def delete(options: Options, words: tuple[str, ...], criteria: Criteria, **how: Any) -> None:
     """Delete keys for good; whoever uses one is refused from then on.
 
-    On a terminal it asks first. --json prints an array of {"id", "deleted"}, and "error" if it
-    was not.
+    KEY is an id, or a nickname that is no whole number; - reads ids from standard input. On a
+    terminal it asks first. --json prints an array of {"id", "deleted"}, with "error" if the key
+    was not deleted, and "gone" if it was not there.
     """
-    verbs.delete(options, _KEYS, ids, ask=not yes)
+    criteria = with_words(criteria, SERVICE, words)
+    deleting.delete(options, _KEYS, criteria, deleting.How(**how))
 
 
 @commands.command()

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
 import click
 
 from agentkeys import arguments
-from agentkeys.cli import verbs
+from agentkeys.cli import creating, deleting, listing
+from agentkeys.cli.choices import (
+    jobs_option,
+    names_option,
+    names_read,
+    with_choosing,
+    with_words,
+)
 from agentkeys.cli.options import common
 from agentkeys.cli.rotating import save_option, with_rotating
 from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
@@ -16,12 +23,15 @@ from agentkeys.cli.services import Service, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
-    from agentkeys.agentry import AgentApiKeys, AgentryClient, ApiKeys
+    from agentkeys.agentry import AgentApiKeys, AgentryClient, ApiKey, ApiKeys
+    from agentkeys.cli.bulk.choosing import Criteria
     from agentkeys.cli.options import Options
     from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
     from agentkeys.keys import Scope
+    from agentkeys.paging import Pager
     from agentkeys.server import LocalService
     from agentkeys.transport.client import ClientSettings
 
@@ -61,6 +71,9 @@ class _Agentry(Service["AgentryClient"]):
         # No documented endpoint makes a pod, and --pod is to work here too.
         await local.add_pod(_LOCAL_POD)
         return BearerToken(local.agentry_token)
+
+    def key_id(self, word: str) -> str:
+        return arguments.segment("ID", word)
 
     def keys_at(self, client: AgentryClient, scope: Scope) -> Keys | None:
         agent = scope.surface == "agent"
@@ -163,7 +176,7 @@ def commands() -> None:
 
 
 @commands.command()
-@_scoped("NAME")
+@_scoped("NAME...")
 @click.option(
     "--permission",
     "permissions",
@@ -172,18 +185,24 @@ def commands() -> None:
     multiple=True,
     help="What the key may do, or with =false may not; repeatable; on the agent surface only.",
 )
+@names_option
+@jobs_option
 @with_saving
 @common
 def create(
     options: Options,
     words: tuple[str, ...],
+    *,
     permissions: tuple[tuple[str, bool], ...],
+    names_file: TextIO | None,
+    jobs: int,
     saving: Saving | None,
     **scope_options: Any,
 ) -> None:
-    """Make a key, and print its secret.
+    """Make a key, and print its secret; or several keys.
 
-    The secret is shown only this once, alone on stdout. --json prints {"api_key_id", "api_key",
+    The secret is shown only this once, alone on stdout; each of several stands on a line, before
+    its name. --json prints {"api_key_id", "api_key",
     "name", "prefix", "created_at", "inbox_id", "pod_id", "permissions"}, of which "api_key" is the
     secret.
 
@@ -191,58 +210,70 @@ def create(
     the way, and its id goes to stdout. --json has "store" and "recovered" instead of "api_key".
     """
     scope, words = _taken(words, **scope_options)
-    (name,) = _only(words, "NAME")
-    if not permissions:
-        return verbs.create(options, scope.target(), name, saving)
-    if not (scope.agent or scope.pod):
+    if permissions and not (scope.agent or scope.pod):
         raise click.UsageError("--permission needs --agent, or --pod")
-    return verbs.create(options, scope.target(), name, saving, permissions=dict(permissions))
+    names = names_read(words, names_file)
+    more = {"permissions": dict(permissions)} if permissions else {}
+    creating.create(options, scope.target(), names, saving, jobs, **more)
 
 
 @commands.command("list")
-@_scoped()
-@click.option("--limit", type=click.IntRange(min=1), help="Keys to a page; all pages are listed.")
+@_scoped("[KEY]...")
+@with_choosing
+@listing.form_option
+@click.option("--page-size", type=click.IntRange(min=1), help="Keys to ask for at a time.")
 @click.option("--inbox", metavar="INBOX", help="With --tenant: the keys of this inbox only.")
 @common
 def list_(
     options: Options,
     words: tuple[str, ...],
-    limit: int | None,
+    *,
+    criteria: Criteria,
+    form: str | None,
+    page_size: int | None,
     inbox: str | None,
     **scope_options: Any,
 ) -> None:
     """List keys, newest first, without their secrets.
 
+    KEY is an id or a name; without one, all keys are meant.
+
     --json prints an array of {"api_key_id", "name", "prefix", "created_at", "inbox_id", "pod_id",
     "used_at", "permissions"}.
     """
     scope, words = _taken(words, **scope_options)
-    _only(words)
-    if inbox is None:
-        return verbs.show(options, scope.target(), lambda keys: keys.list(limit=limit))
-    if scope != _Scope(None, None, agent=False):
+    criteria = with_words(criteria, SERVICE, words)
+    more = {} if inbox is None else {"inbox_id": inbox}
+    if more and scope != _Scope(None, None, agent=False):
         raise click.UsageError("--inbox needs --tenant, without --agent")
-    target = Target(SERVICE, lambda client: client.api_keys)
-    return verbs.show(options, target, lambda keys: keys.list(limit=limit, inbox_id=inbox))
+
+    def pager(keys: Any) -> Pager[ApiKey]:
+        return keys.list(limit=page_size, **more)  # type: ignore[no-any-return]  # of any scope
+
+    listing.show(options, scope.target(), pager, criteria, form)
 
 
 @commands.command()
-@_scoped("ID...")
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@_scoped("KEY...")
+@with_choosing
+@deleting.deleting_options
 @common
-def delete(options: Options, words: tuple[str, ...], yes: bool, **scope_options: Any) -> None:
+def delete(
+    options: Options,
+    words: tuple[str, ...],
+    criteria: Criteria,
+    **more: Any,
+) -> None:
     """Delete keys for good; whoever uses one is refused from then on.
 
-    On a terminal it asks first. --json prints an array of {"id", "deleted"}, and "error" if it
-    was not.
+    KEY is an id or a name; - reads ids from standard input. On a terminal it asks first. --json
+    prints an array of {"id", "deleted"}, with "error" if the key was not deleted, and "gone" if it
+    was not there.
     """
-    scope, ids = _taken(words, **scope_options)
-    if not ids:
-        raise click.UsageError("Missing argument 'ID...'")
-    # All of them before the first is sent.
-    for key_id in ids:
-        arguments.segment("ID", key_id)
-    verbs.delete(options, scope.target(), ids, ask=not yes)
+    scope_options = {name: more.pop(name) for name in ("tenant", "pod", "agent")}
+    scope, words = _taken(words, **scope_options)
+    criteria = with_words(criteria, SERVICE, words)
+    deleting.delete(options, scope.target(), criteria, deleting.How(**more))
 
 
 @commands.command()

@@ -23,6 +23,7 @@ __all__ = [
     "WRONG_USAGE",
     "CommandError",
     "CredentialsError",
+    "MissingKeyError",
     "code_of",
     "fields_of_error",
     "worst",
@@ -46,6 +47,10 @@ class CredentialsError(errors.ConfigurationError):
     """The credentials are missing, or cannot be right: nothing was sent."""
 
 
+class MissingKeyError(errors.AgentKeysError):
+    """No key has the id or the name that was given."""
+
+
 CODES: Final[Mapping[type[Exception], int]] = {
     CredentialsError: REFUSED,
     errors.ConfigurationError: WRONG_USAGE,
@@ -56,6 +61,7 @@ CODES: Final[Mapping[type[Exception], int]] = {
     errors.JournalError: FOR_A_PERSON,
     errors.AuthenticationError: REFUSED,
     errors.PermissionDeniedError: REFUSED,
+    MissingKeyError: NOT_FOUND,
     errors.NotFoundError: NOT_FOUND,
     errors.ConflictError: CONFLICT,
     errors.StoreConflictError: CONFLICT,
@@ -131,6 +137,4 @@ def fields_of_error(
 def _kind(error: Exception | str) -> str:
     if isinstance(error, str | click.ClickException):
         return "AgentKeysError"
-    # A class of the command line's own goes by the public one that it is.
-    public = (kind.__name__ for kind in type(error).__mro__ if kind.__name__ in errors.__all__)
-    return next(public, type(error).__name__)
+    return type(error).__name__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -13,6 +13,7 @@ from agentkeys.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from agentkeys.credentials import Credentials
     from agentkeys.transport.client import ClientSettings
 
 __all__ = ["Options", "common", "duration", "keep", "with_json"]
@@ -29,6 +30,7 @@ class Options:
     timeout: float = 30.0
     base_url: str | None = None
     allow_http: bool = False
+    signed_in: dict[str, Credentials | None] = field(default_factory=dict)
 
     def client_settings(self) -> ClientSettings:
         """Return what of it a client wants to know."""

@@ -22,7 +22,7 @@ from agentkeys.masking import mask
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "OutputError",
@@ -32,18 +32,24 @@ __all__ = [
     "ask_secret",
     "draws",
     "fields_of",
+    "is_abandoned",
     "is_broken",
     "is_closed",
     "note",
+    "note_table",
     "plain",
     "print_table",
     "printable",
+    "progress",
     "report",
     "secret_given",
     "write",
 ]
 
 _NOTHING: Final = "-"
+_FEWEST: Final = 2  # things to do of which progress is shown
+
+_abandoned: object = ...
 
 
 class OutputError(Exception):
@@ -63,6 +69,8 @@ def write(*lines: str) -> None:
 def _write(text: str) -> None:
     if is_closed():
         raise OutputError("standard output is closed: open it, or send it to a file")
+    if is_abandoned():
+        raise OutputError("standard output could not be written before")
     try:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
@@ -78,6 +86,11 @@ def is_closed() -> bool:
     return sys.stdout is None
 
 
+def is_abandoned() -> bool:
+    """Whether `abandon` was called."""
+    return sys.stdout is _abandoned
+
+
 def is_broken() -> bool:
     """Whether standard output does not take what it still buffers, as after a help of click's."""
     try:
@@ -88,7 +101,12 @@ def is_broken() -> bool:
 
 
 def abandon() -> None:
-    """Give up on standard output: what it still buffers is not written when the process ends."""
+    """Give up on standard output: what it still buffers is not written when the process ends.
+
+    Nor is anything else: a secret that went nowhere would be taken for one that was printed.
+    """
+    global _abandoned  # noqa: PLW0603  # so is the stream
+    _abandoned = sys.stdout
     # It has no descriptor if it is closed, or is none of the system's.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         descriptor = sys.stdout.fileno()
@@ -191,6 +209,44 @@ def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
         _print_rich(list(columns), rows)
     else:
         write(*_aligned([list(columns), *rows]))
+
+
+def note_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows on stderr, in columns, without keys."""
+    for line in _aligned([[printable(cell) for cell in row] for row in rows]):
+        note(line)
+
+
+@contextlib.contextmanager
+def progress(total: int, *, may_show: bool) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Show on a terminal how much is done; give a function to call as each thing is.
+
+    It takes what is to be printed about that thing, which waits until the bar is gone.
+    """
+    if not may_show or total < _FEWEST or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda say: say()
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    held: list[Callable[[], None]] = []
+    try:
+        with Progress(
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as bar:
+            task = bar.add_task("", total=total)
+
+            def step(say: Callable[[], None]) -> None:
+                held.append(say)
+                bar.advance(task)
+
+            yield step
+    finally:
+        for say in held:
+            say()
 
 
 def plain(value: object) -> object:

@@ -66,6 +66,19 @@ class Service(ABC, Generic[ClientT]):
     def keys_at(self, client: ClientT, scope: Scope) -> KeyCollection[Any, Any, Any] | None:
         """Return the collection of keys of that scope, or None if the command has none such."""
 
+    @abstractmethod
+    def key_id(self, word: str) -> Any:
+        """Return the id that a word of the command line is.
+
+        Raises:
+            UsageError: it is no id.
+
+        """
+
+    def is_id(self, word: str) -> bool:  # noqa: ARG002  # here any word may be a name
+        """Whether a word is an id, and no name."""
+        return False
+
     def credentials(self) -> Credentials | None:
         """Return the credentials, None for those that the environment holds; it may ask for them.
 
@@ -111,9 +124,16 @@ def run(
         raise click.UsageError("--local and --base-url exclude each other")
     # Not in the event loop, where Ctrl-C would not end a prompt.
     with _credentials_of(target.service):
-        credentials = None if options.local else target.service.credentials()
+        credentials = None if options.local else _asked_once(options, target.service)
     with logged(verbose=options.verbose, traceback=options.traceback):
         return run_interruptibly(_run(options, target, credentials, work))
+
+
+def _asked_once(options: Options, service: Service[Any]) -> Credentials | None:
+    """Return the credentials of a service; a password that was asked for is not asked for again."""
+    if service.name not in options.signed_in:
+        options.signed_in[service.name] = service.credentials()
+    return options.signed_in[service.name]
 
 
 async def _run(

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
 from agentkeys.cli import output
-from agentkeys.cli.codes import CommandError, code_of, worst
+from agentkeys.cli.codes import CommandError
 from agentkeys.cli.services import run
 from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError, TransportError
-from agentkeys.masking import mask
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from agentkeys.cli.options import Options
     from agentkeys.cli.saving import Saving
     from agentkeys.cli.services import Service, Target
     from agentkeys.keys import Key, KeyCollection, NewKey, Scope
-    from agentkeys.paging import Pager
 
     Keys: TypeAlias = KeyCollection[Any, Key[Any], NewKey[Any]]
 
-__all__ = ["create", "delete", "place_of", "scope_of", "show"]
+__all__ = ["create", "make", "place_of", "scope_of"]
 
 ClientT = TypeVar("ClientT", bound=Any)
 KeysT = TypeVar("KeysT", bound="Keys")
@@ -57,57 +53,29 @@ def create(
     if output.is_closed():
         raise ConfigurationError("standard output is closed, and the secret is printed only once")
 
-    async def make(keys: KeysT) -> None:
-        await _create(options, service, keys, lambda: keys.create(name, **create_options))
+    async def work(keys: KeysT) -> None:
+        await make(options, service, keys, lambda: keys.create(name, **create_options))
 
-    return run(options, target, make)
-
-
-def show(
-    options: Options,
-    target: Target[ClientT, KeysT],
-    pager: Callable[[KeysT], Pager[Any]],
-) -> None:
-    """List keys."""
-    keys = run(options, target, lambda keys: pager(keys).collect())
-    if options.json:
-        output.write(output.as_json([output.fields_of(key) for key in keys]))
-    elif keys:
-        output.print_table(keys, target.service.columns)
-    else:
-        output.note("There are no keys here.")
+    return run(options, target, work)
 
 
-def delete(
-    options: Options, target: Target[ClientT, KeysT], ids: Iterable[Any], *, ask: bool
-) -> None:
-    """Delete keys, one after the other; one that fails does not save the others."""
-    ids = tuple(dict.fromkeys(ids))
-    if ask and sys.stdin is not None and sys.stdin.isatty():
-        _confirm(ids)
-    codes: list[int] = []
-    outcomes = run(options, target, lambda keys: _delete(options, keys, ids, codes))
-    if options.json:
-        output.write(output.as_json(outcomes))
-    if code := worst(codes):
-        raise click.exceptions.Exit(code)
-
-
-async def _create(
+async def make(
     options: Options,
     service: Service[Any],
     keys: Keys,
-    make: Callable[[], Awaitable[NewKey[Any]]],
+    create: Callable[[], Awaitable[NewKey[Any]]],
+    name: str = "",
 ) -> None:
+    """Make a key, and print its secret: alone, or before its *name* if it is one of several."""
     try:
-        new = await make()
+        new = await create()
     except (DecodeError, TransportError) as error:
         if error.salvaged is None:
             raise
         unreadable = error, error.salvaged
     else:
-        return await _hand_over(options, service, keys, new)
-    return _salvage(options, service, *unreadable)
+        return await _hand_over(options, service, keys, new, name)
+    return _salvage(options, service, *unreadable, name)
 
 
 async def _issue(
@@ -163,14 +131,16 @@ def place_of(options: Options, target: Target[Any, Any]) -> Scope:
     return scope_of(options, target.keys(client))
 
 
-async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: NewKey[Any]) -> None:
-    if not options.json:
+async def _hand_over(
+    options: Options, service: Service[Any], keys: Keys, new: NewKey[Any], name: str
+) -> None:
+    if not (options.json or name):
         output.note(
             f"Created the key {new.name!r} of {service.name}; its id is {new.id}."
             " This is its secret, which is shown only once: store it now."
         )
     try:
-        _write_secret(options, output.fields_of(new, revealed=True), service)
+        _write_secret(options, output.fields_of(new, revealed=True), service, name)
     except (output.OutputError, OSError) as error:
         reason = str(getattr(error, "strerror", None) or error)
     else:
@@ -179,11 +149,14 @@ async def _hand_over(options: Options, service: Service[Any], keys: Keys, new: N
     await _take_back(options, service, keys, new, reason)
 
 
-def _write_secret(options: Options, fields: dict[str, object], service: Service[Any]) -> None:
+def _write_secret(
+    options: Options, fields: dict[str, object], service: Service[Any], name: str
+) -> None:
     secret = str(fields[service.secret_field])
     # What does not print would be escaped, and then nobody could tell what it was.
     alone = secret if secret.isprintable() else output.as_json(secret)
-    output.write(output.as_json(fields) if options.json else alone)
+    # Neither has a space: a shell reads them with `read -r secret name`.
+    output.write(output.as_json(fields) if options.json else f"{alone}  {name}".rstrip())
 
 
 async def _take_back(
@@ -206,10 +179,14 @@ async def _take_back(
 
 
 def _salvage(
-    options: Options, service: Service[Any], error: DecodeError | TransportError, secret: Secret
+    options: Options,
+    service: Service[Any],
+    error: DecodeError | TransportError,
+    secret: Secret,
+    name: str,
 ) -> None:
     try:
-        _write_secret(options, {service.secret_field: secret.reveal()}, service)
+        _write_secret(options, {service.secret_field: secret.reveal()}, service, name)
     except (output.OutputError, OSError) as failure:
         output.abandon()
         raise CommandError(
@@ -227,55 +204,3 @@ def _salvage(
         f" {service.name}'s answer {fault}: list the keys to find its id",
         error,
     )
-
-
-def _confirm(ids: Sequence[Any]) -> None:
-    named = ", ".join(map(str, ids))
-    keys = f"the key {named}" if len(ids) == 1 else f"{len(ids)} keys ({named})"
-    if not output.ask(f"Delete {keys} for good?"):
-        output.note("Nothing was deleted.")
-        raise click.exceptions.Exit(1)
-
-
-async def _delete(
-    options: Options, keys: Keys, ids: Iterable[Any], codes: list[int]
-) -> list[dict[str, object]]:
-    outcomes = [await _delete_one(options, keys, key_id, codes) for key_id in ids]
-    _forget(options, keys, [outcome["id"] for outcome in outcomes if outcome["deleted"]])
-    return outcomes
-
-
-def _forget(options: Options, keys: Keys, ids: list[Any]) -> None:
-    """Remove from the ledger what is there no more. If that fails, an audit finds it."""
-    from agentkeys.lifecycle.upkeep import forget
-
-    with suppress(AgentKeysError, OSError):
-        forget(scope_of(options, keys), ids)
-
-
-async def _delete_one(
-    options: Options, keys: Keys, key_id: Any, codes: list[int]
-) -> dict[str, object]:
-    try:
-        await keys.delete(key_id)
-    except AgentKeysError as error:
-        # A key may have been pasted where its id belongs.
-        sentence, shown = mask(str(error)), mask(str(key_id))
-        shown_id = key_id if shown == str(key_id) else shown
-        said = f"the key {shown} was not deleted: {sentence}"
-        output.report(said, in_json=options.json, error=error, key_id=shown_id)
-        codes.append(code_of(error))
-        return {"id": shown_id, "deleted": False, "error": sentence}
-    if not options.json:
-        _report_deleted(key_id)
-    return {"id": key_id, "deleted": True}
-
-
-def _report_deleted(key_id: Any) -> None:
-    sentence = f"deleted {key_id}"
-    try:
-        output.write(sentence)
-    except (output.OutputError, OSError):
-        # The other keys are to be deleted all the same.
-        output.abandon()
-        output.note(sentence)

@@ -11,6 +11,7 @@ import platform
 import aiohttp
 import behaviour
 import calls
+import deleting
 import issuing
 import memory
 import paging
@@ -20,6 +21,7 @@ import startup
 PARTS = {
     "calls": calls.run,
     "issuing": issuing.run,
+    "deleting": deleting.run,
     "paging": paging.run,
     "memory": memory.run,
     "service": service.run,

@@ -11,6 +11,7 @@ from wire import answer, close
 
 from agentkeys import errors
 from agentkeys.cli.codes import CODES, FAILED, code_of, fields_of_error, worst
+from agentkeys.cli.output import report
 
 FIELDS = ["type", "message", "status", "applied", "request_id", "key_id"]
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
@@ -101,9 +102,9 @@ def test_a_name_that_looks_like_the_option_is_no_option(run, wire):
 
 
 def test_missing_credentials_are_a_configuration_error(run):
-    """By the name of the public class."""
+    """One of its own, for a program that can get others."""
     ended = run("agentity", "list", "--json")
-    assert (ended.code, json.loads(ended.err)["type"]) == (6, "ConfigurationError")
+    assert (ended.code, json.loads(ended.err)["type"]) == (6, "CredentialsError")
 
 
 def test_a_failed_delete_names_its_key(run, wire):
@@ -114,12 +115,13 @@ def test_a_failed_delete_names_its_key(run, wire):
 
 
 @pytest.mark.parametrize("end", ["", "\\", '"', '\\"', "\n"], ids=ascii)
-def test_no_secret_shows_and_it_is_json_still(run, wire, end):
+def test_no_secret_shows_and_it_is_json_still(capsys, end):
     """What is masked in a message may end in what JSON escapes."""
-    wire(answer(409, {"message": f"the api_key=hunter2hunter2{end} is taken"}))
-    ended = run("agentity", "create", "ci", "--json")
-    assert "hunter2" not in ended.err
-    assert json.loads(ended.err)["type"] == "ConflictError"
+    report(f"the api_key=hunter2hunter2{end} is taken", in_json=True, key_id="ag_pasted1234")
+    said = capsys.readouterr().err
+    assert "hunter2" not in said
+    assert "pasted" not in said
+    assert json.loads(said)["message"].endswith(f"{end} is taken".lstrip("\\"))
 
 
 def test_fields_that_are_not_known_are_null():

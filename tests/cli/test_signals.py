@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from wire import answer
 
 from agentkeys.server.faults import CREATES, Delay
 
 pytestmark = pytest.mark.slow
 
+KEY = {"id": 7, "nickname": "ci", "createdAt": "2026-01-01T00:00:00Z"}
+KEY |= {"updatedAt": KEY["createdAt"]}
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 ignorable = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda s: s.name)
 ending = pytest.mark.parametrize("number", ENDING, ids=lambda s: s.name)
@@ -124,12 +127,12 @@ def test_a_window_that_is_closed_at_a_prompt_ends_with_129(asked):
 @ending
 def test_a_question_that_a_signal_ends(terminal, wire, interrupt, number):
     """Nothing is deleted."""
-    server = wire(b"")
+    server = wire(answer(200, {"apiKeys": [KEY]}))
     asked = terminal("agentity", "delete", "7")
     asked.read_until("[y/N]")
     interrupt(asked.process, number)
     assert asked.end()[0] == 128 + number
-    assert server.connections == 0
+    assert [seen.method for seen in server.requests] == ["GET"]
 
 
 # A keyring that asks for its password, as an encrypted one does.

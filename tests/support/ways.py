@@ -146,6 +146,10 @@ class Blocking(Library):
             return work(scope.keys(client))
 
 
+_OPTIONS = {"limit": "page-size", "inbox_id": "inbox"}
+"""What the command line calls the arguments of `list`."""
+
+
 class CommandLine(Way):
     """``agentkeys ... --json``, in this process."""
 
@@ -162,7 +166,7 @@ class CommandLine(Way):
 
     def list(self, scope, **query):
         options = [
-            f"--{name.removesuffix('_id')}={value}"
+            f"--{_OPTIONS.get(name, name)}={value}"
             for name, value in query.items()
             if value is not None
         ]
@@ -176,6 +180,7 @@ class CommandLine(Way):
 
     def _run(self, scope: Scope, verb: str, *words: str) -> Any:
         from agentkeys.cli import commands
+        from agentkeys.cli.codes import NOT_FOUND
 
         email, password = self.login
         for name, value in {
@@ -191,5 +196,7 @@ class CommandLine(Way):
         out, err = self._capsys.readouterr()
         if exited.value.code == 0:
             return json.loads(out)
+        if exited.value.code == NOT_FOUND:  # it may have listed the keys, and found none
+            raise RefusedError(404)
         status = re.search(r"answered (\d{3})", err)
         raise RefusedError(int(status[1]) if status else None)

@@ -1,0 +1,132 @@
+"""How several keys are made, each secret printed as soon as it is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentkeys.cli import output, verbs
+from agentkeys.cli.bulk.running import run_each
+from agentkeys.cli.codes import code_of, worst
+from agentkeys.cli.deleting import why
+from agentkeys.cli.services import run
+from agentkeys.errors import AgentKeysError, ConfigurationError
+from agentkeys.masking import mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agentkeys.cli.options import Options
+    from agentkeys.cli.saving import Saving
+    from agentkeys.cli.services import Target
+
+__all__ = ["create"]
+
+_MOST_NAMED = 20
+
+
+def create(
+    options: Options,
+    target: Target[Any, Any],
+    names: Sequence[str],
+    saving: Saving | None,
+    jobs: int,
+    **more: Any,
+) -> None:
+    """Make a key for each of *names*.
+
+    Args:
+        options: what every command is given.
+        target: where to make them.
+        names: what to call them.
+        saving: where the secret of a single key is to be kept; None to print it.
+        jobs: how many requests are under way at once.
+        **more: what else `create` of these keys takes.
+
+    """
+    if len(names) == 1:
+        return verbs.create(options, target, names[0], saving, **more)
+    if not names:
+        raise click.UsageError("Missing argument 'NAME...', or --names-from")
+    if saving is not None:
+        raise click.UsageError("--save stores the secret of one key: give one NAME")
+    if output.is_closed():
+        raise ConfigurationError("standard output is closed, and a secret is printed only once")
+    return _Creating(options, target, names, jobs, more).run()
+
+
+class _Creating:
+    """The creation of several keys; it knows at any time how far it has come."""
+
+    def __init__(
+        self,
+        options: Options,
+        target: Target[Any, Any],
+        names: Sequence[str],
+        jobs: int,
+        more: dict[str, Any],
+    ) -> None:
+        self._options = options
+        self._target = target
+        self._names = names
+        self._jobs = jobs
+        self._more = more
+        self._made: set[str] = set()
+        self._failures: list[Exception] = []
+
+    def run(self) -> None:
+        """Make them, and end with the exit code of the worst failure."""
+        whole = f"{len(self._names)} keys"
+        try:
+            run(self._options, self._target, self._create)
+        except (KeyboardInterrupt, SystemExit):
+            left = [name for name in self._names if name not in self._made]
+            named = ", ".join(map(repr, left[:_MOST_NAMED]))
+            named += f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
+            sentence = f"interrupted: {len(self._made)} of {whole} were made; not made: {named}"
+            output.report(sentence, in_json=self._options.json)
+            raise
+        if self._made and not self._options.json:
+            output.note(
+                f"Created {len(self._made)} of {whole} of {self._target.service.name}. Each line"
+                " has a secret, which is shown only once, and its name: store them now."
+            )
+        lost = len(self._names) - len(self._made)
+        if lost:
+            output.note(f"{lost} of {whole} were not made: {why(self._failures)}.")
+        if code := worst(map(code_of, self._failures)):
+            raise click.exceptions.Exit(code)
+
+    async def _create(self, keys: Any) -> None:
+        # Where the secrets are shown, they show how far it is.
+        may_show = not (self._options.verbose or output.draws(""))
+        # Nothing more is made once the secrets cannot be printed.
+        names = (name for name in self._names if not output.is_abandoned())
+        with output.progress(len(self._names), may_show=may_show) as step:
+
+            async def work(name: str) -> None:
+                say = await self._create_one(keys, name)
+                step(say)
+
+            await run_each(names, work, jobs=min(self._jobs, len(self._names)))
+
+    async def _create_one(self, keys: Any, name: str) -> Callable[[], None]:
+        """Make a key and print its secret, and return what says that it failed."""
+
+        def make() -> Any:
+            return keys.create(name, **self._more)
+
+        try:
+            await verbs.make(self._options, self._target.service, keys, make, name)
+        except click.ClickException as error:
+            return self._failed(name, error, error.format_message())
+        except AgentKeysError as error:
+            return self._failed(name, error, str(error))
+        self._made.add(name)
+        return lambda: None
+
+    def _failed(self, name: str, error: Exception, text: str) -> Callable[[], None]:
+        self._failures.append(error)
+        sentence = f"the key {name!r}: {mask(text)}"
+        return lambda: output.report(sentence, in_json=self._options.json, error=error)
