@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentkeys.cli.options import duration
-from agentkeys.cli.saving import opened
+from agentkeys.cli.saving import opened, schemes
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ def _duration(name: str, default: str | None, text: str) -> Callable[..., Any]:
 
 
 save_option = click.option(
-    "--save", metavar="STORE", required=True, help="The store that holds its secret."
+    "--save",
+    metavar="STORE",
+    required=True,
+    shell_complete=schemes,
+    help="The store that holds its secret.",
 )
 then_option = click.option(
     "--then",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agentkeys.stores import Store
 
-__all__ = ["Saving", "opened", "opened_if", "which_store", "with_saving"]
+__all__ = ["Saving", "opened", "opened_if", "schemes", "which_store", "with_saving"]
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,18 @@ class Saving:
 
 _QUOTED: Final = [repr(form) if " " in form else form for form in KEPT]
 
+
+def schemes(_: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Return how addresses of stores begin, for the completion of a shell."""
+    beginnings = (f"{form.partition(':')[0]}:" for form in KEPT)
+    return [each for each in beginnings if each.startswith(begun)]
+
+
 _OPTIONS: Final = (
     click.option(
         "--save",
         metavar="STORE",
+        shell_complete=schemes,
         help=f"Store the secret instead of printing it: {', '.join(_QUOTED)}, or an address of an"
         " installed package's store.",
     ),
@@ -95,5 +103,6 @@ def opened_if(save: str | None) -> Store | None:
 which_store: Final = click.option(
     "--save",
     metavar="STORE",
+    shell_complete=schemes,
     help="Which store, if keys of this name are replaced in several.",
 )
