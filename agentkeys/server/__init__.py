@@ -21,10 +21,11 @@ try:
     from agentkeys.server.serving import serve
     from agentkeys.server.storage.key_format import has_valid_checksum
 except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] not in _EXTRA:
+    _package = (missing.name or "").partition(".")[0]
+    if _package not in _EXTRA:
         raise
     raise ConfigurationError(
-        f"the local service needs {missing.name}: pip install 'agentkeys-sdk[server]'"
+        f"the local service needs {_package}: pip install 'agentkeys-sdk[server]'"
     ) from None
 
 __all__ = [
