@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
 import pytest
 from chaos import SERVICES, client_of, keys_of, place_at
@@ -201,7 +200,6 @@ def test_a_process_that_dies_is_finished_by_a_sweep():
             assert program.read() == "leased"
             [key] = keys.list()
             assert sync.sweep(keys).deleted == ()
-            program.send(signal.SIGKILL)
-            program.end()
+            program.kill()
             assert sync.sweep(keys).deleted == (key.id,)
             assert list(keys.list()) == []
