@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from ssl import SSLContext
 from typing import Any, ClassVar, Self, TypedDict
@@ -150,7 +151,8 @@ def with_arguments(docstring: str | None, *, without: str = "") -> str | None:
     """
     if docstring is None or Client.__doc__ is None:
         return docstring
-    arguments = Client.__doc__.partition("    Args:\n")[2]
-    items = arguments.split("\n        ")
+    # From CPython 3.13 on, the compiler has taken the indentation away.
+    arguments = inspect.cleandoc(Client.__doc__).partition("Args:\n    ")[2]
+    items = arguments.split("\n    ")
     kept = [each for each in items if not without or not each.startswith(f"{without}:")]
-    return f"{docstring.rstrip()}\n\n    Args:\n{(chr(10) + '        ').join(kept)}"
+    return f"{inspect.cleandoc(docstring)}\n\nArgs:\n    {(chr(10) + '    ').join(kept)}"
