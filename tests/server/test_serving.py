@@ -298,7 +298,9 @@ async def test_a_signal_ends_it_when_the_requests_under_way_are_answered(number)
             process.stdin.write(b"go\n")
             assert await creating == 201
         output, errors = await process.communicate()
-        assert (process.returncode, output, errors) == (0, b"returned\n", b"")
+        assert (process.returncode, output) == (0, b"returned\n")
+        # The asyncio of CPython 3.13.0 complains, at the exit, of a connection that was refused.
+        assert errors == b"" or sys.version_info[:3] == (3, 13, 0)
 
 
 @posix
