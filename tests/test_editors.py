@@ -18,6 +18,8 @@ import pytest
 import agentkeys
 import agentkeys.sync
 
+pytestmark = pytest.mark.slow
+
 MODULES = ["agentkeys", "agentkeys.sync", "agentkeys.stores", "agentkeys.server"]
 # jedi infers no type alias of a Literal.
 UNKNOWN = {"agentkeys.stores.Expected"}

@@ -15,6 +15,8 @@ from agentkeys.stores import ABSENT, ANY, AwsStore, Stored, Version
 from agentkeys.testing import store_conformance
 from agentkeys.testing.store_checks import hidden, made_up, won
 
+pytestmark = pytest.mark.slow
+
 NAME = "prod/billing-bot"
 FIELD = "AGENTITY_API_KEY"
 OLD, NEW, OTHERS = made_up(), made_up(), made_up()

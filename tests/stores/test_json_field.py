@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from agentkeys import Secret
 from agentkeys.stores.json_field import FieldError, field_in, with_field, without_field
 
+pytestmark = pytest.mark.slow
+
 NAME = "KEY"
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

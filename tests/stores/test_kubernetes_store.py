@@ -13,6 +13,8 @@ from agentkeys.stores import ABSENT, KubernetesStore, Version, open_store
 from agentkeys.testing import store_conformance
 from agentkeys.testing.store_checks import made_up
 
+pytestmark = pytest.mark.slow
+
 MOST = 1 << 20
 CLUSTERS = []
 WRITE_ONLY = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["patch", "create"]}]

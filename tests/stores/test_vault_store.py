@@ -15,6 +15,8 @@ from agentkeys.stores import ABSENT, VaultStore, Version, open_store
 from agentkeys.testing import store_conformance
 from agentkeys.testing.store_checks import hidden, made_up
 
+pytestmark = pytest.mark.slow
+
 _numbers = itertools.count()
 
 PAGE = Path(__file__).parents[2] / "docs" / "stores.md"
