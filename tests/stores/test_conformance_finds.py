@@ -14,7 +14,7 @@ from agentkeys.testing import store_conformance
 pytestmark = pytest.mark.slow
 
 PRELUDE = """
-    import asyncio, logging, secrets
+    import asyncio, logging, secrets, threading
     from functools import partial
     from agentkeys import Secret, StoreError
     from agentkeys.stores import ABSENT, ANY, Found, MemoryStore, Stored, Version
@@ -60,6 +60,7 @@ PRELUDE = """
 
     NUMBERS = {}
     PASTS = {}
+    ALL_HAVE_READ = threading.Barrier(6, timeout=30)
 
     def exchange(folder):
         NUMBERS[Good(folder).address] = 1
@@ -206,7 +207,7 @@ FAULTS = {
     "test_an_atomic_write_has_one_winner": """
         async def write(self, secret, *, expected=ANY):
             found = await self.read()
-            await asyncio.sleep(0.01)
+            ALL_HAVE_READ.wait()
             fits = expected is ANY or expected == found.version
             return await super().write(secret, expected=ANY if fits else expected)
     """,

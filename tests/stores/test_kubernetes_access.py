@@ -264,7 +264,9 @@ HANGING = """
 
 def test_a_program_that_hangs_is_given_up(own, tmp_path, monkeypatch):
     """In time; it ends with the call, and no warning says that it was forgotten."""
-    program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
+    program = (
+        "import os, signal, sys; open(sys.argv[1], 'w').write(str(os.getpid())); signal.pause()"
+    )
     monkeypatch.setenv("KUBECONFIG", str(with_plugin(own, tmp_path, program)))
     monkeypatch.setenv("PYTHONDEVMODE", "1")
     running = Program(HANGING)

@@ -356,13 +356,15 @@ SEQUENCE = """
     asyncio.run(store.write(Secret("one")))
     print(asyncio.run(store.read()).secret.reveal())
 
-    async def cancelled():
+    async def cancelled(turns):
         writing = asyncio.ensure_future(store.write(Secret("two")))
-        await asyncio.sleep(0.005)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         writing.cancel()
         await asyncio.wait([writing])
 
-    asyncio.run(cancelled())
+    for turns in (1, 5, 25, 125):
+        asyncio.run(cancelled(turns))
     try:
         asyncio.run(open_store("kubernetes:nowhere/bot#key").write(Secret("three")))
     except StoreError as error:
