@@ -51,6 +51,7 @@ __all__ = [
     "Secret",
     "ServerError",
     "Status",
+    "StillInUseError",
     "StoreConflictError",
     "StoreError",
     "StoredToken",

@@ -90,6 +90,9 @@ from agentkeys.errors import (
     ServerError as ServerError,
 )
 from agentkeys.errors import (
+    StillInUseError as StillInUseError,
+)
+from agentkeys.errors import (
     StoreConflictError as StoreConflictError,
 )
 from agentkeys.errors import (

@@ -56,6 +56,7 @@ CODES: Final[Mapping[type[Exception], int]] = {
     errors.ConfigurationError: WRONG_USAGE,
     errors.InvalidArgumentError: WRONG_USAGE,
     errors.RotationInProgressError: UNDER_WAY,
+    errors.StillInUseError: FOR_A_PERSON,
     errors.RotationError: FOR_A_PERSON,
     errors.UncertainStoreError: FOR_A_PERSON,
     errors.JournalError: FOR_A_PERSON,

@@ -11,6 +11,7 @@ __all__ = [
     "OrphanKeyError",
     "RotationError",
     "RotationInProgressError",
+    "StillInUseError",
     "StoreConflictError",
     "StoreError",
     "UncertainCreateError",
@@ -120,3 +121,11 @@ class RotationError(AgentKeysError):
 
 class RotationInProgressError(RotationError):
     """The key is being replaced already: by somebody else now, or one before it still retires."""
+
+
+class StillInUseError(RotationInProgressError):
+    """A program still uses the key that was replaced last, though `max_grace` is over.
+
+    The key is not deleted, and no further rotation begins. The text says when the key was last
+    used. Let that program read the new secret, or delete the old key with ``sweep(force=True)``.
+    """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
@@ -105,6 +106,13 @@ class Evidence(Generic[KeyT]):
         if entry.key_id is not None or entry.plan.exact:
             return entry.key_id
         return next((each.id for each in self.listing.keys if each.name == entry.name), None)
+
+    def last_use_of_the_replaced(self, entry: Entry) -> float | None:
+        """Return when the key was last used that an entry replaces, in seconds since 1970."""
+        replaces = entry.plan.replaces
+        keys = [key for key in self.listing.keys if replaces and key.id == replaces.key_id]
+        used: datetime | None = getattr(keys[0], "used_at", None) if keys else None
+        return None if used is None else used.timestamp()
 
     def kept(self) -> list[Seen]:
         """Return the entries of the ledger."""

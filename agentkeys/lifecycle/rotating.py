@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
     from agentkeys.lifecycle.driving.making import IssuingHands
     from agentkeys.lifecycle.journal import Remembered
-    from agentkeys.secret import Secret
 
 __all__ = ["LONGEST_IN_GRACES", "rotate"]
 
@@ -180,15 +179,15 @@ class Rotating(Issuing[KeyT]):
         listing = await hands.listed()
         self._waiting.raise_cancellation()
         known = Evidence(self._plan, await self._remembered(), listing, stored)
-        self._check_nobody_does(known.remembered)
+        self._check_nobody_does(known)
         if (gone := replaced_since(before, known)) is not None:
             raise rotations.in_progress(self._plan, gone)
         old, entry = known.key(self._wanted.replaces)
-        self._check_nobody_does(known.remembered, old.id)
+        self._check_nobody_does(known, old.id)
         self._options.update(known.options(self._keys, old))
         check_who_signs_in(self._keys, self._plan, old, known.secret)
         await check_elsewhere(known, old.id)
-        self._old = await self._held(old, None if entry is None else entry.id, known.secret)
+        self._old = await self._held(known, old, None if entry is None else entry.id)
         return hands
 
     async def _remembered(self) -> Remembered:
@@ -200,23 +199,24 @@ class Rotating(Issuing[KeyT]):
             rotations.add_what_works(error, self._old.key.id, self._store.describe())
         return error
 
-    def _check_nobody_does(self, remembered: Remembered, old: KeyId | None = None) -> None:
-        other = rotation_of(remembered, self._plan, old)
+    def _check_nobody_does(self, known: Evidence[KeyT], old: KeyId | None = None) -> None:
+        other = rotation_of(known.remembered, self._plan, old)
         if other is not None:
-            raise rotations.in_progress(self._plan, old, other.entry)
+            used = known.last_use_of_the_replaced(other.entry)
+            raise rotations.in_progress(self._plan, old, other.entry, used)
 
-    async def _held(self, old: KeyT, entry_id: str | None, secret: Secret | None) -> _Old[KeyT]:
+    async def _held(self, known: Evidence[KeyT], old: KeyT, entry_id: str | None) -> _Old[KeyT]:
         """Take over the entry of the key that is replaced, so that nobody else replaces it."""
         is_new = entry_id is None
         if entry_id is None:
-            entry = as_kept(self._plan, old, secret)
+            entry = as_kept(self._plan, old, known.secret)
             entry_id = await disk.in_thread(partial(self._journal.adopt, entry))
         held = await disk.in_thread(partial(self._journal.hold, entry_id), undo=_release)
         if held is None:
             raise rotations.in_progress(self._plan, old.id)
         try:
             remembered = await self._remembered()
-            self._check_nobody_does(remembered, old.id)
+            self._check_nobody_does(attrs.evolve(known, remembered=remembered), old.id)
         except BaseException:
             held.release()
             raise

@@ -16,6 +16,7 @@ from agentkeys import (
     PasswordLogin,
     RotationInProgressError,
     Secret,
+    StillInUseError,
     status,
     sweep,
 )
@@ -55,6 +56,7 @@ async def test_it_lives_for_its_grace(which):
         assert await is_retiring(rotation)
         with pytest.raises(RotationInProgressError) as raised:
             await rotation.rotate()
+        assert type(raised.value) is RotationInProgressError
         assert str(rotation.old.id) in str(raised.value)
         assert raised.value.key_id == rotation.old.id
         age(10)
@@ -150,7 +152,11 @@ async def test_a_key_that_is_always_used_is_a_matter_for_a_person(most):
             assert "--force" in sentence
             assert (swept.retiring, swept.retired) == ((), ())
             assert await rotation.service.is_live(rotation.secret)
+            with pytest.raises(StillInUseError, match=f"{used[:15]}.*sweep --force") as raised:
+                await rotation.rotate()
+            assert raised.value.key_id == rotation.old.id
         assert not await is_retiring(rotation, force=True)
+        await rotation.rotate()
 
 
 async def test_uses_do_not_let_the_journal_grow_with_each_sweep():

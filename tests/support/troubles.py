@@ -67,6 +67,20 @@ Step = Callable[[Ready], Any]
 
 _TOKENS: Final = answer(200, {"accessToken": ACCESS, "refreshToken": REFRESH})
 _EMPTY: Final = answer(200, {"apiKeys": [], "api_keys": []})
+_USED: Final = answer(
+    200,
+    {
+        "api_keys": [
+            {
+                "api_key_id": "key_7",
+                "name": "x",
+                "prefix": "ag_",
+                "created_at": "2020-01-01T00:00:00Z",
+                "used_at": "2999-12-31T00:00:00Z",
+            }
+        ]
+    },
+)
 _TOLD: Final = {"message": SAID, "code": SAID, "errors": [{SAID: [SAID, {"deep": SAID}]}, SAID]}
 _SAYS: Final = {"X-Request-Id": SAID, "Location": IN_URL, "Retry-After": "3600"}
 
@@ -128,11 +142,17 @@ def an_entry_that_nobody_can_read(_: Ready, __: MemoryStore) -> None:
     (FileJournal().ledger() / "0123456789abcdef.key").write_text("{}\n")
 
 
-def a_rotation_that_is_not_over(ready: Ready, store: MemoryStore) -> None:
-    replaced = Replaced(7, "x", "0123456789abcdef", 60.0, 420.0)
+def a_rotation_that_is_not_over(
+    ready: Ready, store: MemoryStore, key_id: int | str = 7, longest: float = 420.0
+) -> None:
+    replaced = Replaced(key_id, "x", "0123456789abcdef", 60.0, longest)
     plan = Plan(ready.client.api_keys.scope, "x", store=store.address, replaces=replaced)
     state = Retiring(8, "a digest", now(), now(), announced=True)
     FileJournal().begin(Entry(plan, "x~aaaaaa", state)).release()
+
+
+def a_rotation_that_never_ends(ready: Ready, store: MemoryStore) -> None:
+    a_rotation_that_is_not_over(ready, store, "key_7", 0.0)
 
 
 @attrs.frozen
@@ -430,6 +450,14 @@ TROUBLES: Final[dict[str, Trouble]] = {
         for service in (AGENTITY, BY_PAIR, BY_STORED_PASSWORD, AGENTRY, BY_STORED_TOKEN)
         for name, trouble in _of(service).items()
     },
+    "agentry, not replaced: a key that is still in use": Trouble(
+        service=AGENTRY,
+        error=errors.StillInUseError,
+        steps=(rotating(a_rotation_that_never_ends),),
+        lists=True,
+        reply=_USED,
+        by_command=False,
+    ),
     "agentity, a login that is refused": _login_that(
         errors.AuthenticationError, answer(401, _TOLD, _SAYS)
     ),

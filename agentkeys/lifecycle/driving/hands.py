@@ -52,11 +52,6 @@ def digest_of(secret: Secret) -> str:
     return hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _replaced(entry: Entry) -> Replaced:
-    assert entry.plan.replaces is not None  # noqa: S101  # or nothing retires
-    return entry.plan.replaces
-
-
 def reads_its_token_from(keys: Keys[Any], store: str) -> bool:
     """Whether the client of these keys signs in with what that store holds."""
     return getattr(keys._credentials, "address", None) == store  # noqa: SLF001
@@ -113,7 +108,7 @@ class ServiceHands(Generic[KeyT]):
             case commands.Announce():
                 return await self._announce(owned)
             case commands.Watch(force):
-                return await self._watch(entry, _replaced(entry), force=force)
+                return await self._watch(entry, entry.replaced, force=force)
         raise AssertionError(f"nobody does {command!r} here")
 
     async def listed(self) -> Listing[KeyT]:
@@ -169,7 +164,7 @@ class ServiceHands(Generic[KeyT]):
     async def _announce(self, owned: Owned) -> Event:
         if self._then is None:
             return events.NotAnnounced()
-        plan, replaced = owned.entry.plan, _replaced(owned.entry)
+        plan, replaced = owned.entry.plan, owned.entry.replaced
         told = Announcement(owned.id, plan.name, owned.entry.key_id, replaced.key_id, plan.store)
         try:
             # One that hangs must leave some time for the others.

@@ -46,13 +46,12 @@ from agentkeys.lifecycle.machine.states import (
     Entry,
     Kept,
     Ousting,
-    Replaced,
     Restoring,
     Retiring,
     Writing,
 )
 
-__all__ = ["ROWS", "WRITE_PATIENCE", "switched"]
+__all__ = ["ROWS", "WRITE_PATIENCE", "is_in_use_for_too_long", "switched"]
 
 WRITE_PATIENCE: Final = 60.0
 """Seconds for which a write that was given up may still come, from a thread that hangs."""
@@ -68,16 +67,11 @@ def switched(entry: Entry, state: Writing, now: Moment, *, is_new: bool) -> Move
         is_new: whether the store has just read it back, and the old key was just listed.
 
     """
-    is_told = not _replaced(entry).must_announce
+    is_told = not entry.replaced.must_announce
     retiring = Retiring(state.key_id, state.digest, now, now, is_told, state.found)
-    if is_new and is_told and not _replaced(entry).grace:
+    if is_new and is_told and not entry.replaced.grace:
         return _oust(entry, retiring, Holds(), now)
     return noting(entry, retiring, _next(entry, retiring, now))
-
-
-def _replaced(entry: Entry) -> Replaced:
-    assert entry.plan.replaces is not None  # noqa: S101  # or nothing retires
-    return entry.plan.replaces
 
 
 def _next(entry: Entry, state: Retiring, now: Moment, *, force: bool = False) -> Any:
@@ -85,7 +79,7 @@ def _next(entry: Entry, state: Retiring, now: Moment, *, force: bool = False) ->
     if not state.announced:
         return Announce()
     seconds = aged(state.since, now)
-    is_due = seconds is not None and seconds >= _replaced(entry).grace
+    is_due = seconds is not None and seconds >= entry.replaced.grace
     return Watch(force) if is_due or force else End(Ending.RETIRING)
 
 
@@ -103,24 +97,39 @@ def _begin_the_grace(entry: Entry, state: Retiring, _: Announced, now: Moment) -
 def _oust_if_quiet(entry: Entry, state: Retiring, watched: Watched, now: Moment) -> Move:
     if not (watched.is_there and watched.is_replaced):
         return _gone(entry, state, watched, now)
-    replaced = _replaced(entry)
-    quiet = _quiet(state, watched, now)
-    if watched.force or quiet >= replaced.grace:
+    quiet = _quiet(state, watched.used, now)
+    if watched.force or quiet >= entry.replaced.grace:
         return Move(entry, Look(late=False))
-    lasts = aged(state.switched, now)
-    if lasts is not None and lasts >= replaced.longest:
+    if is_in_use_for_too_long(entry, watched.used, now):
         return Move(entry, End(Ending.IN_USE))
     # Its grace begins anew with its last use.
     since = before(now, quiet)
     return noting(entry, attrs.evolve(state, since=since), End(Ending.RETIRING))
 
 
-def _quiet(state: Retiring, watched: Watched, now: Moment) -> float:
+def is_in_use_for_too_long(entry: Entry, used: float | None, now: Moment) -> bool:
+    """Return whether a replaced key is still used although its longest grace is over.
+
+    Args:
+        entry: that of the key that replaced it.
+        used: when the replaced key was last used, in seconds since 1970; None if that is not known.
+        now: this moment.
+
+    """
+    state = entry.state
+    if not isinstance(state, Retiring) or not state.announced:
+        return False
+    lasts = aged(state.switched, now)
+    is_over = lasts is not None and lasts >= entry.replaced.longest
+    return is_over and _quiet(state, used, now) < entry.replaced.grace
+
+
+def _quiet(state: Retiring, used: float | None, now: Moment) -> float:
     """Return for how many seconds nobody has used the key, as far as that matters."""
     lasts = aged(state.since, now) or 0.0
-    if watched.used is None or watched.used <= state.switched.wall:
+    if used is None or used <= state.switched.wall:
         return lasts
-    return min(max(now.wall - watched.used, 0.0), lasts)
+    return min(max(now.wall - used, 0.0), lasts)
 
 
 def _gone(entry: Entry, state: Retiring | Ousting, watched: Watched, now: Moment) -> Move:
@@ -144,7 +153,7 @@ def _oust(entry: Entry, state: Retiring, _: Holds, __: Moment) -> Move:
 
 
 def _deletion(entry: Entry) -> Delete:
-    return Delete((_replaced(entry).key_id,))
+    return Delete((entry.replaced.key_id,))
 
 
 def _oust_again(entry: Entry, state: Ousting, watched: Watched, now: Moment) -> Move:

@@ -230,3 +230,9 @@ class Entry:
     def key_id(self) -> KeyId | None:
         """The key's id, if it is known yet."""
         return getattr(self.state, "key_id", None)
+
+    @property
+    def replaced(self) -> Replaced:
+        """The key that this one replaces; only for an entry whose plan replaces one."""
+        assert self.plan.replaces is not None  # noqa: S101  # or nothing retires
+        return self.plan.replaces

@@ -9,12 +9,15 @@ from agentkeys.errors import (
     AgentKeysError,
     RotationError,
     RotationInProgressError,
+    StillInUseError,
     UncertainStoreError,
 )
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
+from agentkeys.lifecycle.machine.moments import now
+from agentkeys.lifecycle.machine.retiring import is_in_use_for_too_long
 from agentkeys.lifecycle.machine.states import KeyId, Retiring
 from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard
@@ -32,10 +35,20 @@ _TELL: Final = (
 
 
 def in_progress(
-    plan: Plan, old: KeyId | None, entry: Entry | None = None
+    plan: Plan, old: KeyId | None, entry: Entry | None = None, used: float | None = None
 ) -> RotationInProgressError:
-    """Return the error of a rotation that cannot begin, for another one is not over."""
+    """Return the error of a rotation that cannot begin, because another one is not over.
+
+    Args:
+        plan: of the rotation that cannot begin.
+        old: the id of the key that was to be replaced.
+        entry: that of the other rotation; None if another process works on it now.
+        used: when the key that the other one replaces was last used, in seconds since 1970; None
+            if that is not known.
+
+    """
     state = None if entry is None else entry.state
+    kind = RotationInProgressError
     if entry is not None and entry.plan.replaces is not None:
         old = entry.plan.replaces.key_id
     if entry is None:
@@ -43,13 +56,17 @@ def in_progress(
     elif isinstance(state, Retiring) and not state.announced:
         how = f"{mask(entry.name)!r} has replaced it, but those who use it have not been told"
         advice = _TELL.format(mask(plan.name))
+    elif is_in_use_for_too_long(entry, used, now()):
+        kind = StillInUseError
+        how = f"{mask(entry.name)!r} has replaced it, and it is still used{_last_use(used)}"
+        advice = "find out by whom; `agentkeys sweep --force` deletes it"
     elif isinstance(state, Retiring):
         how = f"{mask(entry.name)!r} has replaced it, and it still retires"
         advice = "wait for that (`agentkeys status`), or end it now (`agentkeys sweep --force`)"
     else:
         how = f"{mask(entry.name)!r} is to replace it, and that was left unfinished"
         advice = "run `agentkeys sweep` first"
-    return RotationInProgressError(
+    return kind(
         f"the key {old} of {mask(plan.name)!r} is being replaced already: {how}: {advice}",
         name=plan.name,
         store=plan.store,
@@ -108,7 +125,8 @@ def half_replaced(outcome: Outcome) -> str:
             why += f" ({errors[-1]})" if errors and errors[-1] else ""
             advice = f"sweep with --then, or `agentkeys ... announced {base}` when they have been"
         case Ending.IN_USE:
-            why, advice = f"it is used still{_last_use(outcome)}", "sweep with --force to delete it"
+            why = f"it is used still{_last_use(_used(outcome))}"
+            advice = "sweep with --force to delete it"
         case Ending.CHANGED if _is_ruined(outcome):
             why = f"the new key {entry.key_id} is not listed any more, and the old one works"
             advice = "abort the rotation (`agentkeys ... abort`), or issue another key"
@@ -133,8 +151,11 @@ def _is_ruined(outcome: Outcome) -> bool:
     return bool(seen) and not seen[-1].is_replaced
 
 
-def _last_use(outcome: Outcome) -> str:
-    used = [e.used for e in outcome.events if isinstance(e, events.Watched)]
-    if not used or used[-1] is None:
+def _used(outcome: Outcome) -> float | None:
+    return next((e.used for e in reversed(outcome.events) if isinstance(e, events.Watched)), None)
+
+
+def _last_use(used: float | None) -> str:
+    if used is None:
         return ""
-    return f", last at {datetime.fromtimestamp(used[-1], UTC).isoformat(timespec='seconds')}"
+    return f", last at {datetime.fromtimestamp(used, UTC).isoformat(timespec='seconds')}"
