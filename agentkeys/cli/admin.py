@@ -10,7 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.cli.codes import CredentialsError
+from agentkeys.errors import ConfigurationError, InvalidArgumentError, TransportError
 
 if TYPE_CHECKING:
     from agentkeys.secret import Secret
@@ -40,13 +41,16 @@ def ask_admin(method: str, path: str, body: object = None) -> Any:
     """Return what the admin port answers; None if it has nothing to say.
 
     Raises:
-        ConfigurationError: it cannot be reached, or refuses.
-        InvalidArgumentError: it cannot do what is asked.
+        ConfigurationError: the environment does not say where the admin port is.
+        CredentialsError: the token is missing or wrong.
+        InvalidArgumentError: the admin port cannot do what is asked.
+        TransportError: the admin port cannot be reached.
+
     """
     host, port = _address()
     token = secret_from(_TOKEN)
     if token is None or not _FORM.fullmatch(token.reveal()):
-        raise ConfigurationError(f"set {_TOKEN} to the token of the admin port")
+        raise CredentialsError(f"set {_TOKEN} to the token of the admin port")
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
     try:
         connection.request(
@@ -63,7 +67,9 @@ def ask_admin(method: str, path: str, body: object = None) -> Any:
         return _understood(answer.status, said)
     finally:
         connection.close()
-    raise ConfigurationError(f"cannot reach the admin port at {host}:{port}: {reason}")
+    raise TransportError(
+        f"cannot reach the admin port at {host}:{port}: {reason}", method=method, path=path
+    )
 
 
 def _address() -> tuple[str, int]:
@@ -92,4 +98,5 @@ def _understood(status: int, said: Any) -> Any:
     sentence = str(errors[0].get("message", f"the admin port answered {status}"))
     if status == 400:
         raise InvalidArgumentError(sentence)
-    raise ConfigurationError(f"the admin port refuses: {sentence}")
+    kind = CredentialsError if status == 401 else ConfigurationError
+    raise kind(f"the admin port rejects the request: {sentence}")

@@ -73,24 +73,24 @@ def test_wrong_usage(run, served_elsewhere, line):
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "sentence"),
+    ("variable", "value", "code", "sentence"),
     [
-        ("AGENTKEYS_ADMIN_URL", "", "AGENTKEYS_ADMIN_URL"),
-        ("AGENTKEYS_ADMIN_URL", "http://evil.test", "on this machine"),
-        ("AGENTKEYS_ADMIN_URL", "http://u:S3NT1NEL@127.0.0.1", "on this machine"),
-        ("AGENTKEYS_ADMIN_URL", "http://127.0.0.1:x", "on this machine"),
-        ("AGENTKEYS_ADMIN_TOKEN", "", "AGENTKEYS_ADMIN_TOKEN"),
-        ("AGENTKEYS_ADMIN_TOKEN", "S3NT1NEL\nX: y", "AGENTKEYS_ADMIN_TOKEN"),
-        ("AGENTKEYS_ADMIN_TOKEN", "S3NT1NEL-another-token", "invalid"),
+        ("AGENTKEYS_ADMIN_URL", "", 2, "AGENTKEYS_ADMIN_URL"),
+        ("AGENTKEYS_ADMIN_URL", "http://evil.test", 2, "on this machine"),
+        ("AGENTKEYS_ADMIN_URL", "http://u:S3NT1NEL@127.0.0.1", 2, "on this machine"),
+        ("AGENTKEYS_ADMIN_URL", "http://127.0.0.1:x", 2, "on this machine"),
+        ("AGENTKEYS_ADMIN_TOKEN", "", 6, "AGENTKEYS_ADMIN_TOKEN"),
+        ("AGENTKEYS_ADMIN_TOKEN", "S3NT1NEL\nX: y", 6, "AGENTKEYS_ADMIN_TOKEN"),
+        ("AGENTKEYS_ADMIN_TOKEN", "S3NT1NEL-another-token", 6, "invalid"),
     ],
 )
 def test_an_admin_port_that_cannot_be_used(
-    run, served_elsewhere, monkeypatch, *, variable, value, sentence
+    run, served_elsewhere, monkeypatch, *, variable, value, code, sentence
 ):
-    """Ends with 1 and a sentence, which holds no secret; the token leaves this machine never."""
+    """Ends with its code and a sentence without a secret; the token never leaves this machine."""
     monkeypatch.setenv(variable, value)
     ended = run("faults", "list")
-    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1)
     assert sentence in ended.err
     assert "S3NT1NEL" not in ended.err
 
@@ -102,7 +102,7 @@ def test_an_admin_port_that_is_not_there(run, monkeypatch):
     monkeypatch.setenv("AGENTKEYS_ADMIN_TOKEN", TOKEN)
     monkeypatch.setenv("AGENTKEYS_ADMIN_URL", f"http://localhost:{port}")
     ended = run("clock", "show")
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.out) == (10, "")
     assert "cannot reach the admin port" in ended.err
 
 
