@@ -20,6 +20,7 @@ from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.forks import Unpicklable
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
+from agentkeys.records import id_of_request
 from agentkeys.secret import Secret
 from agentkeys.sources import from_environment
 from agentkeys.transport.call.endpoint import Endpoint
@@ -74,7 +75,12 @@ class ApiKey(Record):
 
 @attrs.frozen
 class NewApiKey(Record):
-    """A key as it is made. Agentry tells `api_key`, the secret, this once and never again."""
+    """A key as it is made. Agentry tells `api_key`, the secret, this once and never again.
+
+    Attributes:
+        request_id: the id of the request that made it, for the service's support; None if the
+            service gave none.
+    """
 
     api_key_id: str
     api_key: Secret
@@ -84,6 +90,7 @@ class NewApiKey(Record):
     inbox_id: str | None = None
     pod_id: str | None = None
     permissions: dict[str, bool] | None = None
+    request_id: str | None = id_of_request()
 
     @property
     def id(self) -> str:
@@ -104,6 +111,7 @@ class NewApiKey(Record):
 class _Listing:
     api_keys: tuple[ApiKey, ...]
     next_page_token: str | None = None
+    request_id: str | None = id_of_request()
 
 
 @attrs.frozen
@@ -233,7 +241,8 @@ class _Keys(Keys[NewApiKey]):
                 timeout=seconds,
             )
             # Null, "" and no token at all mean the end; an empty page with a token does not.
-            return Page(listing.api_keys, listing.next_page_token or None)
+            token = listing.next_page_token or None
+            return Page(listing.api_keys, token, request_id=listing.request_id)
 
         path = partial(self._session.path, self._collection.list, self._scope)
         return Pager(fetch, page_token=start, path=path)

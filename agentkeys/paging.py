@@ -30,10 +30,13 @@ class Page(Generic[Item_co]):
     Attributes:
         items: what is on this page, in the service's order.
         next_page_token: where the next page begins, or None if this is the last one.
+        request_id: the id of the request that fetched it, for the service's support; None if the
+            service gave none.
     """
 
     items: tuple[Item_co, ...]
     next_page_token: str | None = None
+    request_id: str | None = attrs.field(default=None, kw_only=True, eq=False, repr=False)
 
     def __iter__(self) -> Iterator[Item_co]:
         return iter(self.items)

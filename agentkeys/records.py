@@ -10,9 +10,17 @@ import attrs
 
 from agentkeys.secret import Secret
 
-__all__ = ["Collected", "Record", "as_json"]
+__all__ = ["Collected", "Record", "as_json", "id_of_request"]
 
 T = TypeVar("T")
+
+
+def id_of_request() -> Any:
+    """Return the field of a record that says by which request it came.
+
+    No service sends it with the record, so it counts neither for equality nor as data.
+    """
+    return attrs.field(init=False, default=None, eq=False, repr=False)
 
 
 class Record(Mapping[str, Any]):

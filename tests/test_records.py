@@ -33,9 +33,9 @@ RECORDS = [KEY, NEW, AGENTRY, Issued(AGENTRY, "MY_KEY in /app/.env", ("key_0",))
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda each: type(each).__name__)
 def test_a_record_is_json(record):
-    """All of its fields but a secret, by name, with times that can be read again."""
+    """All that the service sent but a secret, by name, with times that can be read again."""
     document = json.loads(json.dumps(record.to_dict()))
-    names = {each.name for each in attrs.fields(type(record))}
+    names = {each.name for each in attrs.fields(type(record)) if each.init}
     hidden = {name for name in names if isinstance(getattr(record, name), Secret)}
     assert set(document) == names - hidden
     assert SECRET.reveal() not in json.dumps(document)

@@ -19,6 +19,7 @@ from agentkeys.credentials import BearerToken, Credentials, StoredToken
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
+from agentkeys.records import id_of_request
 from agentkeys.secret import Secret
 from agentkeys.sources import from_environment
 from agentkeys.transport.call.endpoint import Endpoint
@@ -65,9 +66,15 @@ class ApiKey(Record):
 
 @attrs.frozen
 class NewApiKey(ApiKey):
-    """A key as it is made. Agentity tells `key`, the secret, this once and never again."""
+    """A key as it is made. Agentity tells `key`, the secret, this once and never again.
+
+    Attributes:
+        request_id: the id of the request that made it, for the service's support; None if the
+            service gave none.
+    """
 
     key: Secret
+    request_id: str | None = id_of_request()
 
     @property
     def secret(self) -> Secret:
@@ -88,11 +95,13 @@ class Account(Record):
     email: str
     created_at: datetime
     updated_at: datetime
+    request_id: str | None = id_of_request()
 
 
 @attrs.frozen
 class _Listing:
     api_keys: tuple[ApiKey, ...]
+    request_id: str | None = id_of_request()
 
 
 _PLACE: Final = Place(Endpoint("POST", "/auth/api-keys", returns=NewApiKey))
@@ -149,7 +158,7 @@ class ApiKeys(Keys[NewApiKey]):
 
         async def fetch(_: str | None) -> Page[ApiKey]:
             listing = await self._session.call(_LIST, timeout=seconds)
-            return Page(listing.api_keys)
+            return Page(listing.api_keys, request_id=listing.request_id)
 
         return Pager(fetch)
 

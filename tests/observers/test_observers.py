@@ -241,3 +241,22 @@ async def test_a_real_service_is_observed():
     assert {each.tries for each in seen.outcomes("call ended")} == {1}
     assert isinstance(seen.told[0][1], Call)
     assert isinstance(seen.told[-1][2], Outcome)
+
+
+@pytest.mark.asyncio
+async def test_what_a_request_brought_says_by_which_request_it_came():
+    """A new key and a page; the id is no part of the data, and holds no secret."""
+    made = answer(201, NEW_INBOX_KEY, headers={"X-Request-Id": f"req_1 {TOKEN}"})
+    page = answer(200, {"api_keys": []}, headers={"X-Request-Id": "req_2"})
+    nameless = answer(201, NEW_INBOX_KEY)
+    async with Wire(made, page, nameless) as wire, agentry(wire.url, TOKEN) as client:
+        keys = client.api_keys
+        new = await keys.create("x")
+        listed = await keys.list().first()
+        other = await keys.create("x")
+    assert new.request_id is not None
+    assert new.request_id.startswith("req_1 ")
+    assert TOKEN not in new.request_id
+    assert (listed.request_id, other.request_id) == ("req_2", None)
+    assert new == other
+    assert "request_id" not in new.to_dict()

@@ -117,6 +117,8 @@ def read(
         return None  # type: ignore[return-value]  # which is what such an endpoint returns
     found = _record(answer, wanted, reader)
     if not isinstance(found, BadValue):
+        if "X-Request-Id" in answer.headers and hasattr(found, "request_id"):
+            object.__setattr__(found, "request_id", request_id(answer, secrets()))
         return found
     secret = _salvaged(request.endpoint, answer, reader)
     if answer.end == "cut short":

@@ -117,7 +117,7 @@ def _is_of(origin: Any, kind: Any) -> bool:
 
 def _record(spell: Callable[[str], str], record: Any, converter: Converter) -> Hook:
     """Return the hook of a record."""
-    fields = attrs.fields(record)
+    fields = [field for field in attrs.fields(record) if field.init]
     if all(map(_is_simple, fields)) and not hasattr(record, "__attrs_init__"):
         make = _by_position(spell, record, converter)
     else:
@@ -130,7 +130,7 @@ def _record(spell: Callable[[str], str], record: Any, converter: Converter) -> H
 
 def _is_simple(field: attrs.Attribute[Any]) -> bool:
     may_be_absent = field.default is None
-    return field.init and not field.kw_only and (may_be_absent or field.default is attrs.NOTHING)
+    return not field.kw_only and (may_be_absent or field.default is attrs.NOTHING)
 
 
 def _by_position(spell: Callable[[str], str], record: Any, converter: Converter) -> Hook:
@@ -141,7 +141,7 @@ def _by_position(spell: Callable[[str], str], record: Any, converter: Converter)
     """
     names: dict[str, Any] = {"record": record}
     arguments = []
-    for n, field in enumerate(attrs.fields(record)):
+    for n, field in enumerate(each for each in attrs.fields(record) if each.init):
         holds_records = any(map(attrs.has, kinds.inside(field.type)))  # maybe one in the making
         hook = converter.structure if holds_records else converter.get_structure_hook(field.type)
         names |= {f"hook_{n}": hook, f"type_{n}": field.type}
@@ -158,7 +158,7 @@ def _record_of_located(spell: Callable[[str], str], record: Any, converter: Conv
     """Return the hook of a record that says of a fault in which field it is."""
     overrides: dict[str, Any] = {}
     nothing = {}
-    for field in attrs.fields(record):
+    for field in (each for each in attrs.fields(record) if each.init):
         name = spell(field.name)
         overrides[field.name] = override(rename=name, struct_hook=_located(name, converter))
         if field.default is attrs.NOTHING:
