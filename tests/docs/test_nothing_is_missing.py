@@ -18,7 +18,9 @@ from agentkeys import Policy, errors, server, sync
 from agentkeys.auditing.rules import RULES
 from agentkeys.cli import commands
 from agentkeys.errors import requests
+from agentkeys.lifecycle.machine.states import FORMAT
 from agentkeys.schemes import FORMS
+from agentkeys.server.storage import schema
 from agentkeys.sources import SUFFIXES
 from agentkeys.stores import open_store
 from agentkeys.sync.service import LocalServiceSettings
@@ -296,6 +298,16 @@ def test_every_law_names_the_tests_that_show_it():
     assert {name for name in named if not (ROOT / name).exists()} == set()
     of_laws = {str(path.relative_to(ROOT)) for path in (ROOT / "tests/laws").glob("test_*.py")}
     assert of_laws - named == set()
+
+
+def test_the_formats_that_are_written_are_explained():
+    """Who upgrades can look up which version reads which file."""
+    text = page("upgrading")
+    assert f"writes format {FORMAT} of the journal and reads formats 1 to {FORMAT}" in text
+    assert [int(each) for each in re.findall(r"^\| (\d) \|", text, re.MULTILINE)] == [
+        *range(1, FORMAT + 1)
+    ]
+    assert f"has schema {schema.VERSION}." in text
 
 
 def test_every_pipe_of_an_example_is_private():
