@@ -1,16 +1,17 @@
-"""Sphinx's settings: MyST pages, docstrings for the reference, and the program's own help."""
+"""Sphinx's settings: MyST pages, and docstrings for the reference."""
 
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from click.testing import CliRunner
-from docutils import nodes
-from docutils.parsers.rst import Directive
-
 from agentkeys import __version__
-from agentkeys.cli import commands
+
+sys.path.insert(0, str(Path(__file__).parent))  # Sphinx leaves it out
+
+from render import NOT_YOURS_TO_MAKE, for_sphinx
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -48,33 +49,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?ServiceName"),
 ]
 
-# Who takes one of these is made by a client and not by its user, and a protocol by nobody.
-_NOT_YOURS_TO_MAKE = re.compile(
-    r"\b(Session|Portal|FetchPage|Search|_Run)\b|^\(\*args, \*\*kwargs\)$"
-)
 _RECORD = re.compile(r"(?<![\w.])(NewApiKey|ApiKey)\b")
-
-
-class CommandHelp(Directive):
-    """Shows what ``agentkeys ... --help`` prints: ``{command-help} agentkeys agentity create``."""
-
-    required_arguments = 1
-    final_argument_whitespace = True
-
-    def run(self) -> list[nodes.Node]:
-        """Return the help of the command that the argument names."""
-        text = help_of(self.arguments[0])
-        return [nodes.literal_block(text, text, language="text")]
-
-
-def help_of(line: str) -> str:
-    """Return what the command *line* prints with ``--help``, on a terminal of 80 columns."""
-    name, *words = line.split()
-    # Two columns are click's margin.
-    done = CliRunner().invoke(commands, [*words, "--help"], prog_name=name, terminal_width=78)
-    if done.exit_code != 0:
-        raise ValueError(f"{line!r} is no command: {done.output}")
-    return done.output
 
 
 def show_signature(*event: Any) -> tuple[str, str] | None:
@@ -82,7 +57,7 @@ def show_signature(*event: Any) -> tuple[str, str] | None:
     _, what, _, documented, _, arguments, _ = event
     if not arguments:
         return None
-    if what == "exception" or (what == "class" and _NOT_YOURS_TO_MAKE.search(arguments)):
+    if what == "exception" or (what == "class" and NOT_YOURS_TO_MAKE.search(arguments)):
         return "", ""
     # What the blocking twin says of itself, and not the annotations of what it wraps.
     signature = getattr(documented, "__signature__", None)
@@ -99,8 +74,14 @@ def keep_colons(*event: Any) -> None:
         lines.insert(0, "\\ ")  # which shows as nothing
 
 
+def read_directives(*event: Any) -> None:
+    """Give Sphinx the directives of a page in place of the text that is rendered from them."""
+    _, _, source = event
+    source[0] = for_sphinx(source[0])
+
+
 def setup(app: Sphinx) -> None:
-    """Add the directive, and what makes the reference readable."""
-    app.add_directive("command-help", CommandHelp)
+    """Add what makes the reference readable."""
+    app.connect("source-read", read_directives)
     app.connect("autodoc-process-signature", show_signature)
     app.connect("autodoc-process-docstring", keep_colons, priority=1)  # before napoleon

@@ -22,20 +22,22 @@ if TYPE_CHECKING:
 
 def page() -> str:
     """Return the man page: the help of each command, as it is printed."""
-    sections = [f'.SH "{line.upper()}"\n.nf\n{_roff(_help(line))}.fi\n' for line in _lines()]
+    sections = [f'.SH "{line.upper()}"\n.nf\n{_roff(help_of(line))}.fi\n' for line in lines()]
     return (
         f'.TH AGENTKEYS 1 "" "agentkeys {__version__}" "User Commands"\n'
         f".SH NAME\nagentkeys \\- {_roff(str(commands.help)).rstrip('.')}\n" + "".join(sections)
     )
 
 
-def _lines(command: click.Command = commands, line: str = "agentkeys") -> Iterator[str]:
+def lines(command: click.Command = commands, line: str = "agentkeys") -> Iterator[str]:
+    """Yield what is typed to run *command*, and each command below it."""
     yield line
     for name, each in getattr(command, "commands", {}).items():
-        yield from _lines(each, f"{line} {name}")
+        yield from lines(each, f"{line} {name}")
 
 
-def _help(line: str) -> str:
+def help_of(line: str) -> str:
+    """Return what the command *line* prints with ``--help``, on a terminal of 80 columns."""
     name, *words = line.split()
     # Two columns are click's margin.
     done = CliRunner().invoke(commands, [*words, "--help"], prog_name=name, terminal_width=78)

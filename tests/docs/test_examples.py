@@ -8,6 +8,7 @@ The language of a block says what becomes of it:
 - ``sh`` is run by bash, in an empty folder of the page's own; if it is nothing but commands of
   ours, in this process, for starting one takes its time.
 - ``text`` is what the block before it prints, in which ``...`` stands for anything.
+- ``text COMMAND --help`` and ``pyi`` are rendered from the program, and compared by another test.
 
 Names in braces are directives of Sphinx's, and run nowhere. A comment that says
 ``<!-- not run: REASON -->`` right before a block keeps it from being run.
@@ -111,6 +112,8 @@ class Reader:
                 self._printed = self._run_shell(block)
             case "text", "":
                 self._compare(block)
+            case ("text", _) | ("pyi", ""):
+                self._printed = None
             case _:
                 pytest.fail(f"{block.place}: nobody knows how to run {block.language!r}")
 

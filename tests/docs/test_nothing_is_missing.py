@@ -63,7 +63,7 @@ SECRETS = (
 PREFIXES = {"AGENTKEYS_SERVE", "AGENTKEYS_SERVE_", "AGENTKEYS_ADMIN_"}
 VARIABLE = re.compile(r"\b(?:AGENTITY|AGENTRY|AGENTKEYS)_[A-Z_]+\b")
 BRANCH = re.compile(r"^( *)- `(\w+)`", re.MULTILINE)
-HELP = re.compile(r"^```\{command-help\} (.+)$", re.MULTILINE)
+HELP = re.compile(r"^```text (.+) --help$", re.MULTILINE)
 
 
 def page(name: str) -> str:
@@ -228,7 +228,7 @@ COMMANDS = command_lines(commands, "agentkeys")
 
 
 def test_every_command_shows_its_help():
-    """The page has the help of each, taken from the program when it is built."""
+    """The page has the help of each; another test compares it with the program."""
     assert sorted(HELP.findall(page("command-line"))) == sorted(COMMANDS)
 
 
