@@ -42,7 +42,6 @@ MODULES = [
     "agentkeys.server.faults",
     "agentkeys.stores",
     "agentkeys.testing",
-    "agentkeys.transport.collection",
     "agentkeys.server",
     "agentkeys.sync",
 ]
