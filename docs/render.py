@@ -1,6 +1,7 @@
 """Write what the pages show of the program and its docstrings: ``python docs/render.py``.
 
 - ``command-line.md`` shows the help of each command, and ``agentkeys.1`` is its man page.
+- ``audit.md`` has a table of the rules.
 - ``reference.md`` has comments with directives of Sphinx's autodoc. Behind each comment are the
   signatures and docstrings, for readers of the file. ``conf.py`` gives Sphinx the directives.
 
@@ -19,12 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import man
 
+from agentkeys.auditing.rules import RULES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = Path(__file__).parent
 
-HELP = re.compile(r"(?<=^<!-- help -->\n).*?(?=^<!-- end of help -->$)", re.MULTILINE | re.DOTALL)
+MARKED = r"(?<=^<!-- {0} -->\n).*?(?=^<!-- end of {0} -->$)"
+HELP = re.compile(MARKED.format("help"), re.MULTILINE | re.DOTALL)
+TABLE = re.compile(MARKED.format("rules"), re.MULTILINE | re.DOTALL)
 AUTODOC = re.compile(
     r"^(?:<!-- autodoc\n(?P<hidden>.*?)^-->\n.*?^<!-- end of autodoc -->"
     r"|```\{eval-rst\}\n(?P<shown>.*?)^```)$",
@@ -43,9 +48,12 @@ WIDTH = 88
 
 def pages() -> dict[Path, str]:
     """Return what each of the files should hold."""
-    command_line, reference = DOCS / "command-line.md", DOCS / "reference.md"
+    audit, command_line, reference = (
+        DOCS / f"{name}.md" for name in ("audit", "command-line", "reference")
+    )
     return {
         DOCS / "agentkeys.1": man.page(),
+        audit: TABLE.sub(lambda _: table_of_rules(), audit.read_text()),
         command_line: HELP.sub(lambda _: help_of_all(), command_line.read_text()),
         reference: AUTODOC.sub(with_docstrings, reference.read_text()),
     }
@@ -58,6 +66,12 @@ def help_of_all() -> str:
         f"```text {line} --help\n{man.help_of(line)}```\n"
         for line in man.lines()
     )
+
+
+def table_of_rules() -> str:
+    """Return a row for each rule of the audit."""
+    rows = "".join(f"| `{rule.id}` | {rule.severity} | {rule.about} |\n" for rule in RULES)
+    return f"\n| rule | severity | what it finds |\n|---|---|---|\n{rows}\n"
 
 
 def with_docstrings(found: re.Match[str]) -> str:
