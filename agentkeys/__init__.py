@@ -1,15 +1,14 @@
-"""Issue, list and revoke the API keys of AI agents, without losing or leaking one.
+"""Issue, list and revoke the API keys of AI agents, without losing or leaking a key.
 
-Every name here is imported when it is first used, so that ``import agentkeys`` costs next to
-nothing.
+Every name is imported when it is first used, so that ``import agentkeys`` is fast.
 
-PYTEST_DONT_REWRITE: else pytest, which our plugin makes look at this package, would warn where it
-is imported before pytest starts.
+PYTEST_DONT_REWRITE: our pytest plugin registers this package for assertion rewriting; without this
+marker, pytest warns if the package was imported before pytest starts.
 """
 
 from __future__ import annotations
 
-# What an editor or a type checker reads is in `__init__.pyi`.
+# Editors and type checkers read `__init__.pyi`.
 __version__ = "0.1.0"
 
 __all__ = [

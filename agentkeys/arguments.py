@@ -1,7 +1,7 @@
-"""Bad arguments are refused with a sentence, before anything is sent.
+"""Check arguments before a request is sent.
 
-Each function returns the argument that it checked, or raises `InvalidArgumentError`. What it
-returns is a plain str, int or float, also of a subclass: use that, and not the argument.
+Each function returns the argument that it checked, or raises `InvalidArgumentError`. The result is
+a plain str, int or float, also if the argument is of a subclass: use the result, not the argument.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CENTURY: Final = 36525 * 86400.0
 
 
 def text(name: str, value: object) -> str:
-    """Check a str that goes into a request: not empty, and Unicode that can be sent."""
+    """Check a str for a request: not empty, and encodable as UTF-8."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{name} must be a str, not {_kind(value)}")
     value = sendable(name, value)
@@ -32,27 +32,27 @@ def text(name: str, value: object) -> str:
 
 
 def sendable(name: str, value: str) -> str:
-    """Check that a str can be sent as UTF-8, which a lone surrogate cannot."""
+    """Check that a str can be encoded as UTF-8; a lone surrogate cannot."""
     value = plain.text(value)
     if not _is_unicode(value):
         raise InvalidArgumentError(
-            f"{name} holds a lone surrogate, which is no character and cannot be sent"
+            f"{name} holds a lone surrogate, which UTF-8 cannot encode: remove it"
         )
     return value
 
 
 def segment(name: str, value: object) -> str:
-    """Check an id that becomes one segment of a path, and cannot leave it."""
+    """Check an id that becomes one segment of a path: it must not name another path."""
     value = text(name, value)
     if value in {".", ".."}:
-        raise InvalidArgumentError(f"{name} is {value!r}, which would name another resource")
+        raise InvalidArgumentError(f"{name} is {value!r}, which names another resource")
     if "\0" in value:
-        raise InvalidArgumentError(f"{name} holds a NUL character, which no id has")
+        raise InvalidArgumentError(f"{name} holds a NUL character: remove it")
     return value
 
 
 def whole_number(name: str, value: object, *, at_least: int | None = None) -> int:
-    """Check an int; a bool is none."""
+    """Check an int; a bool is not accepted."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgumentError(f"{name} must be an int, not {_kind(value)}")
     whole = plain.number(value)
@@ -70,11 +70,11 @@ def number(name: str, value: object, *, unit: str) -> float:
 
 
 def timeout(value: object) -> float:
-    """Check a number of seconds above 0; `math.inf` waits for ever."""
+    """Check a number of seconds above 0; `math.inf` means no time limit."""
     seconds = _float("timeout", value, "seconds")
     if not seconds > 0:
         raise InvalidArgumentError(
-            f"timeout must be more than 0 seconds, not {seconds!r}; math.inf waits for ever"
+            f"timeout must be more than 0 seconds, not {seconds!r}; math.inf means no limit"
         )
     return seconds
 
@@ -88,7 +88,7 @@ def duration(name: str, value: object) -> float:
 
 
 def _seconds(value: object) -> object:
-    # Whoever hands over a timedelta has imported it.
+    # If the value is a timedelta, its caller has already imported datetime.
     timedelta = getattr(sys.modules.get("datetime"), "timedelta", ())
     return value.total_seconds() if isinstance(value, timedelta) else value
 
@@ -103,10 +103,10 @@ def flags(name: str, value: object) -> dict[str, bool]:
 
 
 def as_secret(value: object, name: str, wanted: str = "a str or a Secret") -> Secret:
-    """Return *value* as a Secret; call it on the first line that sees *value*.
+    """Return *value* as a Secret; call this on the first line that sees *value*.
 
-    What is no str is forgotten: whoever reveals it gets the error, which says that *name* must be
-    what is *wanted*. So none of the frames of its traceback holds *value*.
+    If *value* is not a str, it is dropped: `reveal` of the result raises the error that *name* must
+    be *wanted*. So no frame of the error's traceback holds *value*.
     """
     if isinstance(value, Secret):
         return value
@@ -116,7 +116,7 @@ def as_secret(value: object, name: str, wanted: str = "a str or a Secret") -> Se
 
 
 def unfit(error: type[AgentKeysError], sentence: str) -> Secret:
-    """Return a Secret of nothing, in the place of what is none: to reveal it raises *error*."""
+    """Return a stand-in for an invalid secret: its `reveal` raises *error*."""
     secret = Secret("")
     object.__setattr__(secret, "_open", partial(_refuse, error, sentence))
     return secret
@@ -144,5 +144,5 @@ def _is_unicode(value: str) -> bool:
 
 
 def _kind(value: object) -> str:
-    # The type and not the value: a secret may have been passed in the wrong place.
+    # The type and not the value: the value may be a secret in the wrong place.
     return "None" if value is None else type(value).__name__

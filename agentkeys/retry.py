@@ -1,4 +1,4 @@
-"""When to try again: a pure policy."""
+"""When to retry: a pure policy."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from agentkeys.errors import APIError, RequestError, TransportError
 
 __all__ = ["RetryPolicy"]
 
-# Passing trouble: whoever may repeat the request may hope (RFC 9110, 15.5.9 and 15.6; RFC 6585, 4).
+# Transient statuses; an idempotent request is retried (RFC 9110, 15.5.9 and 15.6; RFC 6585, 4).
 _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @attrs.frozen
 class RetryPolicy:
-    """How often and how soon a call is tried again.
+    """How often and how soon a call retries its request.
 
-    Between two tries lies what the service's Retry-After says, or else a random time between 0 and
-    ``base * 2**n`` seconds ("full jitter"), but no more than `cap`.
+    The wait between two tries is the service's Retry-After, or else a random time between 0 and
+    ``base * 2**n`` seconds ("full jitter"), at most `cap`.
 
     Attributes:
-        tries: how often a request is sent in all, at least 1; 1 never tries again.
-        base: seconds; the longest first wait.
-        cap: seconds; the longest wait.
+        tries: the largest number of tries, at least 1; 1 means no retry.
+        base: the longest first wait, in seconds.
+        cap: the longest wait, in seconds; Retry-After may be longer.
     """
 
     tries: int = 4
@@ -43,11 +43,10 @@ class RetryPolicy:
         """Return how many seconds to wait before the next try, or None to give up.
 
         Args:
-            error: what the last try came to.
-            tried: how many tries there were, at least 1.
-            idempotent: whether it does no harm to act on the request twice.
+            error: the error of the last try.
+            tried: the number of tries so far, at least 1.
+            idempotent: whether the service may act on the request twice without harm.
             chance: a random number between 0 and 1.
-
         """
         if not _may_try_again(error, idempotent=idempotent):
             return None
@@ -55,13 +54,12 @@ class RetryPolicy:
         return self.wait_after(tried, asked=asked, chance=chance)
 
     def wait_after(self, tried: int, *, asked: float | None, chance: float) -> float | None:
-        """Return how many seconds to wait after so many tries, or None if there were enough.
+        """Return how many seconds to wait after *tried* tries, or None if that was the last try.
 
         Args:
-            tried: how many tries there were, at least 1.
-            asked: seconds that the service asks for, if it does.
+            tried: the number of tries so far, at least 1.
+            asked: the seconds of the service's Retry-After, or None.
             chance: a random number between 0 and 1.
-
         """
         if tried >= self.tries:
             return None

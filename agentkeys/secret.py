@@ -1,4 +1,4 @@
-"""A value that does not leak by accident."""
+"""A string that does not leak by accident."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from agentkeys import plain
 __all__ = ["MASK", "Secret"]
 
 MASK: Final = "**********"
-"""What stands where a secret would."""
+"""The text that replaces a secret."""
 
 
 @final
 class Secret:
-    """A string that shows nowhere but where `reveal` is called.
+    """A string whose value only `reveal` returns.
 
-    Its repr, str and format are a mask. It cannot be pickled or written as JSON; copying it gives
-    itself. Two secrets are equal if their values are; the comparison takes constant time.
+    Its repr, str and format return a mask. It cannot be pickled or written as JSON; a copy of it is
+    the same object. Two secrets are equal if their values are; the comparison takes constant time.
     """
 
-    # Not an attrs class, or attrs.asdict would open it. The value lives in a closure, so that
-    # nothing that walks attributes (inspect.getmembers, rich.inspect, a debugger's pane) meets it.
+    # Not an attrs class, because attrs.asdict would show the value. The value is in a closure, so
+    # that tools that list attributes (inspect.getmembers, rich.inspect, debuggers) do not find it.
     __slots__ = ("__weakref__", "_open")
     _open: Callable[[], str]
 
@@ -34,7 +34,7 @@ class Secret:
         object.__setattr__(self, "_open", _closed_over(plain.text(value)))
 
     def reveal(self) -> str:
-        """Return the value. This is the one way out: do not log what it returns."""
+        """Return the value. Do not log it."""
         return self._open()
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class Secret:
             return NotImplemented
         import hmac  # 17 ms, and few ever compare two secrets
 
-        # surrogatepass: a str may hold what UTF-8 cannot, and comparing must not raise with it.
+        # surrogatepass: a str may hold lone surrogates, and a comparison must not raise.
         return hmac.compare_digest(
             self.reveal().encode("utf-8", "surrogatepass"),
             other.reveal().encode("utf-8", "surrogatepass"),

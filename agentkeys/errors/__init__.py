@@ -1,7 +1,7 @@
-"""What can go wrong, as one tree of exceptions: its root and its branches.
+"""The exceptions that agentkeys raises, as one tree.
 
-Catch `AgentKeysError` for all of it. Here lives what is raised. What an error says in words is said
-where it happens.
+`AgentKeysError` is the base of all of them. This folder holds the classes; the code that raises an
+error holds its text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can go wrong with a key and its secret, whatever the request was."""
+"""Errors that concern a key and its secret."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = [
 
 
 class OrphanKeyError(RequestError):
-    """A key may exist on the service whose secret nobody holds, and it could not be deleted.
+    """A key may exist on the service without a stored secret, and could not be deleted.
 
     Attributes:
-        name: the key's name on the service, by which it can be found.
-        key_id: its id, or None if that is not known.
+        name: the key's name on the service; search for the key by this name.
+        key_id: the key's id, or None if it is not known.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class OrphanKeyError(RequestError):
 
 
 class UncertainCreateError(RequestError):
-    """Whether a key of a given name was made is not known, and the name does not tell.
+    """It is unknown whether the service created the key, and the key's name cannot decide it.
 
     Attributes:
         name: the key's name.
-        candidates: the ids of the keys of that name that were not there before.
+        candidates: the ids of the keys of that name that did not exist before the call.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class StoreError(AgentKeysError):
     """A store of secrets cannot be used.
 
     Attributes:
-        store: which one: where the secret lies, or would.
+        store: the address of the store that holds the secret, or should hold it.
     """
 
     def __init__(self, text: str, *, store: str = "") -> None:
@@ -74,17 +74,18 @@ class StoreError(AgentKeysError):
 
 
 class StoreConflictError(StoreError):
-    """A store holds something else than was expected, and it was left as it is."""
+    """A store holds another value than expected; the store was not changed."""
 
 
 class UncertainStoreError(StoreError):
-    """Whether a store holds a secret that was to be written is not known.
+    """It is unknown whether a store holds the secret that was to be written.
 
-    If `issue` raises it, the key is kept, for its secret may be in use: look into the store.
+    If `issue` raises this error, the key stays valid, because its secret may be in use: read the
+    store.
 
     Attributes:
         name: the key's name on the service; empty if a store alone raises this.
-        key_id: the key's id, or None if that is not known.
+        key_id: the key's id, or None if it is not known.
     """
 
     def __init__(
@@ -96,18 +97,18 @@ class UncertainStoreError(StoreError):
 
 
 class JournalError(AgentKeysError):
-    """What is remembered of the keys cannot be read, so that it is not known what is there."""
+    """The journal cannot be read or written, so the state of the keys is not known."""
 
 
 class RotationError(AgentKeysError):
-    """A key was not replaced, or the one that replaced it is not yet all that it should be.
+    """A key was not replaced, or its successor is not yet verified, stored or announced.
 
     The text says which key works now, where its secret is, and what to do next.
 
     Attributes:
-        name: what the caller calls the key.
-        store: where the secret of the key that works lies.
-        key_id: the id of the key that works, or None if that is not known.
+        name: the name that the caller gave to `rotate`.
+        store: the address of the store that holds the secret of the working key.
+        key_id: the id of the working key, or None if it is not known.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class RotationError(AgentKeysError):
 
 
 class RotationInProgressError(RotationError):
-    """The key is being replaced already: by somebody else now, or one before it still retires."""
+    """The key is being replaced by another process, or its last replacement is unfinished."""
 
 
 class StillInUseError(RotationInProgressError):

@@ -1,10 +1,10 @@
-"""What can go wrong, as one tree of exceptions.
+"""Errors of a request, a setting or an argument, and the base class of all errors.
 
-Catch `AgentKeysError` for all of it. An error that concerns a request says in `applied` whether
-the service may have acted on it; that is what a caller must know before doing it again.
+Catch `AgentKeysError` for all of them. An error that concerns a request says in `applied` whether
+the service may have acted on the request. Read it before you repeat the request.
 
-No error holds a header, a token, a body, or a foreign exception that does. Every one survives
-pickle and copy; only what it `salvaged` stays behind, for that is a secret.
+No error holds a header, a token, a body, or a foreign exception that holds one of these. Every
+error survives pickle and copy, without `salvaged`, because `salvaged` is a secret.
 """
 
 from __future__ import annotations
@@ -37,19 +37,22 @@ __all__ = [
 ]
 
 Applied: TypeAlias = Literal["no", "maybe", "yes"]
-"""Whether the service acted on a request: "no" (it was never sent, or was refused), "maybe" (no
-whole answer came, or one that does not tell), "yes" (it succeeded, but its answer is unusable)."""
+"""Whether the service acted on a request.
+
+"no": it did not; the request was never sent, or the service refused it. "maybe": no complete answer
+came, or the answer does not say. "yes": the request succeeded, but its answer cannot be used.
+"""
 
 
 class AgentKeysError(Exception):
-    """The root of every error that agentkeys raises."""
+    """The base class of every error that agentkeys raises."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException's own way calls __init__ with `args` alone, and ours take keywords.
+        # BaseException's own __reduce__ calls __init__ with `args` alone; ours takes keywords.
         return _rebuilt, (type(self), self.args, self._kept())
 
     def _kept(self) -> dict[str, object]:
-        # What was salvaged is a secret, and must not travel with a pickle.
+        # `salvaged` is a secret, so a pickle leaves it out.
         return {k: None if k == "salvaged" else value for k, value in vars(self).items()}
 
 
@@ -63,17 +66,17 @@ def _rebuilt(
 
 
 class ConfigurationError(AgentKeysError):
-    """A setting, an environment variable or an installed extra is missing or cannot be used.
+    """A setting, an environment variable or an installed extra is missing or invalid.
 
     Attributes:
-        applied: "no", unless it ends a call that was under way; see `RequestError`.
+        applied: "no", unless the error ends a running call; see `RequestError`.
     """
 
     applied: Applied = "no"
 
 
 class InvalidArgumentError(AgentKeysError, ValueError):
-    """An argument cannot be right. Nothing was sent.
+    """An argument is invalid. No request was sent.
 
     Attributes:
         applied: "no".
@@ -83,10 +86,11 @@ class InvalidArgumentError(AgentKeysError, ValueError):
 
 
 class ClientClosedError(AgentKeysError):
-    """The client was closed before the call, or, if it is a blocking one, during it.
+    """The client was closed before the call, or, for a blocking client, during the call.
 
     Attributes:
-        applied: "no" before the call: nothing was sent. "maybe" during it.
+        applied: "no" if the client was closed before the call: no request was sent. "maybe" if it
+            was closed during the call.
     """
 
     def __init__(self, text: str, *, applied: Applied = "no") -> None:
@@ -95,7 +99,7 @@ class ClientClosedError(AgentKeysError):
 
 
 class RequestFields(TypedDict, total=False):
-    """What every `RequestError` is made of, beside its text: its attributes, by their names."""
+    """The attributes of `RequestError`, as keyword arguments of its subclasses."""
 
     method: str
     path: str
@@ -105,17 +109,17 @@ class RequestFields(TypedDict, total=False):
 
 
 class RequestError(AgentKeysError):
-    """A request failed: the base of every error that concerns one.
+    """A request failed; the base class of every error that concerns a request.
 
     Attributes:
         method: the HTTP method of the request that failed.
-        path: its path, with every secret that is known masked.
-        attempts: how many times it was sent, or tried to be.
-        applied: whether the service may have acted on the call: "no" (it never got the request,
-            or refused it), "maybe" (no whole answer came, or one that does not tell), "yes" (it
-            did, but its answer cannot be used). If the login that a call needed fails, `method`,
-            `path` and `attempts` are the login's and `applied` is the call's.
-        fact: the part of the text that says what happened, without what to do about it.
+        path: the path of the request, with every known secret masked.
+        attempts: the number of tries: how often the request was sent, or could not be sent.
+        applied: whether the service may have acted on the call: "no" (it never received the
+            request, or refused it), "maybe" (no complete answer came, or the answer does not say),
+            "yes" (it acted, but its answer cannot be used). If a login for the call fails,
+            `method`, `path` and `attempts` describe the login, and `applied` describes the call.
+        fact: the part of the text that says what happened, without the advice.
     """
 
     def __init__(
@@ -137,13 +141,13 @@ class RequestError(AgentKeysError):
 
 
 class TransportError(RequestError):
-    """No whole answer came: refused, reset, unreachable, TLS, or an answer that was cut short.
+    """No complete answer came: the connection was refused, reset or cut short, or TLS failed.
 
     Attributes:
-        lasting: whether it will be the same in a moment, e.g. a certificate that is not trusted, so
-            that the call was not tried again.
-        salvaged: on a create whose answer was cut short, the new key's secret if it had come by
-            then, else None. Store it: it cannot be had again. Pickle and copy leave it behind.
+        lasting: whether a retry cannot help, e.g. if the certificate is not trusted; such a call is
+            not retried.
+        salvaged: on a create whose answer was cut short, the new key's secret if it had arrived,
+            else None. Store it: the service never shows it again. Pickle and copy leave it out.
     """
 
     def __init__(
@@ -160,17 +164,18 @@ class TransportError(RequestError):
 
 
 class DeadlineExceededError(RequestError, TimeoutError):
-    """The call did not end within its `timeout`."""
+    """The call did not finish within its `timeout`."""
 
 
 class DecodeError(RequestError):
-    """The service succeeded, but its answer is not what the contract says.
+    """The request succeeded, but its answer is not what the contract says.
 
     Attributes:
-        json_path: where in the answer, e.g. ``$.apiKeys[3].createdAt``; ``$`` is all of it.
-        expected: what should have stood there.
-        salvaged: on a create, the new key's secret if the answer held one, else None. Store it:
-            it cannot be had again. Pickle and copy leave it behind.
+        json_path: the place in the answer, e.g. ``$.apiKeys[3].createdAt``; ``$`` is the whole
+            answer.
+        expected: what the contract says should be there.
+        salvaged: on a create, the new key's secret if the answer held one, else None. Store it: the
+            service never shows it again. Pickle and copy leave it out.
     """
 
     def __init__(
@@ -190,10 +195,10 @@ class DecodeError(RequestError):
 
 
 class PaginationError(RequestError):
-    """The service gave a page token that it had given before in this listing.
+    """The service returned a page token twice in one listing.
 
     Attributes:
-        page_token: the token that came again.
+        page_token: the repeated token.
     """
 
     def __init__(
@@ -206,19 +211,20 @@ class PaginationError(RequestError):
 
 
 class APIError(RequestError):
-    """The service answered with an error, or with a redirect, which is never followed.
+    """The service answered with an error, or with a redirect; redirects are never followed.
 
     Attributes:
         status: the HTTP status.
-        code: the service's own name of the error, if it gave one.
-        message: the service's own sentence, or None. Secrets are masked, here and in `errors`.
-        errors: the service's list of details, as it came; empty if there was none.
-        request_id: what to quote to the service's support, if it gave one.
-        retry_after: seconds to wait before the next try, if the service said.
+        code: the service's code for the error, or None.
+        message: the service's message, or None. Secrets are masked, here and in `errors`.
+        errors: the service's list of details, unchanged but for masked secrets; empty if there is
+            none.
+        request_id: the id to quote to the service's support, or None.
+        retry_after: the seconds to wait before the next try, or None if the service did not say.
     """
 
     advice: ClassVar[str] = ""
-    """What a caller can do about it; part of the error's text."""
+    """What the caller can do about the error; part of the error's text."""
 
     def __init__(
         self,
@@ -242,7 +248,7 @@ class APIError(RequestError):
 
     @staticmethod
     def kind(status: int) -> type[APIError]:
-        """Return the class of error that stands for *status*."""
+        """Return the error class for the HTTP status *status*."""
         return ServerError if 500 <= status <= 599 else _BY_STATUS.get(status, APIError)
 
 
@@ -253,37 +259,37 @@ class BadRequestError(APIError):
 
 
 class AuthenticationError(APIError):
-    """401: the credentials are missing, wrong or expired, or the key belongs to somebody else."""
+    """401: the credentials are missing, wrong or expired, or the key belongs to someone else."""
 
     advice = "check the credentials"
 
 
 class PermissionDeniedError(APIError):
-    """403: the credentials are good, but do not allow this."""
+    """403: the credentials are valid, but do not allow this request."""
 
     advice = "use credentials that are allowed to do this"
 
 
 class NotFoundError(APIError):
-    """404: there is no such thing, or these credentials may not see it."""
+    """404: the resource does not exist, or these credentials cannot see it."""
 
     advice = "check the id, and that these credentials can see it"
 
 
 class ConflictError(APIError):
-    """409: it exists already."""
+    """409: the resource already exists."""
 
     advice = "choose another name"
 
 
 class UnprocessableError(APIError):
-    """422: the service understood the request and refuses its content."""
+    """422: the service understood the request, and rejects its content."""
 
     advice = "check the arguments"
 
 
 class RateLimitError(APIError):
-    """429: too many requests; `retry_after` says when to try again, if the service said."""
+    """429: too many requests; `retry_after` is the number of seconds to wait, if known."""
 
     advice = "send fewer requests, or give the call a longer timeout"
 
