@@ -1,8 +1,8 @@
-"""Agentry, whole: its records, its endpoints, its client.
+"""Agentry: its records, its endpoints, its client.
 
 Agentry gives agents email inboxes. A key belongs to a scope: the whole tenant, a pod (a group of
-inboxes), or one inbox; and there are two surfaces, one for people and one for agents. Facts are
-from Agentry's documentation, the pages API Keys of both surfaces.
+inboxes), or one inbox. There are two surfaces, one for people and one for agents. Source: Agentry's
+documentation, the pages API Keys of both surfaces.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ __all__ = [
 
 @attrs.frozen
 class ApiKey(Record):
-    """A key as Agentry lists it, without its secret.
+    """A key as a listing has it, without its secret.
 
     Attributes:
-        api_key_id: what it is deleted by.
-        name: what a person calls it; it need not be unique.
-        prefix: how its secret begins, for display.
-        created_at: when it was made.
-        inbox_id: the inbox it is limited to, if it is.
-        pod_id: the pod it is limited to, if it is.
-        used_at: when it was last used, if it ever was.
-        permissions: what it may do, if the service says.
+        api_key_id: the id that `delete` takes.
+        name: the key's name; it need not be unique.
+        prefix: the first characters of the secret, for display.
+        created_at: when the key was created.
+        inbox_id: the inbox that the key is limited to, or None.
+        pod_id: the pod that the key is limited to, or None.
+        used_at: when the key was last used, or None if it never was.
+        permissions: what the key may do, or None if the service does not say.
     """
 
     api_key_id: str
@@ -75,11 +75,10 @@ class ApiKey(Record):
 
 @attrs.frozen
 class NewApiKey(Record):
-    """A key as it is made. Agentry tells `api_key`, the secret, this once and never again.
+    """A new key. Only the answer to its creation holds `api_key`, the secret.
 
     Attributes:
-        request_id: the id of the request that made it, for the service's support; None if the
-            service gave none.
+        request_id: the id of the request that created it, for the service's support, or None.
     """
 
     api_key_id: str
@@ -103,7 +102,7 @@ class NewApiKey(Record):
         return self.api_key
 
     def listed(self) -> ApiKey:
-        """Return the key as it is listed: without its secret."""
+        """Return the key as a listing has it, without its secret."""
         return listed(self, ApiKey)
 
 
@@ -116,7 +115,7 @@ class _Listing:
 
 @attrs.frozen
 class _Collection:
-    """The three calls on the keys of one scope, and what kind of scope that is."""
+    """The three endpoints for the keys of one scope, and the kind of the scope."""
 
     surface: str
     kind: str
@@ -144,7 +143,7 @@ _AGENT_POD: Final = _collection("agent", "pod", "/pods/{pod_id}/api-keys")
 
 
 class _Keys(Keys[NewApiKey]):
-    """The keys of one scope: what all scopes have in common."""
+    """The keys of one scope; the base class of all collections."""
 
     def __init__(
         self, session: Session, collection: _Collection, scope: Mapping[str, str] | None = None
@@ -166,23 +165,21 @@ class _Keys(Keys[NewApiKey]):
         """List the scope's keys, newest first, across pages.
 
         Args:
-            limit: keys on a page, at least 1; the service's default if None.
-            page_token: where to begin: the `next_page_token` of a page.
-            timeout: seconds for each page; the client's own if None.
-
+            limit: the number of keys on a page, at least 1; the service's default if None.
+            page_token: the `next_page_token` of a page, to start after that page.
+            timeout: seconds for each page; defaults to the client's timeout.
         """
         return self._list(limit, page_token, timeout)
 
     async def delete(self, api_key_id: str, *, timeout: float | None = None) -> None:
-        """Delete the key for good; whoever uses it is refused from then on.
+        """Delete the key permanently; from then on, the service rejects it.
 
         Args:
             api_key_id: the key's `api_key_id`.
-            timeout: seconds for the whole call; the client's own if None.
+            timeout: seconds for the whole call; defaults to the client's timeout.
 
         Raises:
-            NotFoundError: there is no such key in this scope.
-
+            NotFoundError: no key in this scope has this id.
         """
         path = {**self._scope, "api_key_id": arguments.segment("api_key_id", api_key_id)}
         await self._session.call(self._collection.delete, path=path, timeout=timeout)
@@ -192,7 +189,7 @@ class _Keys(Keys[NewApiKey]):
         return True
 
     def _may_be(self, key: ApiKey, secret: Secret) -> bool:
-        # How much of the secret it shows, and whether dots stand for the rest, is not documented.
+        # The length of the prefix, and whether dots stand for the rest, are not documented.
         return secret.reveal().startswith(key.prefix.rstrip(".…*"))
 
     def _inherited(self, key: ApiKey) -> dict[str, Any]:
@@ -200,13 +197,13 @@ class _Keys(Keys[NewApiKey]):
         for name, limit in limits.items():
             if limit and self._scope.get(name) != limit:
                 raise InvalidArgumentError(
-                    f"the key {key.id} is limited to {name} {limit}, and a new one here would not"
-                    " be: rotate it among the keys of that"
+                    f"the key {key.id} is limited to {name} {limit}, but a new key in this"
+                    " collection would not be: rotate it in the collection of that inbox or pod"
                 )
         if key.permissions is not None:
             raise InvalidArgumentError(
-                f"the key {key.id} has permissions of its own, and a new one on the human surface"
-                " would have all of them: rotate it on the agent surface"
+                f"the key {key.id} has permissions of its own, but a new key on the human"
+                " surface would have all permissions: rotate it on the agent surface"
             )
         return {}
 
@@ -240,7 +237,7 @@ class _Keys(Keys[NewApiKey]):
                 query={**query, "page_token": token},
                 timeout=seconds,
             )
-            # Null, "" and no token at all mean the end; an empty page with a token does not.
+            # Null, "" and an absent token mean the last page; an empty page with a token does not.
             token = listing.next_page_token or None
             return Page(listing.api_keys, token, request_id=listing.request_id)
 
@@ -252,19 +249,18 @@ class ApiKeys(_Keys):
     """The keys of one inbox, on the human surface."""
 
     async def create(self, name: str, *, timeout: float | None = None) -> NewApiKey:
-        """Make a key; its secret, `api_key`, is told this once.
+        """Create a key; only the result holds its secret, in `api_key`.
 
-        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
-        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
+        If the call is cancelled after its request may have been sent, the call continues for up to
+        two seconds, and deletes the new key. `agentkeys.issue` creates a key and stores its secret.
 
         Args:
-            name: what a person calls it; it need not be unique.
-            timeout: seconds for the whole call; the client's own if None.
+            name: the key's name; it need not be unique.
+            timeout: seconds for the whole call; defaults to the client's timeout.
 
         Raises:
             NotFoundError: the inbox does not exist.
-            RequestError: see its `applied` before doing it again; the key may exist.
-
+            RequestError: read its `applied` before you repeat the call; the key may exist.
         """
         return await self._create(name, timeout)
 
@@ -283,11 +279,10 @@ class TenantApiKeys(ApiKeys):
         """List the tenant's keys, newest first, across pages.
 
         Args:
-            inbox_id: only the keys of this inbox.
-            limit: keys on a page, at least 1; the service's default if None.
-            page_token: where to begin: the `next_page_token` of a page.
-            timeout: seconds for each page; the client's own if None.
-
+            inbox_id: list only the keys of this inbox.
+            limit: the number of keys on a page, at least 1; the service's default if None.
+            page_token: the `next_page_token` of a page, to start after that page.
+            timeout: seconds for each page; defaults to the client's timeout.
         """
         return self._list(limit, page_token, timeout, inbox_id)
 
@@ -306,21 +301,20 @@ class AgentApiKeys(_Keys):
         permissions: Mapping[str, bool] | None = None,
         timeout: float | None = None,
     ) -> NewApiKey:
-        """Make a key; its secret, `api_key`, is told this once.
+        """Create a key; only the result holds its secret, in `api_key`.
 
-        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
-        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
+        If the call is cancelled after its request may have been sent, the call continues for up to
+        two seconds, and deletes the new key. `agentkeys.issue` creates a key and stores its secret.
 
         Args:
-            name: what a person calls it; it need not be unique.
-            permissions: what it may do, like ``{"read_inbox": True}``; the service's default if
-                None. Agentry does not document all flags, so any is sent.
-            timeout: seconds for the whole call; the client's own if None.
+            name: the key's name; it need not be unique.
+            permissions: what the key may do, like ``{"read_inbox": True}``; the service's default
+                if None. Agentry does not document all flags, so any name is accepted.
+            timeout: seconds for the whole call; defaults to the client's timeout.
 
         Raises:
             NotFoundError: the inbox or the pod does not exist.
-            RequestError: see its `applied` before doing it again; the key may exist.
-
+            RequestError: read its `applied` before you repeat the call; the key may exist.
         """
         flags = None if permissions is None else arguments.flags("permissions", permissions)
         return await self._create(name, timeout, flags)
@@ -341,9 +335,9 @@ class AgentScope:
 
 
 class AgentSurface(Unpicklable):
-    """What agents call: the keys of the tenant, of its inboxes and of its pods."""
+    """The API for agents: the keys of the tenant, of its inboxes and of its pods."""
 
-    _instead = "take it from its client again"
+    _instead = "get it from its client again"
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -354,12 +348,12 @@ class AgentSurface(Unpicklable):
         return AgentApiKeys(self._session, _AGENT_TENANT)
 
     def inbox(self, inbox_id: str) -> AgentScope:
-        """Return one inbox; nothing is sent."""
+        """Return one inbox; no request is sent."""
         scope = {"inbox_id": arguments.segment("inbox_id", inbox_id)}
         return AgentScope(AgentApiKeys(self._session, _AGENT_INBOX, scope))
 
     def pod(self, pod_id: str) -> AgentScope:
-        """Return one pod; nothing is sent."""
+        """Return one pod; no request is sent."""
         scope = {"pod_id": arguments.segment("pod_id", pod_id)}
         return AgentScope(AgentApiKeys(self._session, _AGENT_POD, scope))
 
@@ -382,15 +376,14 @@ class AgentryClient(Client):
 
     @property
     def agent(self) -> AgentSurface:
-        """The agent surface."""
+        """The API for agents."""
         return AgentSurface(self._session)
 
     def inbox(self, inbox_id: str) -> Inbox:
-        """Return one inbox on the human surface; nothing is sent.
+        """Return one inbox on the human surface; no request is sent.
 
         Raises:
-            InvalidArgumentError: the id would leave its segment of the path.
-
+            InvalidArgumentError: the id cannot be one segment of a path.
         """
         scope = {"inbox_id": arguments.segment("inbox_id", inbox_id)}
         return Inbox(ApiKeys(self._session, _HUMAN_INBOX, scope))

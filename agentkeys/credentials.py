@@ -1,4 +1,4 @@
-"""Where a bearer token comes from: the protocol, a fixed one, and one that is renewed."""
+"""Where a bearer token comes from: the protocol, a fixed token, a renewed token, a stored token."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from agentkeys.stores import Store
 
 __all__ = ["BearerToken", "Caller", "Credentials", "Renewable", "StoredToken", "Token"]
 
-# A token is renewed this share of its lifetime before it ends, but no more than a minute, so that
-# it does not end on the way.
+# A token is renewed when this share of its lifetime is left, but no more than a minute, so that it
+# does not expire while a request is sent.
 _MARGIN: Final = 0.1
 _LONGEST_MARGIN: Final = 60.0
-# Seconds between two looks at whether the loop of another thread, whose renewal we wait for, runs.
+# Seconds between two checks that the loop of the thread that renews the token still runs.
 _LOOK_AGAIN: Final = 1.0
-# What ends a renewal for the call that leads it and says nothing of the others.
+# Errors that end a renewal for the call that makes it, but not for the calls that wait for it.
 _LEADERS_OWN: Final = (DeadlineExceededError, ClientClosedError)
 
 
 class Caller(Protocol):
-    """What makes a call for credentials that must ask the service for a token: a session."""
+    """Makes a call for credentials that fetch a token from the service: a session."""
 
     async def call(
         self,
-        endpoint: Any,  # an Endpoint[T], and the result is a T: the transport lies above us
+        endpoint: Any,  # an Endpoint[T], for a T; the transport imports this module
         *,
         json: Mapping[str, object] | None = None,
         authorization: Secret | None = None,
@@ -58,27 +58,26 @@ class Caller(Protocol):
 
 @runtime_checkable
 class Credentials(Protocol):
-    """Where a bearer token comes from. Implement it to bring your own, e.g. from a vault."""
+    """Where a bearer token comes from. Implement it for a source of your own, e.g. a vault."""
 
     def current(self) -> Secret | None:
         """Return the token to send now, or None if it must be renewed first."""
 
     async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:
-        """Return a token other than *refused*, or *refused* itself if there is no other to have.
+        """Return a token other than *refused*, or *refused* itself if there is no other token.
 
         Args:
             caller: makes the call that fetches a token.
             refused: the token that the service answered with 401, or None if there was none.
-            timeout: seconds that the caller can wait for it; `math.inf` for ever.
-
+            timeout: seconds that the caller can wait; `math.inf` means no limit.
         """
 
     def secrets(self) -> Iterable[Secret]:
-        """Return all that must show nowhere: tokens, a password."""
+        """Return all values that must never be shown: tokens, a password."""
 
 
 class BearerToken:
-    """A token that is fixed: an Agentry key, or an access token from elsewhere."""
+    """A fixed token: an API key, or an access token from elsewhere."""
 
     def __init__(self, token: str | Secret) -> None:
         self._token = checked_token(as_secret(token, "token"), "bearer token")
@@ -88,7 +87,7 @@ class BearerToken:
         return self._token
 
     async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:  # noqa: ARG002  # the protocol's
-        """Return the token: one that is fixed cannot be renewed."""
+        """Return the token: a fixed token cannot be renewed."""
         return self._token
 
     def secrets(self) -> Iterable[Secret]:
@@ -98,17 +97,17 @@ class BearerToken:
 
 @attrs.frozen
 class Token:
-    """An access token and when it wants renewal, in seconds of `time.monotonic`."""
+    """An access token, and the time to renew it, in seconds of `time.monotonic`."""
 
     value: Secret
     renew_at: float = math.inf
 
     @classmethod
     def of_jwt(cls, value: Secret) -> Token:
-        """Read the lifetime from a JWT, unverified; without one only a 401 tells that it ended.
+        """Read the lifetime from a JWT, unverified; without it, only a 401 shows the expiry.
 
-        The age is counted from now, on the monotonic clock, so that a wall clock that is off by
-        an hour does not matter (RFC 7519, sections 4.1.4 and 4.1.6).
+        The age counts from now, on the monotonic clock, so that a wrong wall clock does no harm
+        (RFC 7519, sections 4.1.4 and 4.1.6).
         """
         lifetime = _lifetime(value)
         if lifetime is None:
@@ -118,24 +117,24 @@ class Token:
 
 
 class Renewable(forks.Unpicklable, ABC):
-    """A token that is fetched when there is none, before it ends, and when it is refused.
+    """A token that is fetched when there is none, before it expires, and when it is rejected.
 
-    However many calls wait for it, in however many event loops, one of them fetches it.
+    Any number of calls, in any number of event loops, wait for a single fetch.
     """
 
     def __init__(self, token: Token | None = None) -> None:
         self._token = token
         self._flight: _Flight | None = None
-        # Held for a few instructions and never across an await, so that it may be shared by loops.
+        # Held for a few instructions and never across an await, so that several loops can share it.
         self._lock = threading.Lock()
         forks.watch(self)
 
     @abstractmethod
     async def fetch(self, caller: Caller, timeout: float) -> Token:
-        """Fetch a new token; never called twice at once."""
+        """Fetch a new token; never called twice at the same time."""
 
     def secrets(self) -> Iterable[Secret]:
-        """Return the token; a subclass adds what else it holds."""
+        """Return the token; a subclass adds its other secrets."""
         token = self._token
         return () if token is None else (token.value,)
 
@@ -145,12 +144,12 @@ class Renewable(forks.Unpicklable, ABC):
         return None if self._token is None else self._token.value
 
     def current(self) -> Secret | None:
-        """Return the token, or None if there is none yet or it is about to end."""
+        """Return the token, or None if there is none yet or it is about to expire."""
         token = self._token
         return token.value if token is not None and time.monotonic() < token.renew_at else None
 
     async def renew(self, caller: Caller, refused: Secret | None, timeout: float) -> Secret:
-        """Fetch a new token, or wait for the call that is fetching one."""
+        """Fetch a new token, or wait for the call that is already fetching one."""
         while True:
             with self._lock:
                 current = self.current()
@@ -158,7 +157,7 @@ class Renewable(forks.Unpicklable, ABC):
                     return current
                 flight, leads = self._join()
             if leads:
-                # A task of its own: if the call that began it is cancelled, the answer to a
+                # The task is separate: if the call that started it is cancelled, the answer to a
                 # single-use refresh token must still arrive, or the session is lost.
                 flight.task = asyncio.create_task(self._fetched(flight, caller, timeout))
                 flight.task.add_done_callback(partial(self._land, flight))
@@ -166,12 +165,13 @@ class Renewable(forks.Unpicklable, ABC):
             if isinstance(landed, Token):
                 return landed.value
             if leads or not isinstance(landed, _LEADERS_OWN):
-                # A copy: others raise it too, each with a traceback and an `applied` of its own.
+                # A copy: other calls raise it too, each with its own traceback and `applied`.
                 raise copy.copy(landed) if isinstance(landed, AgentKeysError) else landed
-            # The leader's patience, client or loop ended, not ours: take over.
+            # The renewing call's time is up, or its client or loop has closed. Ours has not: take
+            # over.
 
     def begin_afresh(self) -> object:
-        """Forget, in a forked child, a renewal that is under way in the parent."""
+        """Drop, in a forked child, a renewal that the parent is making."""
         inherited = (self._lock, self._flight)
         self._lock, self._flight = threading.Lock(), None
         return inherited
@@ -180,8 +180,8 @@ class Renewable(forks.Unpicklable, ABC):
         flight = self._flight
         if flight is not None and flight is _aboard.get():
             raise ConfigurationError(
-                "the token's renewal calls by the client that waits for it, and would wait for"
-                " itself: use another client there, with credentials of its own"
+                "the renewal of the token made a call with the client that waits for the"
+                " renewal: use another client there, with its own credentials"
             )
         if flight is not None and flight.loop.is_running():
             return flight, False
@@ -192,7 +192,7 @@ class Renewable(forks.Unpicklable, ABC):
         _aboard.set(flight)
         limit = asyncio.timeout(None if timeout == math.inf else timeout)
         try:
-            async with limit:  # whatever `fetch` waits for
+            async with limit:  # a limit for all that `fetch` does
                 token = await self.fetch(caller, timeout)
                 checked_token(token.value, "access token that the service gave")
                 return token
@@ -202,11 +202,11 @@ class Renewable(forks.Unpicklable, ABC):
         raise DeadlineExceededError(f"the token was not renewed within {timeout:g} s")
 
     def _land(self, flight: _Flight, task: asyncio.Task[Token]) -> None:
-        # As the task's callback, and not at its end: a task that is cancelled before its first
-        # step has no end. Nor may the garbage collector ever run this, for it takes a lock.
+        # A callback of the task, because a task that is cancelled before its first step runs no
+        # code. The garbage collector must never run this method, because it takes a lock.
         landed: Token | BaseException | None
         if task.cancelled():
-            landed = DeadlineExceededError("the token's renewal was cancelled: call again")
+            landed = DeadlineExceededError("the token's renewal was cancelled: repeat the call")
         else:
             landed = task.exception() or task.result()
         with self._lock:
@@ -220,9 +220,9 @@ class Renewable(forks.Unpicklable, ABC):
 class StoredToken(Renewable):
     """A token that a store holds: an Agentry key, or an access token of Agentity.
 
-    The store is read when the first token is needed, again when a JWT has reached the end of its
-    lifetime, and again when the service refuses the token. If the store still holds the refused
-    token, the refusal is reported.
+    The store is read when the first token is needed, when a JWT is about to expire, and when the
+    service rejects the token. If the store still holds the rejected token, the call fails with
+    `AuthenticationError`.
 
     Args:
         store: the store, or its address, like ``keyring:agentry#ops``.
@@ -231,9 +231,8 @@ class StoredToken(Renewable):
         address: the address of the store.
 
     Raises:
-        InvalidArgumentError: *store* is no store and no address.
-        ConfigurationError: the store needs what is not installed.
-
+        InvalidArgumentError: *store* is neither a store nor an address.
+        ConfigurationError: a dependency of the store is not installed.
     """
 
     def __init__(self, store: Store | str | Secret) -> None:
@@ -243,7 +242,7 @@ class StoredToken(Renewable):
         self.address = self._store.address
 
     def forget(self) -> None:
-        """Read the store again for the next call: it holds another token now."""
+        """Read the store again at the next call, e.g. because it holds a new token."""
         with self._lock:
             self._token = None
 
@@ -252,39 +251,39 @@ class StoredToken(Renewable):
         token = await sources.secret_in(self._store, "token")
         last = self.last
         if last is not None and last == token:
-            token = last  # the very object: so a call that was refused with it knows of no other
+            token = last  # the same object, so that `renew` reports no other token
         return Token.of_jwt(checked_token(token, f"token in {self._store.describe()}"))
 
 
 class _Flight:
-    """A renewal under way, which calls in any loop can wait for."""
+    """A renewal in progress, which calls in any loop can wait for."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.task: asyncio.Task[Token] | None = None  # a loop alone does not keep its tasks
+        self.task: asyncio.Task[Token] | None = None  # a loop keeps weak references only
         self.future: Future[Token | BaseException] = Future()
-        # Else a waiting call that is cancelled would cancel it for all the others.
+        # Without this, a waiting call that is cancelled would cancel the future for all the others.
         self.future.set_running_or_notify_cancel()
 
     async def landing(self) -> Token | BaseException:
-        """Wait for what comes of it, or until its loop has stopped under it."""
+        """Wait for the result, or until the loop of the renewal has stopped."""
         future = asyncio.wrap_future(self.future)
         while not future.done() and self.loop.is_running():
             await asyncio.wait([future], timeout=_LOOK_AGAIN)
         return future.result() if future.done() else DeadlineExceededError("its loop has stopped")
 
 
-# The renewal that the running code is part of. It cannot be an argument: it must be known again on
-# the far side of code that is not ours, as `on_renewal` is.
+# The renewal that the running code is part of. A context variable and not an argument: code of
+# others, such as `on_renewal`, runs in between.
 _aboard: Final[ContextVar[_Flight | None]] = ContextVar("renewal", default=None)
 
 
 def names_of(credentials: Credentials) -> tuple[str, ...]:
-    """Return by what names the account of *credentials* is known; none is a secret.
+    """Return the names by which the account of *credentials* is known; none is a secret.
 
-    That is what they call it themselves, and the subject of their token (RFC 7519, 4.1.2: unique
-    where it was issued). Not its email: nothing says that it is one account's alone. If there is
-    nothing else, it is the digest of the token, by which nobody else is known.
+    These are the credentials' `account`, and the subject of their token (RFC 7519, 4.1.2: unique
+    for its issuer), but not the email in a token, which several accounts may share. If neither is
+    known, the name is the digest of the token.
     """
     called = getattr(credentials, "account", None)
     names = [plain.text(called)] if isinstance(called, str) and called else []
@@ -296,12 +295,12 @@ def names_of(credentials: Credentials) -> tuple[str, ...]:
 
 
 def name_of_digest(digest: str) -> str:
-    """Return the name of whoever bears the token of which that is the SHA-256."""
+    """Return the account name for a token with this SHA-256 digest."""
     return f"sha256:{digest[:16]}"
 
 
 def name_of(token: Secret) -> str:
-    """Return the subject of a token, or its digest if it tells none."""
+    """Return the subject of a token, or its digest if it has no subject."""
     return _subject(token) or name_of_digest(_digest(token))
 
 
@@ -311,7 +310,7 @@ def _subject(token: Secret) -> str:
 
 
 def checked_token(token: Secret, name: str) -> Secret:
-    """Return *token* if it can stand in a header (RFC 9110, 5.5), or raise `ConfigurationError`."""
+    """Return *token* if it fits a header (RFC 9110, 5.5), or raise `ConfigurationError`."""
     if _fits_a_header(token):
         return token
     raise ConfigurationError(
@@ -335,7 +334,7 @@ def _lifetime(jwt: Secret) -> float | None:
 
 
 def _claims(jwt: Secret) -> dict[str, Any]:
-    """Return what a JWT claims, unverified; nothing if it is none."""
+    """Return the claims of a JWT, unverified; an empty dict if *jwt* is not a JWT."""
     try:
         payload = jwt.reveal().split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -345,5 +344,5 @@ def _claims(jwt: Secret) -> dict[str, Any]:
 
 
 def _digest(token: Secret) -> str:
-    # Of a random token, so that nobody can try out what it is the digest of.
+    # The token is random, so its digest cannot be guessed by trying values.
     return hashlib.sha256(token.reveal().encode()).hexdigest()

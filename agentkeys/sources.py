@@ -1,4 +1,4 @@
-"""Where our credentials come from: the environment, or a store that the environment names."""
+"""Read credentials from the environment, or from a store that the environment names."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from agentkeys.stores.contract.protocol import look_into
 __all__ = ["SUFFIXES", "from_environment", "is_given", "opened", "sealed", "secret_in"]
 
 SUFFIXES: Final = ("", "_FROM", "_FILE")
-"""What the name of a variable ends in: it holds the secret, the address of a store, or a path."""
+"""The endings of a variable's name: it holds the secret, the address of a store, or a path."""
 
 _PROGRAMS: Final = "command:"
-"""What the address of a store begins with that is a program."""
+"""The scheme of a store that runs a program."""
 
 
 def is_given(name: str) -> bool:
-    """Whether the environment says where a secret comes from: *name*, or it with a suffix."""
+    """Whether the environment has the secret *name*, or a variable of that name and a suffix."""
     return any(os.environ.get(f"{name}{suffix}") for suffix in SUFFIXES)
 
 
@@ -35,20 +35,19 @@ def from_environment(name: str) -> Secret | Store | None:
     """Return the secret that the environment holds, or the store that it names.
 
     ``NAME`` holds the secret, ``NAME_FROM`` the address of a store, and ``NAME_FILE`` the path of a
-    file that holds nothing else. An empty variable counts as not set. The store is not read.
+    file that holds only the secret. An empty variable counts as not set. The store is not read.
 
     Raises:
-        ConfigurationError: several of these are set, or the store cannot be a source. The text
-            names the variable, and does not show what it holds.
-
+        ConfigurationError: several of these are set, or the store cannot be read from. The text
+            names the variable, and does not show its value.
     """
     given = [f"{name}{suffix}" for suffix in SUFFIXES if os.environ.get(f"{name}{suffix}")]
     if not given:
         return None
     [variable, *others] = given
     if others:
-        raise ConfigurationError(f"{' and '.join(given)} are set: unset all but one of them")
-    # Bound to no other name: somebody may have put the secret itself there.
+        raise ConfigurationError(f"{' and '.join(given)} are set: unset all but one")
+    # Bound to no other name: the value may be the secret itself, by mistake.
     value = Secret(os.environ[variable])
     if variable == name:
         return value
@@ -57,24 +56,23 @@ def from_environment(name: str) -> Secret | Store | None:
 
 
 def sealed(store: object, name: str) -> Store | Secret:
-    """Return a store, or its address as a Secret; call it on the first line that sees *store*.
+    """Return a store, or its address as a Secret; call this on the first line that sees *store*.
 
-    Somebody may give the secret itself instead of the address, and no traceback may show that.
+    The address may be the secret itself, by mistake; no traceback may show it.
     """
     return store if isinstance(store, Store) else as_secret(store, name, "a store or its address")
 
 
 def opened(store: Store | Secret, name: str) -> Store:
-    """Return a store, which may be given by its address.
+    """Return *store*, or the store at that address.
 
     Args:
         store: the store, or its address.
-        name: of the argument or the variable that says which store, for a sentence.
+        name: the name of the argument or variable, for the error's text.
 
     Raises:
-        InvalidArgumentError: it is no address.
-        ConfigurationError: the store needs what is not installed.
-
+        InvalidArgumentError: *store* is not a valid address.
+        ConfigurationError: a dependency of the store is not installed.
     """
     if not isinstance(store, Secret):
         return store
@@ -82,29 +80,28 @@ def opened(store: Store | Secret, name: str) -> Store:
         return open_store(store.reveal())
     except (ConfigurationError, InvalidArgumentError) as error:
         kind = type(error)
-        # What is in it of the address, apart from the scheme, may be a secret.
+        # Whatever of the address the text quotes, apart from the scheme, may be a secret.
         text = mask(str(error), [Secret(store.reveal().partition(":")[2])])
     reason = text if text not in {"", LEFT_OUT} else "check the address"
-    raise kind(f"{name} names no store that can be used: {reason}")
+    raise kind(f"{name} does not name a usable store: {reason}")
 
 
 async def secret_in(store: Store, what: str) -> Secret:
-    """Return what a store holds, without a change to the store.
+    """Return the secret that a store holds; the store is not changed.
 
     Args:
         store: the store.
-        what: what it should hold, for a sentence: "token".
+        what: what the secret is, for the error's text: "token".
 
     Raises:
         ConfigurationError: the store is empty.
         StoreError: the store cannot be read.
-
     """
     secret = await _looked(store, what)
     if secret:
         return secret
     raise ConfigurationError(
-        f"there is no {what} in {store.describe()}: put one there, or use other credentials"
+        f"there is no {what} in {store.describe()}: store one there, or use other credentials"
     )
 
 
@@ -113,11 +110,11 @@ async def _looked(store: Store, what: str) -> Secret | None:
         held: object = (await look_into(store)).secret
         if held is None or isinstance(held, Secret):
             return held
-        wrong = f"the {what} in {store.describe()} is no Secret but {type(held).__name__}"
+        wrong = f"the {what} in {store.describe()} is not a Secret but {type(held).__name__}"
         return unfit(StoreError, wrong)
     except AgentKeysError:
         raise
-    except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+    except Exception as error:  # noqa: BLE001  # third-party code, whose error may hold the secret
         failure = type(error).__name__
     place = store.describe()
     raise StoreError(f"the {what} in {place} cannot be read: {failure}", store=place)
@@ -125,10 +122,10 @@ async def _looked(store: Store, what: str) -> Secret | None:
 
 def _source(address: Secret, variable: str) -> Store:
     """Return the store whose address a variable holds."""
-    # Whether there is such a program does not matter, for none is run.
+    # The program need not exist, because it is not run.
     if address.reveal().startswith(_PROGRAMS):
         raise ConfigurationError(
-            f"{variable} names a store that is write-only, and no secret can be read from it: name"
+            f"{variable} names a write-only store: name"
             " a store that can be read, like file:PATH or keyring:SERVICE#NAME"
         )
     try:
@@ -139,5 +136,5 @@ def _source(address: Secret, variable: str) -> Store:
 
 
 def _address_of_file(path: Secret) -> Secret:
-    # What follows the last ? of an address is no part of the path.
+    # The text after the last ? of an address is options, not part of the path.
     return Secret(f"file:{path.reveal()}{'?' if '?' in path.reveal() else ''}")

@@ -1,8 +1,8 @@
-"""Agentity, whole: its records, its endpoints, its login, its client.
+"""Agentity: its records, its endpoints, its login, its client.
 
-Agentity gives an agent an identity. An account has API keys, which an agent presents instead of the
-account's email and password. Facts are from Agentity's documentation, the pages Authentication and
-API keys.
+Agentity gives an agent an identity. An account has API keys; an agent uses an API key instead of
+the account's email and password. Source: Agentity's documentation, the pages Authentication and API
+keys.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class ApiKey(Record):
     """A key of an account, without its secret.
 
     Attributes:
-        id: what it is deleted by.
-        nickname: unique among the account's keys.
-        created_at: when it was made.
-        updated_at: when it was changed last.
+        id: the id that `delete` takes.
+        nickname: the key's name; unique among the account's keys.
+        created_at: when the key was created.
+        updated_at: when the key was last changed.
     """
 
     id: int
@@ -66,11 +66,10 @@ class ApiKey(Record):
 
 @attrs.frozen
 class NewApiKey(ApiKey):
-    """A key as it is made. Agentity tells `key`, the secret, this once and never again.
+    """A new key. Only the answer to its creation holds `key`, the secret.
 
     Attributes:
-        request_id: the id of the request that made it, for the service's support; None if the
-            service gave none.
+        request_id: the id of the request that created it, for the service's support, or None.
     """
 
     key: Secret
@@ -82,13 +81,13 @@ class NewApiKey(ApiKey):
         return self.key
 
     def listed(self) -> ApiKey:
-        """Return the key as it is listed: without its secret."""
+        """Return the key as a listing has it, without its secret."""
         return listed(self, ApiKey)
 
 
 @attrs.frozen
 class Account(Record):
-    """An account as `register` opened it; `id` is a UUID."""
+    """An account, as `register` returns it; `id` is a UUID."""
 
     id: str
     name: str
@@ -111,14 +110,14 @@ _DELETE: Final = Endpoint[None](
     "/auth/api-keys/{id}",
     returns=None,
     idempotent=True,
-    # Agentity's documentation, Delete an API key: so it answers for the key of another account.
+    # Agentity's documentation, Delete an API key: the answer for a key of another account is 401.
     advice={401: "check the credentials, and that the key is one of this account's"},
 )
 _REGISTER: Final = Endpoint("POST", "/auth/register", returns=Account, authorization="Basic")
 
 
 class ApiKeys(Keys[NewApiKey]):
-    """The keys of the account that is logged in."""
+    """The API keys of the account."""
 
     async def create(
         self,
@@ -127,32 +126,33 @@ class ApiKeys(Keys[NewApiKey]):
         name: str | None = None,
         timeout: float | None = None,
     ) -> NewApiKey:
-        """Make a key; its secret, `key`, is told this once.
+        """Create a key; only the result holds its secret, in `key`.
 
-        A create that is cancelled on its way runs on for at most two seconds, and deletes the key
-        that nobody will hold; see `agentkeys.issue` for one whose secret is stored.
+        If the call is cancelled after its request may have been sent, the call continues for up to
+        two seconds, and deletes the new key. `agentkeys.issue` creates a key and stores its secret.
 
         Args:
-            nickname: unique among the account's keys.
-            name: the same, as other services call it; give one of the two.
-            timeout: seconds for the whole call; the client's own if None.
+            nickname: the key's name; unique among the account's keys.
+            name: another name of the argument *nickname*, as for other services; give one of the
+                two.
+            timeout: seconds for the whole call; defaults to the client's timeout.
 
         Raises:
             ConflictError: the nickname is taken.
-            RequestError: see its `applied` before doing it again; the key may exist.
-
+            RequestError: read its `applied` before you repeat the call; the key may exist.
         """
         if (nickname is None) == (name is None):
-            raise InvalidArgumentError("give the nickname of the new key, once: create('my-key')")
+            raise InvalidArgumentError(
+                "create() needs the nickname of the new key, once: create('my-key')"
+            )
         nickname = arguments.text("nickname", name if nickname is None else nickname)
         return await self._make(nickname, {"nickname": nickname}, timeout)
 
     def list(self, *, timeout: float | None = None) -> Pager[ApiKey]:
-        """List the account's keys; Agentity gives all of them as one page.
+        """List the account's keys; Agentity returns all of them as one page.
 
         Args:
-            timeout: seconds for the page; the client's own if None.
-
+            timeout: seconds for the page; defaults to the client's timeout.
         """
         seconds = None if timeout is None else arguments.timeout(timeout)
 
@@ -163,16 +163,15 @@ class ApiKeys(Keys[NewApiKey]):
         return Pager(fetch)
 
     async def delete(self, key_id: int, *, timeout: float | None = None) -> None:
-        """Delete the key for good; whoever uses it is refused from then on.
+        """Delete the key permanently; from then on, the service rejects it.
 
         Args:
             key_id: the key's `id`.
-            timeout: seconds for the whole call; the client's own if None.
+            timeout: seconds for the whole call; defaults to the client's timeout.
 
         Raises:
-            NotFoundError: there is no such key.
-            AuthenticationError: the key belongs to another account, or the login does not work.
-
+            NotFoundError: no key has this id.
+            AuthenticationError: the key belongs to another account, or the login failed.
         """
         path = {"id": arguments.whole_number("key_id", key_id)}
         await self._session.call(_DELETE, path=path, timeout=timeout)
@@ -216,18 +215,17 @@ class AgentityClient(Client):
 async def register(
     email: str, password: str | Secret, *, name: str, **settings: Unpack[ClientSettings]
 ) -> Account:
-    """Open an account.
+    """Create an account.
 
     Args:
-        email: what it logs in with; it cannot hold a colon.
-        password: likewise.
-        name: whose account it is.
+        email: the email to log in with; it must not contain a colon.
+        password: the password to log in with.
+        name: the name of the account's owner.
         **settings: the keyword arguments of `AgentityClient`.
 
     Raises:
-        ConflictError: the email has an account.
-        RequestError: see its `applied` before doing it again; the account may exist.
-
+        ConflictError: the email already has an account.
+        RequestError: read its `applied` before you repeat the call; the account may exist.
     """
     password = as_secret(password, "password")
     seal(settings)
@@ -239,19 +237,18 @@ async def register(
 
 
 async def login(email: str, password: str | Secret, **settings: Unpack[ClientSettings]) -> Tokens:
-    """Log in once and return the tokens, e.g. for a `TokenPair` elsewhere.
+    """Log in once and return the tokens, e.g. for a `TokenPair` in another program.
 
-    A client needs no such call: `PasswordLogin` makes it when a token is needed.
+    A client does not need this call: `PasswordLogin` logs in when a token is needed.
 
     Args:
-        email: the account's.
-        password: the account's.
+        email: the account's email.
+        password: the account's password.
         **settings: the keyword arguments of `AgentityClient`.
 
     Raises:
         AuthenticationError: the email or the password is wrong.
         RequestError: see `agentkeys.errors`.
-
     """
     password = as_secret(password, "password")
     seal(settings)

@@ -1,4 +1,4 @@
-"""How a client gets the tokens of an Agentity account: by a password, or by a pair of tokens."""
+"""Get the access token of an Agentity account, from a password or from a pair of tokens."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class Tokens:
 LOGIN: Final = Endpoint(
     "POST", "/auth/token", returns=Tokens, idempotent=True, authorization="Basic"
 )
-# Not idempotent: the old refresh token is dead from then on.
+# Not idempotent: a refresh token is valid once.
 _REFRESH: Final = Endpoint("POST", "/auth/token/refresh", returns=Tokens, authorization=None)
 _LEAST: Final = 0.001
-"""Seconds that a login is given when its time has just run out: it then ends as late."""
+"""Seconds that a login gets if no time is left: it then fails with the deadline's error."""
 
 
 class PasswordLogin(Renewable):
-    """Logs in with email and password when a token is needed, and renews it before it ends.
+    """Log in with email and password when a token is needed, and renew the token before it expires.
 
     Args:
-        email: the account's; it cannot hold a colon (RFC 7617, section 2).
-        password: the account's.
-        password_from: the store that holds the password, or its address, instead of *password*.
-            The store is read for each login. If the service refuses the login, the store is read
-            again, and another password is tried once.
+        email: the account's email; it must not contain a colon (RFC 7617, section 2).
+        password: the account's password.
+        password_from: the store that holds the password, or its address, instead of *password*. The
+            store is read for each login. If the service rejects the login, the store is read again;
+            if it now holds another password, the login is retried once.
 
     Attributes:
         account: the email.
@@ -59,8 +59,7 @@ class PasswordLogin(Renewable):
     Raises:
         InvalidArgumentError: an argument is empty or cannot be sent, or both or none of *password*
             and *password_from* are given.
-        ConfigurationError: the store needs what is not installed.
-
+        ConfigurationError: a dependency of the store is not installed.
     """
 
     def __init__(
@@ -81,8 +80,8 @@ class PasswordLogin(Renewable):
             )
         self.account = _checked_email(email)
         self._store: Store | None = None
-        # The password and the Basic credentials. Of a store, those that were read last: they are
-        # kept to be masked, and are not sent again.
+        # The password and the Basic credentials. If a store holds the password: the pair that was
+        # read last. It is kept to be masked; each login reads the store again.
         self._known: tuple[Secret, ...] = ()
         if password is not None:
             self._known = password, basic(email, password)
@@ -91,26 +90,25 @@ class PasswordLogin(Renewable):
         self._refresh_token: Secret | None = None
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:
-        """Refresh the token; log in if there is none to refresh, or that fails."""
+        """Refresh the token; log in if there is no refresh token, or if the refresh fails."""
         end = time.monotonic() + timeout
-        # Half of the time, so that a refresh that is never answered leaves enough for the login.
+        # Half of the time, so that enough time is left for the login if the refresh gets no answer.
         tokens = await self._refreshed(caller, timeout / 2) or await self._logged_in(caller, end)
         self._refresh_token = tokens.refresh_token
         return Token.of_jwt(tokens.access_token)
 
     def secrets(self) -> Iterable[Secret]:
-        """Return the password, as it is and as it is sent, and the tokens."""
+        """Return the password, plain and as Basic credentials, and the tokens."""
         yield from (*super().secrets(), *self._known)
         if self._refresh_token is not None:
             yield self._refresh_token
 
     async def _logged_in(self, caller: Caller, end: float) -> Tokens:
-        """Log in. If the store holds another password than the one that was refused, do it again.
+        """Log in; if the login is rejected and the store holds another password by now, retry once.
 
         Args:
             caller: makes the call.
-            end: when it must be done, in seconds of `time.monotonic`.
-
+            end: the deadline, in seconds of `time.monotonic`.
         """
         sent = await self._authorization()
         try:
@@ -127,20 +125,20 @@ class PasswordLogin(Renewable):
         return await _log_in(caller, self._known[-1], end)
 
     async def _authorization(self) -> Secret:
-        """Return what to log in with; a store is read each time."""
+        """Return the Basic credentials; a store is read each time."""
         if self._store is not None:
             password = await sources.secret_in(self._store, "password")
             pair = _encoded(self.account, password)
             if pair is None:
                 place = self._store.describe()
                 raise ConfigurationError(
-                    f"the password in {place} holds a lone surrogate, which cannot be sent"
+                    f"the password in {place} holds a lone surrogate, which UTF-8 cannot encode"
                 )
             self._known = password, pair
         return self._known[-1]
 
     async def _refreshed(self, caller: Caller, timeout: float) -> Tokens | None:
-        # Single-use: whatever comes of it, this token is not sent again.
+        # A refresh token is valid once, so this one is not sent again, whatever happens.
         refresh_token, self._refresh_token = self._refresh_token, None
         if refresh_token is None:
             return None
@@ -151,22 +149,21 @@ class PasswordLogin(Renewable):
 
 
 OnRenewal: TypeAlias = Callable[[Tokens], Awaitable[object] | None]
-"""Gets each new pair; what it raises ends the call that waits for it."""
+"""Receives each new pair of tokens; an exception from this function ends the waiting call."""
 
 
 class TokenPair(Renewable):
-    """Starts from a pair of tokens, for whoever must not hold the password.
+    """Start from a pair of tokens, for a program that must not have the password.
 
     Args:
-        access_token: the JWT.
-        refresh_token: single-use: once it is used, only the pair that it gave is good.
-        on_renewal: called with each new pair before it is used, so that it can be kept; a function
-            or a coroutine function. What it raises ends the call, and the same pair is offered to
-            it again at the next one. It cannot make calls by the client that waits for it.
+        access_token: the access token, a JWT.
+        refresh_token: the refresh token. It is valid once; each refresh returns the next pair.
+        on_renewal: a function or coroutine function that stores each new pair before it is used. If
+            it raises, the call fails with that exception, and the next call passes it the same pair
+            again. It must not make calls with the client that is waiting for it.
 
     Raises:
-        ConfigurationError: a token is empty or holds white space.
-
+        ConfigurationError: a token is empty or contains white space.
     """
 
     def __init__(
@@ -180,14 +177,14 @@ class TokenPair(Renewable):
         refresh_token = as_secret(refresh_token, "refresh_token")
         checked_token(refresh_token, "refresh token")
         super().__init__(Token.of_jwt(checked_token(access_token, "access token")))
-        # That of the first token, for those that follow may not tell that they are its own.
+        # The subject of the first token; a later token may not name the account.
         self.account = name_of(access_token)
         self._tokens = Tokens(access_token, refresh_token)
         self._unannounced: Tokens | None = None
         self._on_renewal = on_renewal
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:
-        """Refresh the token, and hand the new pair to `on_renewal` before it is used."""
+        """Refresh the token, and pass the new pair to `on_renewal` before it is used."""
         tokens = self._unannounced
         if tokens is None:
             tokens = await _refresh(caller, self._tokens.refresh_token, timeout)
@@ -224,18 +221,22 @@ async def _refresh(caller: Caller, refresh_token: Secret, timeout: float) -> Tok
 def _checked_email(email: object) -> str:
     email = arguments.text("email", email)
     if ":" in email:
-        raise InvalidArgumentError("email holds a colon, with which nobody can log in (RFC 7617)")
+        raise InvalidArgumentError(
+            "email contains a colon: choose an email without one (RFC 7617, section 2)"
+        )
     return email
 
 
 def basic(email: str, password: Secret) -> Secret:
-    """Return the credentials of RFC 7617, in UTF-8."""
+    """Return the Basic credentials of RFC 7617, in UTF-8."""
     email = _checked_email(email)
     if not password:
-        raise InvalidArgumentError("password is empty")
+        raise InvalidArgumentError("password is empty: give it at least one character")
     pair = _encoded(email, password)
     if pair is None:
-        raise InvalidArgumentError("password holds a lone surrogate, which cannot be sent")
+        raise InvalidArgumentError(
+            "password holds a lone surrogate, which UTF-8 cannot encode: remove it"
+        )
     return pair
 
 

@@ -252,7 +252,7 @@ def test_what_is_no_address_is_refused_without_being_shown(value, monkeypatch):
     """Somebody may have put the secret itself there."""
     monkeypatch.setenv("AGENTITY_ACCESS_TOKEN_FROM", value)
     with pytest.raises(
-        ConfigurationError, match=r"^AGENTITY_ACCESS_TOKEN_FROM names no store"
+        ConfigurationError, match=r"^AGENTITY_ACCESS_TOKEN_FROM does not name a usable store"
     ) as raised:
         AgentityClient()
     assert "S3NT1NEL" not in f"{raised.value!r} {raised.value}"
