@@ -1,1 +1,1 @@
-"""How a call travels: an endpoint as data, the session that sends it, and when to try again."""
+"""Send calls: endpoints as data, the session that sends them, the settings of a client."""

@@ -1,4 +1,4 @@
-"""What the clients of all services have in common."""
+"""The base class of all clients."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ClientSettings(TypedDict, total=False):
 
 
 def seal(settings: ClientSettings) -> None:
-    """Make Secrets of the addresses, which may hold a password, so that no traceback shows one."""
+    """Replace the addresses by Secrets: they may hold a password, and no traceback may show it."""
     if settings.get("base_url") is not None:
         settings["base_url"] = as_secret(settings["base_url"], "base_url")
     if settings.get("proxy") is not None:
@@ -45,7 +45,7 @@ def seal(settings: ClientSettings) -> None:
 
 
 def sealed(credentials: object) -> Secret | Credentials | None:
-    """Return *credentials* as what no traceback shows; call it on the first line that sees them."""
+    """Return *credentials* so that no traceback shows them; call this on the first line."""
     if credentials is None or isinstance(credentials, Credentials):
         return credentials
     return as_secret(credentials, "credentials", "a str, a Secret or Credentials")
@@ -54,27 +54,28 @@ def sealed(credentials: object) -> Secret | Credentials | None:
 class Client(Unpicklable):
     """A client of one service. It works in any event loop, and in several at once.
 
-    Use it as ``async with``, or `close` it. Its connections are closed with it, or with the event
+    Use it with ``async with``, or call `close`. Its connections close with it, or with the event
     loop that they belong to.
 
     Args:
-        credentials: the bearer token, or an object that gets one; None for what the environment
-            holds, which is read now.
-        base_url: where the service is; None for what the environment says, then the service's own.
-            It is https, or http to this machine.
-        timeout: seconds for a whole call, with its login, waits and tries; `math.inf` for no limit.
-        retry: when to try again.
-        ssl: how TLS is checked; None for the system's way.
-        proxy: the address of an HTTP proxy; None for what HTTPS_PROXY and NO_PROXY say.
-        allow_http: permit http to another host, e.g. in a network of containers.
+        credentials: the bearer token, or an object that fetches one; defaults to the environment's
+            credentials, which are read now.
+        base_url: the address of the service; defaults to the environment's, then to the service's
+            own. It must be https, or http to this machine.
+        timeout: seconds for a whole call, with its login, waits and tries; `math.inf` means no
+            limit.
+        retry: when a call retries its request.
+        ssl: how TLS certificates are checked; defaults to the system's settings.
+        proxy: the address of an HTTP proxy; defaults to HTTPS_PROXY and NO_PROXY.
+        allow_http: allow http to another host, e.g. in a network of containers.
         session: an aiohttp session to use. It is never closed, and works in its own loop only.
-        observers: see each call and each try; see `agentkeys.observers.Observer`.
-        user_agent: what your program is, like ``billing/1.4``; it precedes ours in the User-Agent.
+        observers: objects that are called for each call and each try; see
+            `agentkeys.observers.Observer`.
+        user_agent: the name of your program, like ``billing/1.4``, for the start of the User-Agent.
 
     Raises:
-        ConfigurationError: there are no credentials, or a setting cannot be used.
-        InvalidArgumentError: an argument cannot be right.
-
+        ConfigurationError: there are no credentials, or a setting is invalid.
+        InvalidArgumentError: an argument is invalid.
     """
 
     _service: ClassVar[Service]
@@ -97,7 +98,7 @@ class Client(Unpicklable):
         observers: Sequence[Observer] = (),
         user_agent: str | None = None,
     ) -> None:
-        # First of all, so that no traceback from here shows a token or the password in an address.
+        # First, so that no traceback from here shows a token, or the password in an address.
         credentials = sealed(credentials)
         base_url = None if base_url is None else as_secret(base_url, "base_url")
         proxy = None if proxy is None else as_secret(proxy, "proxy")
@@ -119,12 +120,10 @@ class Client(Unpicklable):
     @classmethod
     def _from_environment(cls) -> Credentials:
         """Return the credentials that the environment holds, or raise `ConfigurationError`."""
-        raise ConfigurationError(
-            f"no credentials for {cls._service.name}: it takes none from the environment; pass them"
-        )
+        raise ConfigurationError(f"no credentials for {cls._service.name}: pass them to the client")
 
     async def close(self) -> None:
-        """Close the connections. Calls are refused from then on; closing twice is fine."""
+        """Close the connections; later calls raise `ClientClosedError`. Closing twice is fine."""
         await self._session.close()
 
     async def __aenter__(self) -> Self:
@@ -134,7 +133,7 @@ class Client(Unpicklable):
         await self.close()
 
     def __repr__(self) -> str:
-        # A traceback with locals asks for it even if `__init__` failed half-way.
+        # A traceback with locals calls this even if `__init__` failed half-way.
         made = getattr(self, "_settings", None)
         return f"<{type(self).__name__} of {made.base_url if made else 'nothing yet'}>"
 
@@ -142,16 +141,15 @@ class Client(Unpicklable):
 def with_arguments(docstring: str | None, *, without: str = "") -> str | None:
     """Return the docstring of a client, with the arguments that all clients take.
 
-    An editor and a notebook show it, and look no further than the class itself.
+    Editors and notebooks show the docstring of the class itself only.
 
     Args:
-        docstring: that of the class; None under ``python -OO``.
+        docstring: the docstring of the class; None under ``python -OO``.
         without: the name of an argument that the class does not take.
-
     """
     if docstring is None or Client.__doc__ is None:
         return docstring
-    # From CPython 3.13 on, the compiler has taken the indentation away.
+    # From CPython 3.13 on, the compiler removes the indentation.
     arguments = inspect.cleandoc(Client.__doc__).partition("Args:\n    ")[2]
     items = arguments.split("\n    ")
     kept = [each for each in items if not without or not each.startswith(f"{without}:")]

@@ -1,4 +1,4 @@
-"""The base of a service's collections of keys: what they say, and how their creates are made."""
+"""The base class of a service's collections of keys."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MadeT = TypeVar("MadeT", bound="NewKey[Any]")
 
 
 class Keys(ABC, Unpicklable, Generic[MadeT]):
-    """The base of a service's collections of keys: what they all say of themselves.
+    """The base class of a service's collections of keys.
 
-    A create goes through `_make`, which sends what the place adds. So `scope` tells the keys of two
-    collections apart, whatever it is that their creates differ in.
+    A `create` of a subclass calls `_make`, which adds what the place sends. So `scope`
+    distinguishes two collections by whatever their creates differ in.
     """
 
     _instead = "take the collection from its client again"
@@ -39,7 +39,7 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
 
     @property
     def scope(self) -> Scope:
-        """Whose keys these are."""
+        """The account, inbox, pod or tenant that has these keys."""
         settings = self._session.settings
         account, *also = names_of(self._session.credentials) or ("",)
         return Scope(
@@ -54,71 +54,71 @@ class Keys(ABC, Unpicklable, Generic[MadeT]):
 
     @abstractmethod
     async def delete(self, key_id: Any, /, *, timeout: float | None = None) -> None:
-        """Delete a key for good."""
+        """Delete a key permanently."""
 
     async def _make(self, name: str, own: Mapping[str, object], timeout: float | None) -> MadeT:
-        """Make a key, of which *own* is what its body has beside that of the place."""
+        """Create a key; *own* is the part of the body that the place does not add."""
         return await self._session.create(
             self._place, name=name, json=own, delete=self.delete, timeout=timeout
         )
 
     async def _log_in(self, timeout: float) -> None:
-        """Get a token if there is none, so that `scope` has all names of the account."""
+        """Fetch a token if there is none, so that `scope` has all names of the account."""
         await self._session.log_in(timeout)
 
     def _sheltered(self, shelter: Shelter) -> Self:
-        """Return these keys, but that their `create` runs in *shelter*, not in one of its own."""
+        """Return these keys with a `create` that runs in *shelter*, not in a shelter of its own."""
         keys = object.__new__(type(self))
         vars(keys).update(vars(self), _session=self._session.sheltered(shelter))
         return keys
 
     def _with(self, token: Secret) -> Self:
-        """Return these keys as whoever bears *token* sees them."""
+        """Return these keys with *token* as the credentials."""
         keys = object.__new__(type(self))
         vars(keys).update(vars(self), _session=self._session.bearing(token))
         return keys
 
     @property
     def _credentials(self) -> Credentials:
-        """Where the token comes from that is sent."""
+        """The credentials that the requests are sent with."""
         return self._session.credentials
 
     async def _prove(self, timeout: float) -> bool:
-        """Make the cheapest call that only a known key may make; False if there is none.
+        """Make the cheapest call that needs a valid key; return False if there is no such call.
 
-        A service whose keys may call one says so here: by it `rotate` sees that a new key works.
+        If the service's keys may call one, a subclass overrides this; `rotate` uses it to verify a
+        new key.
         """
         del timeout
         return False
 
     def _may_be(self, key: Any, secret: Secret) -> bool:
-        """Whether what the service tells of a key does not rule out that this is its secret."""
+        """Whether this secret may belong to *key*, by what the service lists of the key."""
         del key, secret
         return True
 
     def _inherited(self, key: Any) -> dict[str, Any]:
-        """Return what `create` must be given so that a new key may do no more than this one.
+        """Return the arguments for `create` so that a new key may do no more than this one.
 
         Raises:
             InvalidArgumentError: these keys cannot be limited so.
-
         """
         del key
         return {}
 
     @property
     def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
+        """Seconds for a whole call, unless the call says otherwise."""
         return self._session.timeout
 
     @property
     def retry(self) -> RetryPolicy:
-        """When to try again."""
+        """When a call retries its request."""
         return self._session.retry
 
 
 def _id_of(place: Place[Any]) -> str:
-    """Return what tells a place from others of its kind: all ids that its creates send."""
+    """Return an id for a place among those of its kind: all ids that its creates send."""
     request = build(place.create, place.path, {}, place.body or None)  # each can be sent
     ids = {**place.path, **(request.json or {})}
     match [*ids.values()]:
@@ -130,7 +130,7 @@ def _id_of(place: Place[Any]) -> str:
 
 
 async def whose(keys: KeyCollection[Any, Any, Any], scope: Scope, timeout: float) -> Scope:
-    """Return the *scope* of *keys* with all names of its account, once a token is there."""
+    """Return the *scope* of *keys* with all names of its account, after fetching a token."""
     if isinstance(keys, Keys):
-        await keys._log_in(timeout)  # noqa: SLF001  # it is no part of the surface
+        await keys._log_in(timeout)  # noqa: SLF001  # internal to the package
     return scope.named_as(keys.scope)

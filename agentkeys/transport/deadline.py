@@ -1,8 +1,8 @@
-"""The deadline of a call, and the one timer for all of those of an event loop.
+"""The deadline of a call, with one timer for all calls of an event loop.
 
-`asyncio.timeout_at` sets a timer for each call, and nearly always cancels it: that is most of what
-a deadline costs. Here a loop has one timer, for the first of its deadlines. It is left as it is
-when that one is taken back, and finds out when it rings that there is nothing to do.
+`asyncio.timeout_at` sets a timer for each call, and nearly always cancels it; these two steps are
+most of a deadline's cost. Here a loop has one timer, for its first deadline. If that call finishes
+early, the timer stays set; when it fires, it finds nothing to cancel.
 
 Measured on CPython 3.11: 0.8 us a call instead of 2.6 in a tight loop; in a list of one key, which
 takes 95 us (73 of them aiohttp's own), 2 to 3 us less.
@@ -23,14 +23,13 @@ __all__ = ["Deadline"]
 
 
 class Deadline:
-    """Cancels the task that is in it when its time comes, and keeps that cancellation in.
+    """Cancel the task when the deadline passes, and suppress that cancellation at the end.
 
-    So whoever gets behind it without a result has run out of time. It is like `asyncio.timeout_at`:
-    if something else cancels the task, too, then the task is cancelled.
+    The code after the ``with`` runs only if the deadline has passed, because the body returns. As
+    with `asyncio.timeout_at`, a task that something else cancels too stays cancelled.
 
     Args:
-        end: when, in seconds of the running loop's clock; `math.inf` for never.
-
+        end: the deadline, in seconds of the running loop's clock; `math.inf` for none.
     """
 
     __slots__ = ("_cancellations", "_is_over", "_task", "_watch", "end")
@@ -61,7 +60,7 @@ class Deadline:
         is_ours_alone = self._task.uncancel() <= self._cancellations
         return is_ours_alone and isinstance(error, asyncio.CancelledError)
 
-    def pass_by(self) -> None:
+    def expire(self) -> None:
         """Cancel the task."""
         self._is_over = True
         self._task.cancel()
@@ -89,14 +88,15 @@ class _Watch:
     def _set(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._due, self._timer = due, self.loop.call_at(due, self._ring)
+        self._due, self._timer = due, self.loop.call_at(due, self._fire)
 
-    def _ring(self) -> None:
-        # Not the clock's time: a loop may ring a little early, and would then be set for at once.
+    def _fire(self) -> None:
+        # Not the clock's time: a loop may fire a timer a little early, and would then set it anew
+        # at once.
         due, self._due, self._timer = self._due, math.inf, None
         for deadline in [each for each in self._open if each.end <= due]:
             self._open.discard(deadline)
-            deadline.pass_by()
+            deadline.expire()
         if self._open and (first := min(each.end for each in self._open)) < math.inf:
             self._set(first)
 
@@ -104,8 +104,8 @@ class _Watch:
 class _Here(threading.local):
     """The watch of the loop that runs in this thread.
 
-    It is alive while its timer is set or a deadline is open; so no loop is kept that has ended, and
-    no task that was left in one.
+    It lives while its timer is set or a deadline is open. So no reference keeps a loop that has
+    ended, or a task that was left in one.
     """
 
     watch: weakref.ref[_Watch] | None = None

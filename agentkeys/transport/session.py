@@ -28,7 +28,7 @@ from agentkeys.errors import (
 from agentkeys.observers import Call
 from agentkeys.secret import Secret
 from agentkeys.transport.call.endpoint import Endpoint, Place, Request, build
-from agentkeys.transport.call.progress import Progress, Shelter, discard, is_gone_as_wanted, late
+from agentkeys.transport.call.progress import Progress, Shelter, already_deleted, discard, late
 from agentkeys.transport.call.watching import LOG, Watch, watched
 from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
@@ -55,13 +55,12 @@ _NONE: Final[Mapping[str, Any]] = {}
 
 
 class Session:
-    """Makes the calls of one client, in whatever event loop they are made.
+    """Makes the calls of one client, in any event loop.
 
     Args:
         settings: how calls are made.
-        credentials: where the bearer token comes from.
+        credentials: the source of the bearer token.
         lent: an aiohttp session to use instead of our own. It is never closed.
-
     """
 
     def __init__(
@@ -79,19 +78,19 @@ class Session:
             product=settings.product,
             lent=lent,
         )
-        self._checked: object = None  # the last token that was seen to fit a header
+        self._checked: object = None  # the last token that was found to fit a header
         self._shelter: Shelter | None = None
 
     def sheltered(self, shelter: Shelter) -> Self:
-        """Return this session, but that a `create` of it runs in *shelter*."""
+        """Return a copy of this session whose `create` runs in *shelter*."""
         session = copy.copy(self)
-        session._shelter = shelter  # noqa: SLF001  # it is one of ours
+        session._shelter = shelter  # noqa: SLF001  # our own class
         return session
 
     def bearing(self, token: Secret) -> Self:
-        """Return this session, but that it sends that token."""
+        """Return a copy of this session that sends *token*."""
         session = copy.copy(self)
-        session._credentials = BearerToken(token)  # noqa: SLF001  # it is one of ours
+        session._credentials = BearerToken(token)  # noqa: SLF001  # our own class
         session._checked = None  # noqa: SLF001
         return session
 
@@ -102,7 +101,7 @@ class Session:
 
     @property
     def credentials(self) -> Credentials:
-        """Where the token comes from."""
+        """The source of the token."""
         return self._credentials
 
     async def call(
@@ -118,17 +117,16 @@ class Session:
         """Make one call and return the record that it answers with.
 
         Args:
-            endpoint: what to call.
+            endpoint: the endpoint to call.
             path: the ids in its path.
             query: its parameters; those that are None are left out.
             json: its body; a Secret in it is sent revealed.
-            authorization: the Authorization header, for an endpoint that takes no bearer token.
-            timeout: seconds for all of it; the client's own if None.
+            authorization: the credentials, for an endpoint that takes no bearer token.
+            timeout: seconds for the whole call; defaults to the client's timeout.
 
         Raises:
-            InvalidArgumentError, ClientClosedError: nothing was sent.
+            InvalidArgumentError, ClientClosedError: no request was sent.
             RequestError: see `agentkeys.errors`.
-
         """
         seconds = self._seconds(timeout)
         request = build(endpoint, path, query, json)
@@ -143,26 +141,25 @@ class Session:
         delete: Callable[[Any], Coroutine[Any, Any, object]],
         timeout: float | None = None,
     ) -> NewKeyT:
-        """Make a call that makes a key; see `call`.
+        """Make a call that creates a key; see `call`.
 
-        If it is cancelled when its request may be on its way, it runs on, until its deadline or for
-        two seconds, whichever is sooner, and deletes the key that nobody will hold. If that is not
-        known to have worked, a warning on the logger names the key.
+        If the call is cancelled after its request may have been sent, it continues until its
+        deadline, but for two seconds at most, and deletes the new key. If the deletion is not known
+        to have worked, a warning on the logger names the key.
 
         Args:
-            place: where the key is made.
-            name: what the key is called.
-            json: its body, beside what the place adds.
-            delete: deletes the key of an id.
-            timeout: seconds for all of it; the client's own if None.
-
+            place: the place where the key is created.
+            name: the key's name.
+            json: its body, beside the fields that the place adds.
+            delete: deletes the key with an id.
+            timeout: seconds for the whole call; defaults to the client's timeout.
         """
         seconds = self._seconds(timeout)
-        # What it is read as is looked at first: then no key is made in vain.
+        # The record's type is checked first, so that no key is created that could not be read.
         if place.create.returns is not None:
             self._settings.service.reader.check(place.create.returns)
         request = build(place.create, place.path, _NONE, {**place.body, **json})
-        if self._shelter is not None:  # who opened it sees to the key
+        if self._shelter is not None:  # the code that opened it takes care of the key
             self._shelter.progress = progress = Progress(self._shelter)
             return await self._within(seconds, request, None, progress)
         waiting = Waiting(math.inf)  # the call ends by its own deadline
@@ -186,7 +183,7 @@ class Session:
     def _within(
         self, seconds: float, request: Request[T], authorization: Secret | None, progress: Progress
     ) -> Coroutine[Any, Any, T]:
-        """Return the call; one that is observed is wrapped, so that the others pay nothing."""
+        """Return the call; if it is observed, wrapped. Calls without observers pay nothing."""
         call = self._timed(seconds, request, authorization, progress)
         observers = self._settings.observers
         if logger.isEnabledFor(logging.DEBUG):
@@ -211,38 +208,37 @@ class Session:
 
     @property
     def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
+        """Seconds for a whole call, unless the call says otherwise."""
         return self._settings.timeout
 
     @property
     def retry(self) -> RetryPolicy:
-        """When to try again."""
+        """When a call retries its request."""
         return self._settings.retry
 
     def path(self, endpoint: Endpoint[Any], path: Mapping[str, str | int] = _NONE) -> str:
-        """Return the path of an endpoint, percent-encoded, for people: with every secret masked."""
+        """Return the path of an endpoint, percent-encoded, with every secret masked, for a text."""
         return build(endpoint, path, _NONE, None).shown(self._secrets(None))
 
     async def log_in(self, timeout: float) -> None:
-        """Get a token if there is none.
+        """Fetch a token if there is none.
 
         Args:
-            timeout: seconds that it may take.
+            timeout: seconds for the login.
 
         Raises:
-            RequestError: see `agentkeys.errors`; nothing but a login was sent.
-
+            RequestError: see `agentkeys.errors`; only a login was sent.
         """
         if self._credentials.current() is None:
             end = asyncio.get_running_loop().time() + timeout
             await self._renew(None, Progress(), end)
 
     async def close(self) -> None:
-        """Close the connections, and refuse calls from now on. Closing twice is fine."""
+        """Close the connections; later calls raise `ClientClosedError`. Closing twice is fine."""
         await self._http.close()
 
     def loops(self) -> tuple[asyncio.AbstractEventLoop, ...]:
-        """Return the loops in which it has connections."""
+        """Return the loops in which there are connections."""
         return self._http.loops()
 
     async def _tries(
@@ -260,23 +256,23 @@ class Session:
             result = await self._try(request, authorization, progress)
             if not isinstance(result, RequestError):
                 return result
-            if is_gone_as_wanted(request, result, progress):
-                return None  # type: ignore[return-value]  # which is what a delete returns
-            progress.note(result)
-            if await self._is_cured(request, result, authorization, progress, end):
+            if already_deleted(request, result, progress):
+                return None  # type: ignore[return-value]  # a DELETE returns None
+            progress.record(result)
+            if await self._renewed_after_401(request, result, authorization, progress, end):
                 continue
-            if not await self._waited(request, result, progress, end):
+            if not await self._wait_to_retry(request, result, progress, end):
                 try:
                     raise result
                 finally:
                     del result  # or error, traceback and this frame would keep each other alive
 
     def _sendable(self, token: Secret) -> Secret:
-        if token is not self._checked:  # it may come from credentials that are not ours
-            self._checked = checked_token(token, "token that the credentials gave")
+        if token is not self._checked:  # third-party credentials may return any string
+            self._checked = checked_token(token, "token that the credentials returned")
         return token
 
-    async def _is_cured(
+    async def _renewed_after_401(
         self,
         request: Request[Any],
         error: RequestError,
@@ -284,9 +280,9 @@ class Session:
         progress: Progress,
         end: float,
     ) -> bool:
-        """Renew the token after a 401, once in a call; True if there is a new one to try.
+        """Renew the token after a 401, once in a call; return True if there is a new token to try.
 
-        A 401 that stays is reported, and the token is kept: it may mean "not your key".
+        A 401 that remains is reported, and the token is kept: the 401 may mean "not your key".
         """
         if not isinstance(error, AuthenticationError) or progress.renewed is not None:
             return False
@@ -302,16 +298,16 @@ class Session:
         try:
             renewed = _only_secret(await self._credentials.renew(self, token, patience))
         except (RequestError, ConfigurationError, ClientClosedError) as error:
-            # What failed is the login; what the caller asks is whether his own call was acted on.
+            # The login failed; the caller needs to know whether the service acted on its own call.
             error.applied = progress.applied
             raise
         progress.renewed = renewed
         return renewed
 
-    async def _waited(
+    async def _wait_to_retry(
         self, request: Request[Any], error: RequestError, progress: Progress, end: float
     ) -> bool:
-        """Wait for the next try; False if there is none, or none within the deadline."""
+        """Wait for the next try; return False if there is none, or none before the deadline."""
         seconds = self._settings.retry.wait(
             error,
             tried=progress.attempts - progress.free,
@@ -320,7 +316,9 @@ class Session:
         )
         if seconds is None or seconds >= _remaining(end):
             return False
-        if not request.endpoint.idempotent and progress.is_left:  # nobody waits for another one
+        if (
+            not request.endpoint.idempotent and progress.is_abandoned
+        ):  # the caller is gone: do not create another key
             return False
         await asyncio.sleep(seconds)
         return True
@@ -343,10 +341,10 @@ class Session:
             raise
         result = self._read(request, reply, authorization)
         if watch is not None:
-            self._tell_of(watch, progress.attempts, reply, result)
+            self._report(watch, progress.attempts, reply, result)
         return result
 
-    def _tell_of(self, watch: Watch, number: int, reply: Answer | Loss, result: object) -> None:
+    def _report(self, watch: Watch, number: int, reply: Answer | Loss, result: object) -> None:
         error = result if isinstance(result, RequestError) else None
         applied = "yes" if error is None else error.applied
         if isinstance(reply, Loss):
@@ -358,12 +356,12 @@ class Session:
     def _read(
         self, request: Request[T], reply: Answer | Loss, authorization: Secret | None
     ) -> T | RequestError:
-        """Return the record that *reply* holds, or the error that it comes to."""
+        """Return the record that *reply* holds, or the error that it stands for."""
         if isinstance(reply, Loss):
             return unanswered(request, reply, self._secrets(authorization))
         if not reply.succeeded:
             return refused(request, reply, self._secrets(authorization))
-        # A function, for the happy path has no use for the secrets.
+        # A function, because a successful call does not need the secrets.
         secrets = partial(self._secrets, authorization)
         return read(request, reply, self._settings.service.reader, secrets)
 
@@ -377,13 +375,15 @@ def _only_secret(given: object) -> Secret: ...
 @overload
 def _only_secret(given: object, *, or_none: bool) -> Secret | None: ...
 def _only_secret(given: object, *, or_none: bool = False) -> Secret | None:
-    """Return what credentials gave; if that is no Secret, one that says so when it is revealed."""
+    """Return *given* if it is a Secret, else a stand-in whose `reveal` raises an error."""
     if isinstance(given, Secret):
         return given
     if given is None and or_none:
         return None
     kind = "None" if given is None else type(given).__name__
-    return unfit(ConfigurationError, f"the token that the credentials gave is no Secret but {kind}")
+    return unfit(
+        ConfigurationError, f"the token that the credentials returned is not a Secret but {kind}"
+    )
 
 
 def _remaining(end: float) -> float:

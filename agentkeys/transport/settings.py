@@ -1,4 +1,4 @@
-"""What a service is, and how a client of it is set up, checked before anything is sent."""
+"""What a service is, and the settings of its client, checked before a request is sent."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _PRODUCT: Final = re.compile("[!-~]([ -~]{0,198}[!-~])?")
 
 @attrs.frozen
 class Service:
-    """A service whose keys we manage.
+    """A service whose keys are managed.
 
     Attributes:
-        name: as it calls itself, for sentences.
-        base_url: where it is reached.
-        base_url_variable: the environment variable that names another address.
-        reader: how its records are read.
-        key_form: what its keys look like, so that one of them is masked wherever it shows: a
-            regular expression with one group, the part that all of them share and that is shown.
+        name: the service's name, for error texts.
+        base_url: the default address of the service.
+        base_url_variable: the environment variable that sets another address.
+        reader: reads the service's records.
+        key_form: the form of the service's keys, so that keys are masked in every text: a regular
+            expression with one group, the public part that all keys share.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Settings:
     """How calls to one service are made.
 
     Attributes:
-        address: where the service is.
-        timeout: seconds for a whole call; `math.inf` for no limit.
-        retry: when to try again.
-        ssl: how TLS is checked; None for the system's way.
-        proxy: what every request goes through; None for what the environment says.
-        observers: who sees each call and each try.
-        product: what the program calls itself in the User-Agent, before us; "" for nothing.
+        address: the address of the service.
+        timeout: seconds for a whole call; `math.inf` means no limit.
+        retry: when a call retries its request.
+        ssl: how TLS certificates are checked; None for the system's settings.
+        proxy: the proxy of every request; None for the environment's.
+        observers: the objects that are called for each call and each try.
+        product: the program's name for the start of the User-Agent; "" for none.
     """
 
     service: Service
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def base_url(self) -> str:
-        """Where the service is, without a trailing slash."""
+        """The address of the service, without a trailing slash."""
         return self.address.url
 
 
@@ -93,8 +93,8 @@ def settings(
 ) -> Settings:
     """Return the settings, or raise `ConfigurationError` or `InvalidArgumentError`.
 
-    The addresses are Secrets until they are checked: they may hold a password, or what was pasted
-    by mistake.
+    The addresses are Secrets until they are checked: they may hold a password, or a value that was
+    pasted by mistake.
     """
     if not isinstance(retry, RetryPolicy):
         raise InvalidArgumentError(f"retry must be a RetryPolicy, not {type(retry).__name__}")
@@ -136,7 +136,7 @@ def _checked_product(own: object) -> str:
 
 
 def variable(name: str) -> Secret | None:
-    """Return what an environment variable holds, or None if it is not set or empty."""
+    """Return the value of an environment variable, or None if it is not set or empty."""
     value = os.environ.get(name)
     return Secret(value) if value else None
 
@@ -145,7 +145,7 @@ def _checked_base_url(given: Secret | None, service: Service, *, allow_http: boo
     written = given or variable(service.base_url_variable) or Secret(service.base_url)
     address = Address.of(written)
     if address is None:
-        fault: str | None = "is not an http or https address of a host that there can be"
+        fault: str | None = "is not an http or https address with a valid host name"
     else:
         fault = _base_url_fault(address, allow_http=allow_http)
     if address is None or fault:
@@ -158,9 +158,9 @@ def _checked_base_url(given: Secret | None, service: Service, *, allow_http: boo
 
 def _base_url_fault(address: Address, *, allow_http: bool) -> str | None:
     if address.user is not None:
-        return "holds a user name or password, which do not belong there"
-    if address.has_rest:  # an empty one swallows the path too
-        return "holds a query or a fragment, which do not belong there"
+        return "holds a user name or password, which are not allowed there"
+    if address.has_rest:  # an empty one removes the path too
+        return "holds a query or a fragment, which are not allowed there"
     if address.scheme == "http" and not allow_http and not address.is_loopback:
         return (
             "is http to another host, which would send the token in the clear"

@@ -121,7 +121,7 @@ def test_a_key_that_may_have_been_made_is_not_to_be_made_again(run, wire, troubl
     wire(trouble)
     ended = run("agentity", "create", "ci")
     assert (ended.code, ended.out, ended.err.count("\n")) == (11, "", 1)
-    assert "look before you do it again" in ended.err
+    assert "check before you repeat the call" in ended.err
     assert "later" not in ended.err
 
 

@@ -49,7 +49,7 @@ CREDENTIALS = {"password": login, "token": StoredToken}
 @pytest.mark.parametrize(
     ("held", "error", "says"),
     [
-        (None, ConfigurationError, "there is no {what} in {place}: put one there"),
+        (None, ConfigurationError, "there is no {what} in {place}: store one there"),
         (StoreError("the keyring is locked: unlock it"), StoreError, "is locked: unlock it"),
         (OSError("S3NT1NEL"), StoreError, "the {what} in {place} cannot be read: OSError"),
     ],

@@ -130,7 +130,7 @@ async def test_a_server_that_ends_every_connection_at_once_was_asked_nothing():
         tracing.on_connection_create_end.append(end)
         async with aiohttp.ClientSession(trace_configs=[tracing]) as lent:
             client = agentry(aside.url, session=lent, retry=RetryPolicy(tries=1))
-            with pytest.raises(TransportError, match="before it got the request") as caught:
+            with pytest.raises(TransportError, match="before the request was sent") as caught:
                 await client.api_keys.create("x")
     assert (caught.value.applied, aside.requests) == ("no", [])
     assert aside.connections == 4
@@ -170,7 +170,7 @@ async def test_what_fails_before_the_request_is_written_was_not_applied(trouble,
                 await client.api_keys.create("x")
     assert (caught.value.applied, caught.value.attempts) == ("no", 4)
     assert len(proxy.requests) == 4
-    assert "look before you do it again" not in str(caught.value)
+    assert "check before you repeat the call" not in str(caught.value)
 
 
 @pytest.mark.asyncio

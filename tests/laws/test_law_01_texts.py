@@ -12,8 +12,8 @@ from agentkeys import AgentKeysError, ClientClosedError, RetryPolicy, Secret, sy
 from agentkeys.agentity import _REGISTER
 from agentkeys.agentity.logins import _REFRESH
 
-LOOK = "the service may have done it all the same: look before you do it again"
-INVITATIONS = ("later", "longer timeout", "asks to wait", "try again", "is it running")
+LOOK = "the service may have acted on it: check before you repeat the call"
+INVITATIONS = ("later", "longer timeout", "asks to wait", "try again", "check that it is running")
 
 TROUBLE = {
     "408": answer(408, {"message": "slow"}),

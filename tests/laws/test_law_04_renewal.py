@@ -514,7 +514,7 @@ async def test_what_foreign_credentials_give_is_checked(token):
             return ()
 
     async with Wire(answer(201, NEW_KEY)) as wire, agentity(wire.url, Vault()) as client:
-        with pytest.raises(ConfigurationError, match="the credentials gave"):
+        with pytest.raises(ConfigurationError, match="the credentials returned"):
             await client.api_keys.create("x")
     assert wire.requests == []
 
@@ -530,7 +530,7 @@ async def test_a_callback_that_waits_for_itself_is_told_so():
     async with Wire(service) as wire:
         pair = TokenPair("ended", "refresh-1", on_renewal=keep)
         async with agentity(wire.url, pair, timeout=20) as client:
-            with pytest.raises(ConfigurationError, match="wait for itself"):
+            with pytest.raises(ConfigurationError, match="waits for the renewal"):
                 await client.api_keys.list().collect()
 
 

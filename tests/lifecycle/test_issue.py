@@ -140,7 +140,7 @@ async def test_it_gives_up_after_four_attempts_and_leaves_nothing(place, state):
     with pytest.raises(TransportError, match="the key that was left was deleted") as caught:
         await issue(place.keys, "ci", into=MemoryStore())
     assert caught.value.applied == "no"
-    assert "look before you do it again" not in str(caught.value)
+    assert "check before you repeat the call" not in str(caught.value)
     assert await place.keys.list().collect() == []
     assert left(state) == []
 

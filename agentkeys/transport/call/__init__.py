@@ -1,4 +1,4 @@
-"""What a call is: its endpoint and its request, how far it has come, and how its errors read.
+"""A call: its endpoint and its request, its progress, and the texts of its errors.
 
-Nothing is sent from here, and no answer is read: `wire` and `reading` are built on this.
+Nothing here sends a request or reads an answer: `wire` and `reading` import this folder.
 """

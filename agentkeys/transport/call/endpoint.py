@@ -1,4 +1,4 @@
-"""An API call as data, and the request that it makes of its arguments."""
+"""Endpoints as data, and the requests that they build from their arguments."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from agentkeys.secret import Secret
 __all__ = ["Endpoint", "Place", "Request", "build"]
 
 T = TypeVar("T")
-# No service has ids beyond 64 bits, no JSON reader agrees on more, and Python refuses to write an
-# int of some thousand digits.
+# No service has ids beyond 64 bits, JSON readers disagree beyond them, and Python refuses to
+# convert an int of some thousand digits.
 _BITS: Final = 64
 
 
 @attrs.frozen
 class Endpoint(Generic[T]):
-    """One call that a service offers.
+    """One endpoint of a service.
 
     Attributes:
         method: the HTTP method.
         path: the path below the base address; ``{name}`` stands for one percent-encoded segment.
-        returns: the record that a successful answer holds, or None if its body does not matter.
-        idempotent: whether it does no harm to act on the request twice (RFC 9110, 9.2.2).
-        authorization: the scheme of the Authorization header: "Bearer" gets the client's token,
-            "Basic" what the call hands over, None nothing.
-        advice: what a caller can do about a status that means something particular here.
+        returns: the record that a successful answer holds, or None to ignore the body.
+        idempotent: whether the service may act on the request twice without harm (RFC 9110, 9.2.2).
+        authorization: the scheme of the Authorization header: "Bearer" sends the client's token,
+            "Basic" the credentials that the call passes, None no header.
+        advice: what the caller can do about a status that has a special meaning here.
     """
 
     method: str
@@ -47,11 +47,11 @@ class Endpoint(Generic[T]):
 
 @attrs.frozen
 class Request(Generic[T]):
-    """A request that can be sent, and sent again.
+    """A request that can be sent several times.
 
     Attributes:
         target: path and query, percent-encoded, below the base address.
-        json: the body, encoded for each try alone, for it may hold a secret.
+        json: the body. It is encoded for each try only, because it may hold a secret.
     """
 
     endpoint: Endpoint[T]
@@ -59,21 +59,21 @@ class Request(Generic[T]):
     json: Mapping[str, object] | None
 
     def shown(self, secrets: Iterable[Secret]) -> str:
-        """Return the target for people: with *secrets* masked, or none of its ids if it must be."""
+        """Return the target with *secrets* masked, or without its ids if masking is not enough."""
         shown = mask(self.target, secrets)
         return self.endpoint.path if shown in {"", LEFT_OUT} else shown
 
 
 @attrs.frozen
 class Place(Generic[T]):
-    """Where the keys of a collection are made: all that its creates have in common.
+    """The place where a collection's keys are created: what all its creates have in common.
 
     Attributes:
-        create: the call that makes a key.
+        create: the endpoint that creates a key.
         path: the ids in its path.
-        body: what each create has in its body, beside what is a key's own, like its name.
+        body: the fields that every create sends, beside the key's own, like its name.
         kind: what has the keys, e.g. "account" or "inbox".
-        surface: by which of its surfaces the service is asked, if it has several.
+        surface: the surface of the service, if the service has several.
     """
 
     create: Endpoint[T]
@@ -89,11 +89,10 @@ def build(
     query: Mapping[str, str | int | None],
     json: Mapping[str, object] | None,
 ) -> Request[T]:
-    """Return the request that *endpoint* makes of its arguments.
+    """Return the request that *endpoint* builds from its arguments.
 
     Raises:
-        InvalidArgumentError: an id is no segment of a path, or a query value cannot be sent.
-
+        InvalidArgumentError: an id cannot be a segment of a path, or a query value cannot be sent.
     """
     target = endpoint.path.format_map({name: _segment(name, path[name]) for name in path})
     pairs = [f"{plain.text(n)}={_value(n, it)}" for n, it in query.items() if it is not None]
@@ -117,7 +116,7 @@ def _value(name: str, value: str | int) -> str:
 def _digits(name: str, value: object) -> str:
     whole = arguments.whole_number(name, value)
     if whole.bit_length() > _BITS:
-        raise InvalidArgumentError(f"{name} is too large: integers have up to {_BITS} bits")
+        raise InvalidArgumentError(f"{name} is too large: use an integer of up to {_BITS} bits")
     return str(whole)
 
 
@@ -131,7 +130,7 @@ def _document(value: Mapping[str, object]) -> dict[str, object]:
 
 
 def _json(value: object) -> object:
-    """Return what is written as JSON: every str and int as the value that it is."""
+    """Return a value as plain JSON types; a subclass of str or int becomes its plain value."""
     match value:
         case None | bool() | Secret():
             return value

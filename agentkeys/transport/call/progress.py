@@ -1,4 +1,4 @@
-"""How far a call has come, and what that means for whether the service acted on it."""
+"""The progress of a call, and what it says about whether the service acted on the call."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = [
     "Progress",
     "Shelter",
     "Try",
+    "already_deleted",
     "applied_by",
     "discard",
-    "is_gone_as_wanted",
     "late",
 ]
 
@@ -40,11 +40,11 @@ _SEVERITY: Final[dict[Applied, int]] = {"no": 0, "maybe": 1, "yes": 2}
 
 @attrs.frozen
 class Try:
-    """One request of a call.
+    """One try: one request of a call.
 
     Attributes:
-        applied: whether the service can have acted on it.
-        answered: whether it was answered, with an error.
+        applied: whether the service may have acted on it.
+        answered: whether the service answered it, with an error.
     """
 
     applied: Applied
@@ -52,29 +52,28 @@ class Try:
 
 
 UNSENT: Final = Try("no")
-"""Nothing of it is written yet."""
+"""Nothing of the request is written yet."""
 
 UNDER_WAY: Final = Try("maybe")
-"""It may be written, and is not answered."""
+"""The request may be written, and has no answer."""
 
 
 def applied_by(tries: Iterable[Try]) -> Applied:
-    """Return whether the service can have acted on a call, by what is known of its tries."""
+    """Return whether the service may have acted on a call, from its tries."""
     return max((each.applied for each in tries), key=_SEVERITY.__getitem__, default="no")
 
 
 class Progress:
-    """How far a call has come.
+    """The progress of a call.
 
     Args:
-        shelter: what the call runs in, if it must not be cut off.
+        shelter: the shelter that the call runs in, if it must not be cut off.
 
     Attributes:
-        tries: its tries, the one at hand last.
-        renewed: the token that its one renewal gave.
-        free: how many tries do not count for when to give up: the one before a renewal.
-        watch: tells observers, if there are any.
-
+        tries: the tries; the last one is the current one.
+        renewed: the token that the call's one renewal returned.
+        free: the number of tries that do not count for the retry policy: the one before a renewal.
+        watch: reports to the observers, if there are any.
     """
 
     __slots__ = ("free", "renewed", "shelter", "tries", "watch")
@@ -88,59 +87,59 @@ class Progress:
 
     @property
     def applied(self) -> Applied:
-        """Whether the service can have acted on the call."""
+        """Whether the service may have acted on the call."""
         return applied_by(self.tries)
 
     @property
     def attempts(self) -> int:
-        """How many tries there were, with the one at hand."""
+        """The number of tries, with the current one."""
         return len(self.tries)
 
     @property
     def may_be_written(self) -> bool:
-        """Whether something of the try at hand may have been written."""
+        """Whether a part of the current request may have been written."""
         return applied_by(self.tries[-1:]) != "no"
 
     @property
     def was_answered(self) -> bool:
-        """Whether the service has answered some try."""
+        """Whether the service has answered any of the tries."""
         return any(each.answered for each in self.tries)
 
     @property
-    def is_left(self) -> bool:
-        """Whether nobody waits for the call any more."""
-        return self.shelter is not None and self.shelter.is_left
+    def is_abandoned(self) -> bool:
+        """Whether the call was cancelled, so that nobody waits for its result."""
+        return self.shelter is not None and self.shelter.is_abandoned
 
     def begin(self) -> None:
-        """Count a try that is about to be made.
+        """Add a try that is about to be made.
 
-        It may be under way, until `wire.exchange` says that nothing is written yet:
-        a fake of aiohttp never lets it come to that.
+        It counts as under way, until `wire.exchange` reports that nothing is written yet: a fake of
+        aiohttp skips that report.
         """
         self.tries = (*self.tries, UNDER_WAY)
 
-    def at_hand(self, known: Try) -> None:
-        """Take in what is known by now of the try at hand."""
+    def update(self, known: Try) -> None:
+        """Replace the state of the current try."""
         self.tries = (*self.tries[:-1], known)
 
-    def note(self, error: RequestError) -> None:
-        """Take in what a try came to, and tell *error* what the whole call came to."""
-        self.at_hand(Try(error.applied, answered=isinstance(error, APIError)))
+    def record(self, error: RequestError) -> None:
+        """Record the error of the current try, and set the fields of *error* for the whole call."""
+        self.update(Try(error.applied, answered=isinstance(error, APIError)))
         error.applied = self.applied
         error.attempts = self.attempts
 
 
 class Shelter:
-    """How far a create has come, for whoever waits for it and sees to the key.
+    """The progress of a create, for the code that waits for it and takes care of the key.
 
-    A create that is cancelled once its request is on its way leaves a key whose secret nobody
-    holds. So it runs on for long enough to hear the answer and to act on it.
+    A create that is cancelled after its request was sent would leave a key whose secret nobody has.
+    So it continues long enough to receive the answer, and to store or delete the key.
 
     Args:
-        waiting: who waits for it.
+        waiting: the wait for the create.
 
     Attributes:
-        progress: how far the request of the create at hand has come, if there is one yet.
+        progress: the progress of the current create's request, or None if there is none yet.
     """
 
     def __init__(self, waiting: Waiting) -> None:
@@ -148,18 +147,18 @@ class Shelter:
         self.progress: Progress | None = None
 
     @property
-    def is_left(self) -> bool:
-        """Whether who waited was cancelled, so that nothing new should be begun."""
+    def is_abandoned(self) -> bool:
+        """Whether the caller was cancelled, so that no new step should begin."""
         return self._waiting.cancellation is not None
 
     def may_have_been_sent(self) -> bool:
-        """Whether the service may have got the request, or may get it yet."""
-        # A collection of somebody else's does not tell.
+        """Whether the service may have received the request, or may still receive it."""
+        # A collection of a third party does not report its progress.
         return self.progress is None or self.progress.applied != "no"
 
 
-def is_gone_as_wanted(request: Request[Any], error: RequestError, progress: Progress) -> bool:
-    """Whether a 404 says that a try before this one of a DELETE did it (RFC 9110, 9.2.2)."""
+def already_deleted(request: Request[Any], error: RequestError, progress: Progress) -> bool:
+    """Whether a 404 says that an earlier try of a DELETE deleted the key (RFC 9110, 9.2.2)."""
     return (
         request.endpoint.method == "DELETE"
         and isinstance(error, NotFoundError)
@@ -170,9 +169,9 @@ def is_gone_as_wanted(request: Request[Any], error: RequestError, progress: Prog
 def late(
     request: Request[Any], progress: Progress, seconds: float, secrets: tuple[Secret, ...]
 ) -> DeadlineExceededError:
-    """Return the error of a call that was not done within *seconds*."""
-    what = f"not done within {seconds:g} s, in which it was {_sent(progress.attempts)}"
-    advice = "give it a longer timeout"
+    """Return the error of a call that did not finish within *seconds*."""
+    what = f"the call did not finish within {seconds:g} s; it was {_sent(progress.attempts)}"
+    advice = "set a longer timeout"
     return DeadlineExceededError(
         sentence(request.endpoint, what, advice, applied=progress.applied),
         method=request.endpoint.method,
@@ -189,7 +188,7 @@ async def discard(
     progress: Progress,
     waiting: Waiting,
 ) -> None:
-    """Delete the key that a cancelled call has made, or warn that there may be one."""
+    """Delete the key that a cancelled call created, or log a warning that the key may exist."""
     if deletion is not None:
         with suppress(AgentKeysError, TimeoutError):
             await waiting.result(deletion)
@@ -197,8 +196,8 @@ async def discard(
     elif progress.applied == "no":
         return
     logger.warning(
-        "the creation of the key %r was cancelled, and the key may exist, with a secret that nobody"
-        " holds: list the keys, and delete it",
+        "the creation of the key %r was cancelled; the key may exist, and its secret is lost:"
+        "  list the keys, and delete it",
         mask(name),
     )
 

@@ -1,4 +1,4 @@
-"""Tells observers of a call and its tries. A call that nobody observes has none of this."""
+"""Report a call and its tries to observers. Without observers, a call skips all of it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ T = TypeVar("T")
 logger: Final = logging.getLogger("agentkeys")
 
 _complained: Final[set[tuple[type, type]]] = set()
-"""Which kind of observer has raised which kind of error: that is logged once."""
+"""Pairs of an observer's type and its error's type that are logged already, once each."""
 
 
 class Watch:
-    """What the observers of one call are told.
+    """Reports one call to its observers.
 
     Args:
-        observers: who sees it.
+        observers: the observers.
         call: the call.
-
     """
 
     def __init__(self, observers: tuple[Observer, ...], call: Call) -> None:
@@ -38,12 +37,12 @@ class Watch:
         self._call = call
         self._begun = self._try_begun = time.perf_counter()
         self._last = Outcome(0, 0.0, None, None, None, "no")
-        self._tell("begin_call", call)
+        self._report("begin_call", call)
 
     def begin_try(self, number: int) -> None:
-        """Tell that a try begins."""
+        """Report that a try begins."""
         self._try_begun = time.perf_counter()
-        self._tell("begin_try", self._call, number)
+        self._report("begin_try", self._call, number)
 
     def end_try(
         self,
@@ -53,34 +52,34 @@ class Watch:
         status: int | None = None,
         request_id: str | None = None,
     ) -> None:
-        """Tell how the try at hand has ended."""
+        """Report how the current try ended."""
         seconds = time.perf_counter() - self._try_begun
         self._last = Outcome(number, seconds, status, _named(error), request_id, applied)
-        self._tell("end_try", self._call, self._last)
+        self._report("end_try", self._call, self._last)
 
     def end_call(self, tries: int, error: BaseException | None, applied: Applied) -> None:
-        """Tell how the call has ended."""
+        """Report how the call ended."""
         seconds, last = time.perf_counter() - self._begun, self._last
         outcome = Outcome(tries, seconds, last.status, _named(error), last.request_id, applied)
-        self._tell("end_call", self._call, outcome)
+        self._report("end_call", self._call, outcome)
 
-    def _tell(self, what: str, *told: object) -> None:
+    def _report(self, what: str, *facts: object) -> None:
         for observer in self._observers:
             try:
-                getattr(observer, what)(*told)
-            except Exception as error:  # noqa: BLE001  # an observer may be anybody's
+                getattr(observer, what)(*facts)
+            except Exception as error:  # noqa: BLE001  # an observer may be third-party code
                 complaint = type(observer), type(error)
                 if complaint not in _complained:
                     _complained.add(complaint)
                     logger.warning(
-                        "the observer %s failed with %s; its calls went on, and it is asked again",
+                        "the observer %s failed with %s; its calls continue",
                         complaint[0].__name__,
                         complaint[1].__name__,
                     )
 
 
 async def watched(call: Coroutine[Any, Any, T], watch: Watch, progress: _Progress) -> T:
-    """Make a call, and tell how it has ended."""
+    """Make a call, and report how it ended."""
     try:
         result = await call
     except BaseException as error:
@@ -91,7 +90,7 @@ async def watched(call: Coroutine[Any, Any, T], watch: Watch, progress: _Progres
 
 
 class _Progress(Protocol):
-    """How far a call has come; see `agentkeys.transport.call.progress.Progress`."""
+    """The progress of a call; see `agentkeys.transport.call.progress.Progress`."""
 
     @property
     def attempts(self) -> int: ...
@@ -105,7 +104,7 @@ def _named(error: BaseException | None) -> str | None:
 
 
 class _Log(Observer):
-    """Logs each try at DEBUG; the fields of the line are extra attributes of the record."""
+    """Log each try at DEBUG; the record has the line's fields as extra attributes."""
 
     def end_try(self, call: Call, outcome: Outcome) -> None:
         fields = outcome.fields() | {
@@ -126,4 +125,4 @@ class _Log(Observer):
 
 
 LOG: Final = _Log()
-"""The observer behind the logger ``agentkeys``."""
+"""The observer that writes to the logger ``agentkeys``."""

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["DOUBT", "STORE_IT", "doubted", "fact", "named", "sentence"]
 
 STORE_IT: Final = "the new key's secret is in this error's `salvaged`: store it"
-"""How a sentence ends if a secret was salvaged."""
-DOUBT: Final = "; the service may have done it all the same: look before you do it again"
-"""How a sentence ends if a call that must not be repeated may have been done."""
+"""The end of an error's text if a secret was salvaged."""
+DOUBT: Final = "; the service may have acted on it: check before you repeat the call"
+"""The end of an error's text if a call that must not be repeated may have succeeded."""
 
 
 def sentence(
@@ -27,8 +27,8 @@ def sentence(
 ) -> str:
     """Return the text of an error.
 
-    If a call that must not be repeated may have been done, there is no *advice* that may be taken
-    for "do it again", as "try again later" would: it would make a second key.
+    If a call that must not be repeated may have succeeded, *advice* is left out: advice like "try
+    again later" would make a second key.
     """
     text = fact(endpoint, what)
     if salvaged is not None:
@@ -39,15 +39,15 @@ def sentence(
 
 
 def fact(endpoint: Endpoint[Any], what: str) -> str:
-    """Return what happened to a call, without what to do about it."""
+    """Return what happened to a call, without the advice."""
     return f"{named(endpoint)}: {what}"
 
 
 def doubted(text: str) -> str:
-    """Return *text* with what to do if it is not known whether something was done."""
+    """Return *text* with the advice for a call that may have succeeded."""
     return f"{text}{DOUBT}"
 
 
 def named(endpoint: Endpoint[Any]) -> str:
-    """Name an endpoint in a sentence: ``DELETE /auth/api-keys/{id}``."""
+    """Return the name of an endpoint for a text: ``DELETE /auth/api-keys/{id}``."""
     return f"{endpoint.method} {endpoint.path}"

@@ -1,4 +1,4 @@
-"""Reading what came back: pure functions from an answer to a record or to an error.
+"""Read an answer: pure functions from an answer to a record or to an error.
 
 The errors are returned, not raised: a traceback from here would show the body, which may hold a
 secret.
@@ -50,11 +50,11 @@ Masked: TypeAlias = Callable[[str], str]
 """Returns a text without secrets."""
 
 MAX_ANSWER: Final = 10 * 1024 * 1024
-"""Bytes of an answer that are read."""
+"""The largest number of bytes of an answer that are read."""
 MAX_ERROR: Final = 64 * 1024
-"""Bytes of an error's body that are read."""
+"""The largest number of bytes of an error's body that are read."""
 
-# The service says itself that it did not act on these (RFC 9110, 15.5; RFC 6585, 4).
+# With these statuses the service says that it did not act (RFC 9110, 15.5; RFC 6585, 4).
 _REFUSALS: Final = frozenset({400, 401, 403, 404, 409, 422, 429})
 _EXPECTED: Final[Mapping[End, str]] = {
     "too long": f"no more than {MAX_ANSWER} bytes",
@@ -71,11 +71,11 @@ _LONGEST_HEAD: Final = 4096
 
 @attrs.frozen
 class Answer:
-    """What came back: a status, some headers, and a body, which may hold a secret.
+    """An answer: a status, some headers, and a body, which may hold a secret.
 
     Attributes:
-        end: whether the body is "whole", "cut short" by the connection, "too long" for us, not what
-            its Content-Encoding says ("garbled"), or whole "under a head too long" for us.
+        end: how the body ended: "whole", "cut short" by the connection, "too long" for our limit,
+            "garbled" (it is not what Content-Encoding says), or whole "under a head too long".
     """
 
     status: int
@@ -91,12 +91,12 @@ class Answer:
 
 @attrs.frozen
 class Loss:
-    """Why no whole answer came.
+    """Why no complete answer came.
 
     Attributes:
         words: what happened, and what to do about it.
-        applied: whether the service can have acted.
-        lasting: whether it will be the same at the next try.
+        applied: whether the service may have acted on the request.
+        lasting: whether a retry would fail in the same way.
     """
 
     words: str
@@ -105,13 +105,13 @@ class Loss:
 
 
 CUT_SHORT: Final = Loss("the answer was cut short", "maybe")
-"""What an answer of which the end is missing comes to."""
+"""The loss that stands for an answer without its end."""
 
 
 def read(
     request: Request[T], answer: Answer, reader: Reader, secrets: Callable[[], tuple[Secret, ...]]
 ) -> T | RequestError:
-    """Return the record that a 2xx answer holds, or the error that says why it does not."""
+    """Return the record that a 2xx answer holds, or the error that says why there is none."""
     wanted = request.endpoint.returns
     if wanted is None and answer.end in {"whole", "garbled"}:
         return None  # type: ignore[return-value]  # which is what such an endpoint returns
@@ -137,7 +137,7 @@ def _record(answer: Answer, wanted: type[T] | None, reader: Reader) -> T | BadVa
 
 
 def _salvaged(endpoint: Endpoint[Any], answer: Answer, reader: Reader) -> Secret | None:
-    """Return the new key's secret, if an answer that cannot be read has one; a token is none."""
+    """Return the new key's secret if an unreadable answer holds one; a login's token is not one."""
     if endpoint.returns is None or endpoint.authorization != "Bearer":
         return None
     is_whole = answer.end not in {"cut short", "too long"}  # as far as can be known
@@ -147,7 +147,7 @@ def _salvaged(endpoint: Endpoint[Any], answer: Answer, reader: Reader) -> Secret
 def unanswered(
     request: Request[Any], loss: Loss, secrets: tuple[Secret, ...], secret: Secret | None = None
 ) -> TransportError:
-    """Return the error of a request that got no whole answer."""
+    """Return the error of a request that got no complete answer."""
     return TransportError(
         sentence(request.endpoint, loss.words, applied=loss.applied, salvaged=secret),
         lasting=loss.lasting,
@@ -160,18 +160,18 @@ def unanswered(
 
 
 def refused(request: Request[Any], answer: Answer, secrets: tuple[Secret, ...]) -> APIError:
-    """Return the error that an answer other than 2xx stands for, without any of *secrets*."""
+    """Return the error for an answer other than 2xx, without any of *secrets*."""
     code, message, errors = _details(_without_a_torn_end(answer, secrets), secrets)
     status = answer.status
     kind = APIError.kind(status)
     applied: Applied = "no" if status in _REFUSALS else "maybe"
     said = ": ".join(part for part in (code, message or _summary(errors)) if part).rstrip(".")
-    said = mask(said, secrets)  # what neither of them holds, both together may
+    said = mask(said, secrets)  # together they may hold a secret that neither holds alone
     wait = _retry_after(answer.headers)
     what = (f"the service answered {_phrase(status)}", said, _explanation(status))
     advice = (
         request.endpoint.advice.get(status, kind.advice),
-        wait and f"it asks to wait {wait:g} s",
+        wait and f"the service asks to wait {wait:g} s",
     )
     return kind(
         sentence(request.endpoint, _joined(what), _joined(advice), applied=applied),
@@ -189,7 +189,7 @@ def refused(request: Request[Any], answer: Answer, secrets: tuple[Secret, ...]) 
 
 
 def request_id(answer: Answer, secrets: tuple[Secret, ...]) -> str | None:
-    """Return the id that the service gave the request, if it gave one."""
+    """Return the id that the service gave the request, or None."""
     given = answer.headers.get("X-Request-Id")
     return _plain(given, masker(secrets)) or None if given else None
 
@@ -198,7 +198,7 @@ def _unreadable(
     request: Request[Any], fault: BadValue, secret: Secret | None, path: str
 ) -> DecodeError:
     what = (
-        "the service did it, but its answer cannot be read: expected"
+        "the request succeeded, but its answer cannot be read: expected"
         f" {fault.expected} at {fault.json_path}"
     )
     return DecodeError(
@@ -221,7 +221,7 @@ def _unreadable(
 def _details(
     body: bytes, secrets: tuple[Secret, ...]
 ) -> tuple[str | None, str | None, tuple[object, ...]]:
-    """Read code, message and details of an error; the shape of its body is not documented."""
+    """Read the code, message and details of an error; the form of its body is not documented."""
     try:
         document = loads(body)
     except ValueError:
@@ -249,7 +249,7 @@ def _listed(
 
 
 def _in_words(text: str) -> str:
-    """Return an error's body that is not JSON as words: of a page of HTML, its title."""
+    """Return the words of an error's body that is not JSON; of an HTML page, its title."""
     if not _PAGE.match(text):
         return text
     title = _TITLE.search(text[:_LONGEST_HEAD])
@@ -257,16 +257,16 @@ def _in_words(text: str) -> str:
 
 
 def _without_a_torn_end(answer: Answer, secrets: tuple[Secret, ...]) -> bytes:
-    """Return the body, less the end in which a secret may be cut in two, and so not be found."""
+    """Return the body of an answer; if it was cut, without the end, where half a secret may be."""
     if answer.end == "whole":
         return answer.body
     longest = max((len(secret.reveal().encode(errors="replace")) for secret in secrets), default=0)
-    # Six bytes for one, as JSON may write it; no less than a new key's length.
+    # JSON may write one character as six bytes; a new key's secret has up to 100 characters.
     return answer.body[: -max(6 * longest, 100)]
 
 
 def _summary(errors: tuple[object, ...]) -> str:
-    """Say in words what the first few of *errors*, which are masked already, are about."""
+    """Summarize the first few of *errors*, in which secrets are masked already."""
     return "; ".join(filter(None, map(_detail, errors[:_MOST_DETAILS])))
 
 
@@ -280,7 +280,7 @@ def _detail(error: object) -> str:
 
 
 def _first(candidates: list[object], masked: Masked) -> str | None:
-    """Return the first of *candidates* that has words, as one line without secrets."""
+    """Return the first of *candidates* that holds text, as one line without secrets."""
     return next((words for each in candidates if (words := _words(each, masked))), None)
 
 
@@ -293,7 +293,7 @@ def _words(value: object, masked: Masked) -> str:
 
 
 def _plain(text: str, masked: Masked) -> str:
-    """Mask, then fold into one line that no terminal obeys, then shorten: in this order."""
+    """Mask, then fold into one line of printable characters, then shorten: in this order."""
     shown = masked(text[:_LONGEST_HEAD])
     line = " ".join("".join(c if c.isprintable() else " " for c in shown).split())
     return line if len(line) <= _LONGEST_TEXT else f"{line[:_LONGEST_TEXT]}..."
@@ -308,7 +308,7 @@ def _masked(value: object, masked: Masked, depth: int = 0) -> object:
         return {masked(str(k)): _masked(v, masked, depth + 1) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(each, masked, depth + 1) for each in value]
-    # A number may be a password too.
+    # A number may be a password.
     written = str(value)
     return value if masked(written) == written else masked(written)
 
@@ -322,7 +322,7 @@ def _phrase(status: int) -> str:
 
 def _explanation(status: int) -> str:
     if 300 <= status < 400:
-        return "redirects are not followed, so that no token goes astray: check the base URL"
+        return "redirects are not followed, to protect the token: check the base URL"
     return ""
 
 
@@ -341,7 +341,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds_until(date: str, now: str) -> float | None:
-    """Return the seconds from one HTTP-date to another; without *now*, our own clock must do."""
+    """Return the seconds between two HTTP-dates; if *now* is missing, our own clock replaces it."""
     until, since = _timestamp(date), _timestamp(now)
     if until is None:
         return None
@@ -349,7 +349,7 @@ def _seconds_until(date: str, now: str) -> float | None:
 
 
 def _timestamp(date: str) -> float | None:
-    """Read an HTTP-date, in any of its three forms (RFC 9110, 5.6.7); all of them are GMT."""
+    """Read an HTTP-date in any of its three forms (RFC 9110, 5.6.7); all three are in GMT."""
     try:
         return parsedate_to_datetime(date).replace(tzinfo=UTC).timestamp()
     except (ValueError, OverflowError):

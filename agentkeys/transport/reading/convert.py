@@ -1,7 +1,7 @@
-"""Making records of JSON, by cattrs.
+"""Read JSON into records, by cattrs.
 
-Records are read strictly and tolerantly: an unknown field is ignored, an optional one may be
-absent or null, and a missing or mistyped one is refused: an int is never turned into a str.
+Unknown fields are ignored, and an optional field may be absent or null. A missing field, or a field
+of another type, is an error: an int is never turned into a str.
 """
 
 from __future__ import annotations
@@ -29,65 +29,65 @@ T = TypeVar("T")
 
 @attrs.frozen
 class BadValue:
-    """Where a document is not what a record wants, and what should stand there; never the value."""
+    """What does not fit a record: the place in the document, what was expected; never the value."""
 
     json_path: str
     expected: str
 
 
 class Reader:
-    """Reads the records of one service, which has its own way to spell its fields.
+    """Reads the records of one service.
 
     A field is a str, bool, int, float, datetime, date, Secret, Enum or Literal, another record,
     ``tuple[X, ...]``, ``list[X]``, ``dict[str, X]``, ``X | Y`` or ``X | None`` of these, a datetime
     as `Seconds` or `Milliseconds`, or Any.
 
     Args:
-        spell: gives a field's name in the JSON for its name in the record.
-
+        spell: returns the JSON name of a field, e.g. `camel_case`.
     """
 
     def __init__(self, spell: Callable[[str], str]) -> None:
         self.spell: Final = spell
         self._converter = _converter(partial(_record, spell))
-        # It reads the same, more slowly, and knows where a fault is.
+        # A slower converter of the same records, which knows the place of a fault.
         self._locating = _converter(partial(_record_of_located, spell))
         self._hooks: dict[type, Hook] = {}
 
     def check(self, record: type) -> Hook:
-        """Return how *record* is read; TypeError if it has a field of a type that is never read."""
+        """Return the hook of *record*; raise TypeError if the type of a field cannot be read."""
         for kind in kinds.inside(record):
-            if kinds.is_enumeration(kind):  # one that is a str, too, would be read as a str
+            if kinds.is_enumeration(
+                kind
+            ):  # without this, an enum that is a str would be read as a str
                 for converter in (self._converter, self._locating):
                     converter.register_structure_hook(kind, kinds.enumeration(kind))
         hook = self._hooks[record] = self._converter.get_structure_hook(record)
         return hook
 
     def read(self, record: type[T], document: object) -> T | BadValue:
-        """Return the *record* that *document* holds, or what is wrong with it.
+        """Return the *record* that *document* holds, or its first fault.
 
         The fault is returned, not raised: a traceback from here would show the document, which may
         hold a secret.
 
         Raises:
-            TypeError: *record* has a field of a type that is never read.
-
+            TypeError: a field of *record* has a type that cannot be read.
         """
         hook = self._hooks.get(record) or self.check(record)
         try:
             return hook(document, record)  # type: ignore[no-any-return]  # it makes this record
-        except Exception:  # noqa: BLE001, S110  # whatever it was, it is found again
+        except Exception:  # noqa: BLE001, S110  # the slower converter finds it again
             pass
         try:
             return self._locating.structure(document, record)
         except Fault as fault:
             return BadValue(f"${fault.path}", fault.expected)
-        except Exception:  # noqa: BLE001  # it is nested without end
+        except Exception:  # noqa: BLE001  # nested too deeply
             return BadValue("$", "fewer levels")
 
 
 def as_spelt(field: str) -> str:
-    """Return *field* as it is: the JSON has snake_case too."""
+    """Return *field* unchanged, for JSON in snake_case."""
     return field
 
 
@@ -98,10 +98,10 @@ def camel_case(field: str) -> str:
 
 
 def _converter(record: Callable[[Any, Converter], Hook]) -> Converter:
-    """Return a converter with the hooks of `kinds`, and those that *record* makes of records."""
+    """Return a converter with the hooks of `kinds`, and those that *record* builds for records."""
     made = Converter(detailed_validation=False)
     for kind, hook in kinds.SCALARS.items():
-        if isinstance(kind, type) and kind is not object:  # which all others are, too
+        if isinstance(kind, type) and kind is not object:  # every class is an object
             made.register_structure_hook(kind, hook)
         else:
             made.register_structure_hook_func(partial(operator.eq, kind), hook)
@@ -123,7 +123,8 @@ def _record(spell: Callable[[str], str], record: Any, converter: Converter) -> H
     else:
         names: dict[str, Any] = {each.name: override(rename=spell(each.name)) for each in fields}
         make = make_dict_structure_fn(record, converter, **names)
-    # Nothing but an object has a field that must be there; a call less for each record.
+    # Without a required field, a value that is not an object would not fail; one call less
+    # otherwise.
     is_strict = any(field.default is attrs.NOTHING for field in fields)
     return make if is_strict else _strict(record, make)
 

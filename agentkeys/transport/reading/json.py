@@ -1,7 +1,7 @@
-"""JSON by orjson if it is installed, else by the standard library, with one meaning.
+"""Read and write JSON, by orjson if it is installed, else by the standard library.
 
-What orjson refuses (NaN, lone surrogates, UTF-16, nesting without end), the other refuses too. Both
-ignore a byte order mark, as RFC 8259, 8.1 allows.
+Both reject the same documents (NaN, lone surrogates, UTF-16, deep nesting), and ignore a byte order
+mark, as RFC 8259, 8.1 allows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def as_text(document: object) -> str:
-    """Write JSON, the same for what is equal; a Secret in it is a TypeError."""
+    """Write JSON, equal text for equal documents; a Secret in it raises TypeError."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
@@ -55,9 +55,9 @@ def _revealed(value: object) -> str:
 
 
 loads: Callable[[bytes], Any]
-"""Read JSON; raise ValueError if it is none."""
+"""Read JSON; raise ValueError if *body* is not JSON."""
 dumps: Callable[[object], bytes]
-"""Write JSON, with every Secret revealed: what it returns goes to the service and nowhere else."""
+"""Write JSON with every Secret revealed: send the result to the service only."""
 
 try:
     import orjson

@@ -1,6 +1,6 @@
-"""The types that a record's field may have, and the cattrs hooks that read each of them from JSON.
+"""The types that a record's field may have, and the cattrs hooks that read each from JSON.
 
-A hook takes its own JSON type and no other, and raises `Fault` for anything else.
+A hook accepts its own JSON type only, and raises `Fault` for any other.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
-"""Reads a value as a type, as cattrs calls it."""
+"""Reads a value as a type; the signature is the one that cattrs calls."""
 
 Seconds: TypeAlias = Annotated[datetime, "seconds since 1970"]
 """The type of a field that is a datetime, and in JSON the number of seconds since 1970."""
@@ -56,16 +56,16 @@ Milliseconds: TypeAlias = Annotated[datetime, "milliseconds since 1970"]
 """The type of a field that is a datetime, and in JSON the number of milliseconds since 1970."""
 
 NOTHING: Final = object()
-"""What is no JSON: it stands where a record lacks a field."""
+"""The value of a field that is missing; it is not a JSON value."""
 
 _ARRAYS: Final = {(tuple, ...), (list,), (Sequence,)}
-# The 64 bits that every JSON reader agrees on; beyond them some give a float, others an int.
+# The 64 bits that every JSON reader agrees on; beyond them, some return a float and others an int.
 _SMALLEST: Final = -(2**63)
 _LARGEST: Final = 2**64 - 1
 
 
-class Fault(Exception):  # noqa: N818  # nobody sees it
-    """A value is not what a record wants: what should stand there, and where; never the value."""
+class Fault(Exception):  # noqa: N818  # internal
+    """A value does not fit a record: what was expected, and where; never the value."""
 
     def __init__(self, expected: str) -> None:
         super().__init__()
@@ -74,11 +74,10 @@ class Fault(Exception):  # noqa: N818  # nobody sees it
 
 
 def parts(kind: Any) -> list[tuple[str, Any]]:
-    """Return the types that a type is made of, and the names of those that a record's fields have.
+    """Return the parts of a type: pairs of a field's name, or "", and a type.
 
     Raises:
-        TypeError: it is a type that is never read.
-
+        TypeError: no JSON is read as this type.
     """
     if attrs.has(kind):
         fields = attrs.fields(attrs.resolve_types(kind))
@@ -104,7 +103,7 @@ def _unnamed(kind: Any) -> tuple[Any, ...]:
 
 
 def inside(kind: Any) -> set[Any]:
-    """Return a type and all that it is made of, however deep; TypeError if one is never read."""
+    """Return a type and all its parts, however deep; raise TypeError if one cannot be read."""
     found, waiting = {kind}, [kind]
     while waiting:
         new = {part for _, part in parts(waiting.pop())} - found
@@ -119,7 +118,7 @@ def is_enumeration(kind: Any) -> bool:
 
 
 def _text(value: object, _: Any) -> str:
-    if type(value) is str:  # quicker than what is below, and most fields are one
+    if type(value) is str:  # a fast path, because most fields are a str
         return value
     raise Fault("a string")
 
@@ -131,8 +130,8 @@ def _anything(value: object, _: Any) -> object:
 
 
 def _made(words: str, types: Iterable[type], make: Callable[[Any], Any]) -> Hook:
-    """Return the hook that takes values of *types*, if *make* does."""
-    # Their very types: True is an int too.
+    """Return the hook that accepts values of *types* for which *make* succeeds."""
+    # The exact types, because True is an int too.
     wanted = frozenset(types)
 
     def read(value: object, _: Any) -> Any:
@@ -159,7 +158,7 @@ def _finite(value: float) -> float:
 
 
 def _printing(value: str) -> Secret:
-    # What does not print cannot be shown, stored or sent as it is.
+    # A character that is not printable cannot be shown, stored or sent unchanged.
     if value and value.isprintable():
         return Secret(value)
     raise ValueError
@@ -182,15 +181,15 @@ SCALARS: Final[Mapping[Any, Hook]] = {
     Milliseconds: _made("a time in milliseconds since 1970", [int, float], _of_milliseconds),
     Secret: _made(_SECRET, [str], _printing),
     NoneType: _made("null", [NoneType], lambda value: value),
-    # Whatever the service says there.
+    # Any value.
     Any: _anything,
     object: _anything,
 }
-"""The hook of each type that stands for itself."""
+"""The hook of each type that has no parts."""
 
 
 def _union(kind: Any, converter: Converter) -> Hook:
-    """Return the hook of ``X | None`` or ``X | Y``, of which the first one is it that takes it."""
+    """Return the hook of ``X | None`` or ``X | Y``: the first part that accepts a value."""
     choices = [each for each in get_args(kind) if each is not NoneType]
     hooks = [(converter.get_structure_hook(each), each) for each in choices]
     hook, only = hooks[0] if len(hooks) == 1 else (_choice(hooks), None)
@@ -208,7 +207,7 @@ def _choice(hooks: Sequence[tuple[Hook, Any]]) -> Hook:
             except Fault as fault:
                 faults.append(fault)
         deepest = max(faults, key=lambda fault: len(fault.path))
-        if deepest.path:  # it is this one as far as that
+        if deepest.path:  # the value is of this type up to there
             raise deepest
         raise Fault(" or ".join(fault.expected for fault in faults))
 
@@ -227,7 +226,7 @@ def _array(kind: Any, converter: Converter) -> Hook:
         items: list[Any] = []
         try:
             for each in value:
-                items.append(hook(each, item))  # noqa: PERF401  # their number is where it failed
+                items.append(hook(each, item))  # noqa: PERF401  # the index is the number of items read so far
         except Fault as fault:
             fault.path = f"[{len(items)}]{fault.path}"
             raise
@@ -237,12 +236,12 @@ def _array(kind: Any, converter: Converter) -> Hook:
 
 
 def _table(kind: Any, converter: Converter) -> Hook:
-    """Return the hook of ``dict[str, X]``. Its names may be anything, so no path shows one."""
+    """Return the hook of ``dict[str, X]``. Its names may be secrets, so no path shows one."""
     _, item = get_args(kind)
     hook = converter.get_structure_hook(item)
 
     def read(value: object, _: Any) -> dict[str, Any]:
-        items = value if type(value) is dict else {"": NOTHING}  # which no hook takes
+        items = value if type(value) is dict else {"": NOTHING}  # no hook accepts it
         try:
             return {name: hook(each, item) for name, each in items.items()}
         except Fault as fault:
@@ -261,7 +260,7 @@ def _plural(words: str) -> str:
 
 
 def _literal(kind: Any) -> Hook:
-    # With its type: True equals 1.
+    # Compared with their type, because True equals 1.
     wanted = frozenset((type(value), value) for value in get_args(kind))
 
     def read(value: Any) -> Any:
@@ -273,7 +272,7 @@ def _literal(kind: Any) -> Hook:
 
 
 def enumeration(kind: type[enum.Enum]) -> Hook:
-    """Return the hook of an Enum: its members by their values, and what its `_missing_` takes."""
+    """Return the hook of an Enum: its members by value, and whatever its `_missing_` accepts."""
     return _one_of([member.value for member in kind], kind)
 
 
@@ -292,4 +291,4 @@ COMPOSED: Final[Mapping[Any, Callable[..., Hook]]] = {
     Mapping: _table,
     Literal: _literal,
 }
-"""The hook factory of each type that others stand in, by its origin."""
+"""The hook factory of each generic type, by its origin."""

@@ -1,4 +1,4 @@
-"""Finding the secret of a new key in an answer that cannot be read as a whole."""
+"""Find the secret of a new key in an answer that cannot be read as a whole."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["salvaged"]
 
-# Bytes of a piece that is read as JSON: to refuse a long one, orjson takes twelve times as many.
+# Bytes of a piece that is parsed as JSON: to reject a long one, orjson needs twelve times its size.
 _LONGEST: Final = 65536
 
 
 def salvaged(body: bytes, record: type, reader: Reader, *, is_whole: bool) -> Secret | None:
     """Return the secret that *body* holds for a *record*, or None.
 
-    It is taken from where the record has it; else from a field of its name, the nearest one first,
-    also if the name is spelt another way; else it is what looks like a key of a service of ours.
+    The search goes from the field where the record has its secret, over fields of that name, the
+    least deep first and in any spelling, to text with the form of a service's keys.
     """
     fields = frozenset(
         _folded(reader.spell(name))
@@ -54,7 +54,7 @@ def _is_secret(kind: Any) -> bool:
 
 
 def _secrets_in(kind: Any, spell: Spell, value: object) -> Iterator[str]:
-    """Give what stands where *kind* has a secret, whatever else is wrong with it."""
+    """Yield the values where *kind* has a secret, even if the rest of *value* is invalid."""
     if kind is Secret and isinstance(value, str) and value:
         yield value
     for name, part in parts(kind):
@@ -63,7 +63,7 @@ def _secrets_in(kind: Any, spell: Spell, value: object) -> Iterator[str]:
 
 
 def _within(name: str, value: object) -> Iterable[object]:
-    """Return what may be of a part's kind: a record's field, or what is in an array or object."""
+    """Return the values of a type's part: a record's field, or the items of a container."""
     match value:
         case dict() if name:
             return [value[name]] if name in value else []
@@ -98,7 +98,7 @@ def _in_text(body: bytes, fields: frozenset[str]) -> Iterator[str]:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Give what is a text, alone or in an array."""
+    """Yield the strings in *value*: itself, or the items of an array."""
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, str) and each:
             yield each
@@ -109,7 +109,7 @@ def _folded(name: str) -> str:
 
 
 def _literal(text: bytes) -> Any:
-    try:  # what makes the answer no JSON may be in the secret itself
+    try:  # what breaks the JSON may be in the secret
         return json.loads(text.decode(errors="replace"), strict=False)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Times and dates as services write them, read into aware datetimes in UTC."""
+"""Read the times and dates that services write into aware datetimes in UTC."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["day", "moment", "since_epoch"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
-# What RFC 3339, 5.6 allows and fromisoformat does not read; the offset, the seconds and the colons
-# of the offset may be left out, as in ISO 8601.
+# RFC 3339, 5.6 allows these forms, but fromisoformat does not read them. The offset, the seconds
+# and the colon of the offset may be left out, as in ISO 8601.
 _TIME: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt _](\d\d:\d\d)(?::(\d\d)(?:[.,](\d+))?)? ?([Zz]|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
@@ -23,8 +23,8 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 def moment(text: str) -> datetime:
     """Return the moment of an ISO 8601 or RFC 3339 time, or raise ValueError.
 
-    A time without an offset is in UTC. A leap second is the first moment after it, as POSIX counts.
-    A moment that is too early or too late for a datetime is the first or the last one.
+    A time without an offset is in UTC. A leap second is the first moment after it, as in POSIX. A
+    moment out of the range of datetime is the first or the last datetime.
     """
     try:
         found = datetime.fromisoformat(text)
@@ -33,7 +33,7 @@ def moment(text: str) -> datetime:
     if found.tzinfo is UTC:  # as nearly all are
         return found
     if found.tzinfo is None and "T" not in text:
-        found = _odd(text)  # else a date alone would be a time
+        found = _odd(text)  # without this, a date alone would be a time
     return _in_utc(found)
 
 
@@ -45,7 +45,7 @@ def day(text: str) -> date:
 
 
 def since_epoch(seconds: float) -> datetime:
-    """Return the moment so many seconds after 1970 began, or raise OverflowError."""
+    """Return the moment that many seconds after the start of 1970, or raise OverflowError."""
     return _EPOCH + timedelta(seconds=seconds)
 
 

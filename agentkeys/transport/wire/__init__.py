@@ -1,5 +1,5 @@
-"""What goes over the wire: one try, on the connections of aiohttp, and what was lost on the way.
+"""Send one request over aiohttp's connections, and say what was lost on the way.
 
-It is the only part of the client with aiohttp in it. What a call means, and when it is tried again,
-is none of it.
+This is the only part of the client that imports aiohttp at run time. The meaning of a call and its
+retries are elsewhere.
 """

@@ -1,4 +1,4 @@
-"""An http or https address, taken apart once: what was checked is what is used."""
+"""An http or https address, parsed once, so that the checked value is the one in use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from agentkeys.secret import Secret
 
 __all__ = ["Address"]
 
-# No more than all parsers read alike. Where one reads another host than the next, the token goes
-# astray: brackets in the middle, a backslash, a percent sign, letters beyond ASCII.
+# Only what all parsers read alike. Where parsers disagree on the host, the token could go to the
+# wrong host: brackets in the middle, a backslash, a percent sign, letters beyond ASCII.
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?)://"
     r"(?:(?P<user>[^/?#\\\[\]]*)@)?"
@@ -23,7 +23,7 @@ _ADDRESS: Final = re.compile(
     r"(?P<rest>[?#].*)?",
     re.ASCII | re.IGNORECASE,
 )
-# A name that ends so is a number to getaddrinfo: "127.1" and "0x7f.1" are 127.0.0.1.
+# getaddrinfo reads a name with this ending as a number: "127.1" and "0x7f.1" are 127.0.0.1.
 _NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
 _LONGEST_LABEL: Final = 63
 _LONGEST_NAME: Final = 253
@@ -32,14 +32,14 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 @attrs.frozen
 class Address:
-    """An http or https address, in its one way of writing.
+    """An http or https address in normal form.
 
     Attributes:
         scheme: "http" or "https".
         host: a name, or an IP address without brackets.
-        port: never None; that of the scheme if the address named none.
+        port: never None; the default of the scheme if the address has no port.
         path: without a trailing slash.
-        user: what stands before the host's "@", or None.
+        user: the text before the host's "@", or None.
         has_rest: whether a query or a fragment followed.
     """
 
@@ -52,7 +52,7 @@ class Address:
 
     @classmethod
     def of(cls, given: Secret) -> Address | None:
-        """Take an address apart; None if it is none."""
+        """Parse an address; return None if it is invalid."""
         parts = _ADDRESS.fullmatch(given.reveal())
         host = parts and _host(parts["host"].lower())
         if not parts or not host or not (parts.string.isprintable() and " " not in parts.string):
@@ -79,7 +79,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is this machine."""
+        """Whether the host is this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -89,7 +89,7 @@ class Address:
 
 
 def _host(given: str) -> str | None:
-    """Return a host as it is used; None if there can be no such host."""
+    """Return a host in normal form; None if it is invalid."""
     try:
         if given.startswith("["):
             return str(IPv6Address(given[1:-1]))

@@ -1,7 +1,8 @@
-"""Undoing the Content-Encoding of an answer, within bounds.
+"""Decode the Content-Encoding of an answer, with a limit.
 
-Not aiohttp's part: it knows no x-gzip, calls what it cannot decode cut short, throws away what it
-had decoded by then, and never ends a deflated body that a short Content-Length cuts.
+aiohttp's decoder is not used: it does not support x-gzip, reports undecodable bodies as cut short,
+drops what it decoded before an error, and waits for ever on a deflated body that a short
+Content-Length cuts.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from typing import Final
 __all__ = ["ACCEPTED", "decoded"]
 
 ACCEPTED: Final = "gzip"
-"""What we ask for."""
+"""The value of our Accept-Encoding."""
 
-# RFC 9110, 8.4.1. zlib tells the two formats apart by their first bytes.
+# RFC 9110, 8.4.1. zlib distinguishes the two formats by their first bytes.
 _ZLIB: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _EITHER_FORMAT: Final = 32 + zlib.MAX_WBITS
 _PIECES: Final = 1 << 16
 
 
 def decoded(body: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
-    """Return no more than *limit* + 1 decoded bytes, and whether that is all, and undamaged.
+    """Return up to *limit* + 1 decoded bytes, and whether they are complete and undamaged.
 
-    Of what is damaged or cut, what could be decoded is returned: a secret may be in it.
+    If the body is damaged or cut, the part that could be decoded is returned: it may hold a secret.
     """
     whole = True
     for coding in reversed([each.strip().lower() for each in encoding.split(",")]):
@@ -37,7 +38,7 @@ def decoded(body: bytes, encoding: str, limit: int) -> tuple[bytes, bool]:
 
 
 def _wbits(coding: str, body: bytes) -> int:
-    # Some send deflate without the zlib format around it that RFC 9110, 8.4.1.2, asks for.
+    # Some servers send deflate without the zlib format around it that RFC 9110, 8.4.1.2, requires.
     is_bare = coding == "deflate" and body[:1] and body[0] & 0x0F != zlib.DEFLATED
     return -zlib.MAX_WBITS if is_bare else _EITHER_FORMAT
 
@@ -46,7 +47,7 @@ def _inflated(body: bytes, limit: int, wbits: int) -> tuple[bytes, bool]:
     found, undamaged = _in_pieces(body, limit, wbits, len(body) or 1)
     if undamaged:
         return found, True
-    # zlib gives nothing of a call in which it meets damage: the smaller the piece, the more comes.
+    # A call of zlib that meets damage returns nothing: smaller pieces return more.
     return _in_pieces(body, limit, wbits, len(body) // _PIECES + 1)
 
 
@@ -60,7 +61,8 @@ def _in_pieces(body: bytes, limit: int, wbits: int, size: int) -> tuple[bytes, b
             try:
                 parts.append(inflater.decompress(rest, room))
             except zlib.error:
-                # What follows the end of a member and is no other one is ignored, as gzip(1) does.
+                # Bytes after the end of a member that begin no other member are ignored, as in
+                # gzip(1).
                 return b"".join(parts), bool(parts) and not is_within
             room -= len(parts[-1])
             rest, is_within = inflater.unconsumed_tail, not inflater.eof

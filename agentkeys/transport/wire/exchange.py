@@ -1,6 +1,6 @@
-"""One try on the wire: the one place that knows when a request begins to be written.
+"""One try on the wire: the one place that knows when writing a request begins.
 
-Until then the service cannot have acted, whatever goes wrong; from then on it may have.
+Before that, the service cannot have acted on the request, whatever fails; after it, it may have.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ __all__ = [
     "UnfitError",
 ]
 
-# Turns of the loop in which it reads what waits on a socket: asyncio's own takes two.
+# Turns of the loop in which it reads the data that waits on a socket: asyncio's own takes two.
 _TURNS: Final = 5
-# Unfit connections that have carried no request of ours: they are new, or of a lent pool.
+# Unfit connections that carried none of our requests: they are new, or from a lent pool.
 _STRANGE: Final = 3
 
 
 class UnfitError(aiohttp.ClientConnectionError):
-    """A connection was closed, or talked out of turn, before the request was written."""
+    """The connection was closed, or received unexpected data, before the request was written."""
 
     def __init__(self, *, is_pooled: bool) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class UnfitError(aiohttp.ClientConnectionError):
 
 
 class LostConnectionError(aiohttp.ClientConnectionError):
-    """A connection broke under a request, and aiohttp must not send it again."""
+    """The connection broke during a request; aiohttp must not send the request again."""
 
     def __init__(self, words: str, number: int | None, tls: ssl.SSLError | None) -> None:
         super().__init__(words)
@@ -52,16 +52,16 @@ class LostConnectionError(aiohttp.ClientConnectionError):
 
 
 class SentTwiceError(aiohttp.ClientError):
-    """A middleware of a lent session would send again what must not be repeated."""
+    """A middleware of a lent session tried to repeat a request that must not be repeated."""
 
 
 class OutgoingRequest(aiohttp.ClientRequest):
-    """A request that looks at its connection before it is written, and says when it is."""
+    """A request that checks its connection before it is written, and reports that it is written."""
 
     exchange: Exchange
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        """Write the request to *conn*, if that is fit for it."""
+        """Write the request to *conn*, if that connection is fit for it."""
         protocol = conn.protocol
         line = None if protocol is None else _lines.get(protocol) or _Line(protocol)
         if protocol is None or line is None:
@@ -74,15 +74,14 @@ class OutgoingRequest(aiohttp.ClientRequest):
 
 
 class Exchange:
-    """The last of the middlewares of one try: what it adds is in no frame that anybody sees.
+    """The last middleware of one try; the credentials that it adds show in no traceback.
 
     Args:
-        progress: is told whether anything may have been written.
-        idempotent: whether it does no harm to act on the request twice.
-        scheme: that of the Authorization header, None for no such header.
-        authorization: what stands behind the scheme.
-        proxy: how to sign in at the proxy, behind "Basic".
-
+        progress: records whether a part of the request may have been written.
+        idempotent: whether the service may act on the request twice without harm.
+        scheme: the scheme of the Authorization header; None for no header.
+        authorization: the credentials after the scheme.
+        proxy: the Basic credentials for the proxy.
     """
 
     __slots__ = (
@@ -113,18 +112,18 @@ class Exchange:
         self._entered = False
 
     def __deepcopy__(self, _: object) -> Self:
-        # A fake of aiohttp notes a copy of all that a request was made with; there is one try.
+        # A fake of aiohttp keeps a copy of a request's arguments; there is only one try.
         return self
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send *request*, which aiohttp and the middlewares before this one have made ready."""
+        """Send *request*, which aiohttp and the middlewares before this one have prepared."""
         if not self._entered:
             self._enter()
         elif self._progress.may_be_written and not self._idempotent:
             raise SentTwiceError
-        cast("OutgoingRequest", request).exchange = self  # as our sessions make them
+        cast("OutgoingRequest", request).exchange = self  # our sessions make requests of this class
         self._sign(request)
         strange = 0
         while True:
@@ -138,34 +137,34 @@ class Exchange:
                 raise
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
                 # aiohttp would send an idempotent request again by itself: a delete that worked
-                # would come back as 404, and `attempts` be wrong.
+                # would return 404, and `attempts` would be wrong.
                 raise await _lost(error, self._line) from None
-            # Another connection, then: from the pool, which has one less now, or else a new one.
+            # Retry on another connection: from the pool, which now has one less, or a new one.
             await asyncio.sleep(0)
 
     def write_to(self, line: _Line) -> None:
-        """Note that the request is about to be written."""
+        """Record that writing the request begins."""
         self._line = line
-        self._progress.at_hand(UNDER_WAY)
+        self._progress.update(UNDER_WAY)
 
     async def first(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Note that nothing is written yet: as a middleware before those of a lent session."""
+        """Record that nothing is written yet; this runs before a lent session's middlewares."""
         self._enter()
         return await handler(request)
 
     def _enter(self) -> None:
         self._entered = True
-        self._progress.at_hand(UNSENT)
+        self._progress.update(UNSENT)
 
     def _sign(self, request: aiohttp.ClientRequest) -> None:
         if self._authorization is not None and self._scheme is not None:
             request.headers["Authorization"] = f"{self._scheme} {self._authorization.reveal()}"
         if self._proxy is None:
             return
-        # Here alone: aiohttp shows a proxy's address in warnings, with the password that is in it.
-        if request.is_ssl():  # of which the proxy reads the CONNECT alone
+        # Only here: aiohttp shows a proxy's address in warnings, with the password in it.
+        if request.is_ssl():  # the proxy sees the CONNECT only
             request.update_proxy(
                 request.proxy,
                 None,
@@ -179,14 +178,15 @@ class Exchange:
 
 
 class _Line:
-    """What is known of a connection besides what aiohttp knows.
+    """The state of a connection that aiohttp does not keep.
 
     Args:
-        protocol: aiohttp's side of it. It is not kept, or it would never be let go.
+        protocol: aiohttp's side of the connection. No reference to it is kept, or it would never be
+            freed.
 
     Attributes:
-        has_carried: whether it has carried a request of ours.
-        end: is done when it ends; its exception is why.
+        has_carried: whether it has carried one of our requests.
+        end: a future that is done when the connection ends; its exception is the reason.
     """
 
     __slots__ = ("_looking", "_socket", "end", "has_carried", "is_tls")
@@ -196,20 +196,20 @@ class _Line:
         self.has_carried = False
         self.end = protocol.closed
         if self.end is not None:
-            self.end.add_done_callback(_tls)  # else asyncio would log that nobody looked at it
+            self.end.add_done_callback(_tls)  # or asyncio would log that nobody retrieved it
         transport = protocol.transport
         self.is_tls = transport is not None and bool(transport.get_extra_info("sslcontext"))
         self._socket: Any = None if transport is None else transport.get_extra_info("socket")
-        self._looking = select.poll() if hasattr(select, "poll") else None  # Windows has none
+        self._looking = select.poll() if hasattr(select, "poll") else None  # Windows has no poll
         if self._looking is not None and self._socket is not None and self._socket.fileno() >= 0:
             self._looking.register(self._socket, select.POLLIN)
 
     def is_fit(self, protocol: ResponseHandler) -> bool:
-        """Whether it is open, and nothing has come on it that nobody asked for.
+        """Whether it is open, and has received no unexpected data.
 
-        aiohttp knows what the loop has read. While the program computes, the loop reads nothing:
-        then the end of a connection, or the 408 of a server that closes idle ones, waits on the
-        socket.
+        aiohttp knows the data that the loop has read. While the program computes, the loop reads
+        nothing: then the end of a connection, or the 408 of a server that closes idle ones, waits
+        on the socket.
         """
         transport = protocol.transport
         if transport is None or transport.is_closing() or protocol.should_close:
@@ -219,9 +219,9 @@ class _Line:
         return self._socket is None or not select.select([self._socket], [], [], 0)[0]
 
     async def becomes_fit(self, protocol: ResponseHandler) -> bool:
-        """Whether what waits on new TLS is no more than its tickets, which the loop reads.
+        """Whether the data on a new TLS connection is only session tickets; the loop reads these.
 
-        See RFC 8446, 4.6.1. On any other connection whatever waits came out of turn.
+        See RFC 8446, 4.6.1. On any other connection, data before the request is unexpected.
         """
         turns = _TURNS
         while self.is_tls and turns and not (self.has_carried or protocol.should_close):
@@ -236,9 +236,9 @@ _lines: Final[WeakKeyDictionary[ResponseHandler, _Line]] = WeakKeyDictionary()
 
 
 async def _lost(error: aiohttp.ClientError, line: _Line | None) -> LostConnectionError:
-    """Keep of an error its words, and what TLS says: it holds the request, and so the token.
+    """Return an error with the words of *error*, and TLS's reason; *error* holds the token.
 
-    If TLS ended while the request was being written, aiohttp speaks of the writing alone.
+    If TLS ended while the request was being written, aiohttp reports only the failed write.
     """
     tls = error.__cause__
     if line is not None and line.end is not None and not isinstance(tls, ssl.SSLError):

@@ -1,7 +1,7 @@
-"""Sending a request over HTTP, once.
+"""Send a request over HTTP, once.
 
-`Http.send` is the one place where something is sent. What goes wrong on the way is told in our own
-words, with whether the service can have acted: aiohttp's errors hold the request, and so the token.
+`Http.send` is the one place that sends. It reports failures in our own words, with whether the
+service may have acted: aiohttp's errors hold the request, and so the token.
 """
 
 from __future__ import annotations
@@ -46,20 +46,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Http"]
 
-# aiohttp would say that a body which is not there is application/octet-stream.
+# Without a body, aiohttp would still send the content type application/octet-stream.
 _NO_TYPE: Final = ("Content-Type",)
 
 
 class Http:
-    """Sends the requests of one client, in whatever event loop they are made.
+    """Sends the requests of one client, in any event loop.
 
     Args:
-        address: where the service is.
-        ssl: how TLS is checked; None for the system's way.
-        proxy: what every request goes through; None for what the environment says.
-        product: what the program calls itself in the User-Agent, before us; "" for nothing.
+        address: the address of the service.
+        ssl: how TLS certificates are checked; None for the system's settings.
+        proxy: the proxy of every request; None for the environment's.
+        product: the program's name for the start of the User-Agent; "" for none.
         lent: an aiohttp session whose connections to use. It is never closed.
-
     """
 
     def __init__(
@@ -84,38 +83,38 @@ class Http:
             self._proxy = proxy_from_environment(address)
         self._user_agent = user_agent(product)
         self._own = PerLoop(partial(opened, ssl, self._proxy, self._user_agent))
-        # A lent connector checks TLS in its own way, and must be told ours each time.
+        # A lent connector checks TLS with its own settings, so ours go with each request.
         self._options: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
-        # Middlewares of a request replace those of its session, so keep theirs before ours.
+        # The middlewares of a request replace those of its session, so the session's come first
+        # here.
         self._theirs = () if lent is None else tuple(lent._middlewares)  # noqa: SLF001  # it has no public name
 
     async def send(
         self, request: Request[Any], authorization: Secret | None, progress: Progress
     ) -> Answer | Loss:
-        """Send *request* once; return what came back, or why no whole answer did.
+        """Send *request* once; return the answer, or why no complete answer came.
 
         Args:
-            request: what to send.
-            authorization: what its Authorization header holds behind the scheme.
-            progress: is told that a try begins, and when it may have reached the service.
+            request: the request.
+            authorization: the credentials of the Authorization header, without the scheme.
+            progress: records that a try begins, and when it may have reached the service.
 
         Raises:
-            ClientClosedError: the session is closed, or was closed under the request.
+            ClientClosedError: the session is closed, or was closed during the request.
             ConfigurationError: a lent session belongs to another loop.
-
         """
         http = self._session(progress) or await self._own.get()
         progress.begin()
         try:
             return await self._exchange(http, request, authorization, progress)
-        except Exception as error:  # noqa: BLE001  # nothing of others leaves this place
+        except Exception as error:  # noqa: BLE001  # no foreign exception leaves this function
             if not http.closed:
-                # Words and no more: aiohttp's errors, and the frames below, hold the Authorization.
+                # Words only: aiohttp's errors, and the frames below, hold the Authorization header.
                 return lost(error, self._address, self._proxy, written=progress.may_be_written)
-        except BaseException as interruption:  # noqa: BLE001  # it goes on, without its frames
+        except BaseException as interruption:  # noqa: BLE001  # it is raised again, without its frames
             interruption.__context__ = None
-            raise interruption.with_traceback(None)  # noqa: B904  # it is the same one
-        # The session was closed under the request, and aiohttp does not always say so.
+            raise interruption.with_traceback(None)  # noqa: B904  # the same exception
+        # The session was closed during the request; aiohttp does not always say so.
         raise ClientClosedError(
             sentence(
                 request.endpoint, "the client was closed during the call", applied=progress.applied
@@ -124,30 +123,30 @@ class Http:
         )
 
     async def close(self) -> None:
-        """Close the connections, and refuse to send from now on. Closing twice is fine."""
+        """Close the connections; later calls raise `ClientClosedError`. Closing twice is fine."""
         self._closed = True
         await self._own.close()
 
     def loops(self) -> tuple[asyncio.AbstractEventLoop, ...]:
-        """Return the loops in which it has connections."""
+        """Return the loops in which there are connections."""
         return self._own.loops()
 
     def secrets(self) -> tuple[Secret, ...]:
-        """Return what must show nowhere: how to sign in at the proxy."""
+        """Return the values that must never be shown: the proxy's credentials."""
         return self._proxy.secrets if self._proxy else ()
 
     def _session(self, progress: Progress) -> aiohttp.ClientSession | None:
-        """Return the session of this loop, None if one must be opened first."""
+        """Return the session of this loop, or None if there is none yet."""
         if self._closed:
             raise ClientClosedError(
-                "the client is closed: make another one", applied=progress.applied
+                "the client is closed: make a new one", applied=progress.applied
             )
         if self._lent is None:
             return self._own.current()
         check_usable(self._lent, progress.applied)
         if self._borrowed is None:
             self._borrowed = borrowed(self._lent, self._proxy, self._user_agent)
-            # It has nothing to close; aiohttp would warn that it is not.
+            # It owns no connection; without this, aiohttp would warn that it is not closed.
             weakref.finalize(self, self._borrowed.detach)
         return self._borrowed
 
@@ -168,7 +167,7 @@ class Http:
         method = request.endpoint.method
         async with http.request(
             method,
-            # Encoded already: yarl would fold "%2E%2E" and the like into another path.
+            # Encoded already: yarl would fold "%2E%2E" and similar into another path.
             URL(self._base_url + request.target, encoded=True),
             data=None if request.json is None else _body(request.json),
             skip_auto_headers=_NO_TYPE if request.json is None and method == "POST" else None,
@@ -189,7 +188,7 @@ async def _answer(response: aiohttp.ClientResponse) -> Answer:
     limit = MAX_ANSWER if 200 <= response.status < 300 else MAX_ERROR
     body, end = await _bounded(response.content, limit)
     if end != "whole":
-        response.close()  # rather than drain what may have no end
+        response.close()  # reading the rest could take for ever
     encoding = response.headers.get("Content-Encoding")
     if encoding is not None:
         body, undamaged = decoded(body, encoding, limit)
@@ -210,7 +209,7 @@ def _size(response: aiohttp.ClientResponse) -> int:
 
 
 async def _bounded(content: aiohttp.StreamReader, limit: int) -> tuple[bytes, End]:
-    """Read to the end, or a little past *limit* bytes, whatever Content-Length says."""
+    """Read to the end, or a little more than *limit* bytes, whatever Content-Length says."""
     chunks: list[bytes] = []
     size = 0
     try:

@@ -1,4 +1,4 @@
-"""Looking up host names, without a thread that anybody waits for.
+"""Look up host names, in threads that nothing has to wait for.
 
 The system's `getaddrinfo` cannot be interrupted, and takes many seconds if no name server answers.
 """
@@ -22,22 +22,23 @@ from agentkeys.threads import Daemons, Outcome, deliver
 
 __all__ = ["Resolver"]
 
-# Seconds after which a lookup is begun anew, for the network may have changed since. Until then all
-# who want to know the same wait for the same lookup, so that one dead name does not use up threads.
+# Seconds after which a lookup is started anew, because the network may have changed. Until then,
+# all callers wait for the same lookup, so that one name without an answer does not use up the
+# threads.
 _FRESH: Final = 5.0
 
 Question: TypeAlias = Callable[[], Any]
 
 
 class Resolver(ThreadedResolver):
-    """aiohttp's resolver, on threads of ours: those of the loop's executor are joined at exit."""
+    """aiohttp's resolver, on our threads: Python joins the threads of a loop's executor at exit."""
 
     def __init__(self) -> None:
         super().__init__(cast("asyncio.AbstractEventLoop", _Loop()))
 
 
 class _Loop:
-    """As much of an event loop as aiohttp's resolver needs of one."""
+    """The part of an event loop that aiohttp's resolver uses."""
 
     async def getaddrinfo(
         self,
@@ -49,18 +50,18 @@ class _Loop:
         proto: int = 0,
         flags: int = 0,
     ) -> list[Any]:
-        """Return what `socket.getaddrinfo` returns."""
+        """Return the result of `socket.getaddrinfo`."""
         key = (host, port, family, type, proto, flags)
         infos: list[Any] = await _lookups().answer(key, functools.partial(socket.getaddrinfo, *key))
         return infos
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
-        """Return what `socket.getnameinfo` returns; that is no lookup if *flags* say numeric."""
+        """Return the result of `socket.getnameinfo`; with numeric *flags*, that needs no lookup."""
         return socket.getnameinfo(sockaddr, flags)
 
 
 class _Lookup:
-    """A lookup, and who waits for what comes of it."""
+    """A lookup, and the callers that wait for its result."""
 
     def __init__(self, question: Question) -> None:
         self._question = question
@@ -70,7 +71,7 @@ class _Lookup:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it begins only now, or began a short time ago."""
+        """Whether it has not begun, or began a short time ago."""
         return self._begun is None or time.monotonic() - self._begun < _FRESH
 
     def run(self) -> None:
@@ -81,22 +82,22 @@ class _Lookup:
     async def answer(self) -> Any:
         future: asyncio.Future[Outcome[Any]] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        if self._outcome is not None:  # it came in between
+        if self._outcome is not None:  # the result came in between
             self._deliver(self._outcome)
         value, error = await future
         if error is not None:
-            raise copy.copy(error)  # others raise it, too, each with a traceback of its own
+            raise copy.copy(error)  # other callers raise it too, each with its own traceback
         return value
 
     def _deliver(self, outcome: Outcome[Any]) -> None:
-        # Two threads may be at it, and each takes what the other has not.
+        # Two threads may run this at once; each delivers to different callers.
         with suppress(IndexError):
             while True:
                 deliver(outcome, self._waiting.popleft())
 
 
 class _Lookups:
-    """The lookups of this process, without a lock for the same reason as `Daemons`."""
+    """The lookups of this process, without a lock, for the same reason as in `Daemons`."""
 
     def __init__(self) -> None:
         self._daemons = Daemons("agentkeys-lookup")
@@ -104,19 +105,19 @@ class _Lookups:
         forks.watch(self)
 
     def begin_afresh(self) -> object:
-        """Leave the lookups to the parent of a forked child."""
+        """Drop the lookups in a forked child; they belong to the parent."""
         inherited, self._latest = self._latest, {}
         return inherited
 
     async def answer(self, key: object, question: Question) -> Any:
-        """Return what *question* returns, or raise what it raises; it is asked once for many."""
+        """Return the result of *question*, or raise its error; callers share one lookup."""
         lookup = self._latest.get(key)
         if lookup is None or not lookup.is_fresh:
             lookup = self._latest[key] = _Lookup(question)
             try:
                 self._daemons.do(functools.partial(self._run, key, lookup))
             except OSError:
-                self._latest.pop(key, None)  # nobody must wait for it
+                self._latest.pop(key, None)  # the lookup never runs
                 raise
         return await lookup.answer()
 
@@ -128,4 +129,4 @@ class _Lookups:
 
 @functools.cache
 def _lookups() -> _Lookups:
-    return _Lookups()  # not on import, for it hooks into forks
+    return _Lookups()  # not on import, because it registers a fork handler

@@ -30,15 +30,14 @@ class _Held(Generic[R]):
 
 
 class PerLoop(Generic[R]):
-    """Opens a resource once for each event loop that asks for it.
+    """Open a resource once for each event loop that asks for it.
 
     Args:
-        opening: an async generator that opens the resource, yields it once, and closes it. It is
-            started and then left parked at its yield: a loop that ends in order
-            (`loop.shutdown_asyncgens`, which `asyncio.run` and its like call) finalises it, and so
-            closes the resource while it still can. It must not refer to who holds this object, or
-            a client that is dropped would not be closed.
-
+        opening: an async generator that opens the resource, yields it once, and closes it. It stays
+            suspended at its yield. A loop that ends in order (`loop.shutdown_asyncgens`, which
+            `asyncio.run` and runners call) finalizes the generator, and so closes the resource. The
+            generator must not refer to the owner of this object, or a client that is dropped would
+            not be closed.
     """
 
     def __init__(self, opening: Callable[[], AsyncGenerator[R, None]]) -> None:
@@ -52,23 +51,23 @@ class PerLoop(Generic[R]):
         return None if held is None else held.resource
 
     async def get(self) -> R:
-        """Return the running loop's resource, and open it first if it is not."""
+        """Return the running loop's resource; open it if it is not open."""
         loop = asyncio.get_running_loop()
         held = self._held.get(loop)
         if held is None:
             self._forget_closed_loops()
             holder = self._opening()
-            with Generators(loop).watched():  # the hooks are taken at the first step
+            with Generators(loop).watched():  # the hooks are read at the first step
                 opening = anext(holder)
             held = self._held[loop] = _Held(await opening, holder)
         return held.resource
 
     def loops(self) -> tuple[asyncio.AbstractEventLoop, ...]:
-        """Return the loops in which it is open, or was when they were closed."""
+        """Return the loops in which the resource is open, or was open when they closed."""
         return tuple(self._held)
 
     async def close(self) -> None:
-        """Close every resource: here at once, in the loops of other threads with some patience."""
+        """Close every resource; in the loops of other threads, wait for it for some seconds."""
         running = asyncio.get_running_loop()
         others = []
         while self._held:
@@ -82,7 +81,7 @@ class PerLoop(Generic[R]):
             await asyncio.wait(waiting, timeout=_PATIENCE)
 
     def begin_afresh(self) -> object:
-        """Leave all of it to the parent of a forked child."""
+        """Drop all resources in a forked child; they belong to the parent."""
         inherited, self._held = self._held, {}
         return inherited
 
@@ -93,9 +92,9 @@ class PerLoop(Generic[R]):
 
 
 class Generators:
-    """Closes the async generators of a loop that does not do it, as one that nest_asyncio patched.
+    """Close the async generators of a loop that does not do so itself, e.g. under nest_asyncio.
 
-    A loop sets hooks that tell it of generators as they start and as they are dropped (PEP 525).
+    A loop sets hooks that run when a generator starts and when it is dropped (PEP 525).
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -104,7 +103,7 @@ class Generators:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Hear of the generators that start, unless the loop does."""
+        """Record the generators that start, unless the loop does so."""
         hooks = sys.get_asyncgen_hooks()
         if hooks.finalizer is None:
             sys.set_asyncgen_hooks(firstiter=self._open.add, finalizer=self._drop)
@@ -114,7 +113,7 @@ class Generators:
             sys.set_asyncgen_hooks(*hooks)
 
     async def close(self) -> None:
-        """Close those that are left."""
+        """Close the generators that are still open."""
         closing = [generator.aclose() for generator in list(self._open)]
         await asyncio.gather(*closing, return_exceptions=True)
 

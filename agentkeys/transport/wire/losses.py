@@ -1,4 +1,4 @@
-"""Why no whole answer came, in our own words: aiohttp's errors hold the request, and its token."""
+"""Why no complete answer came, in our own words: aiohttp's errors hold the token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["lost"]
 
 _ALERT: Final = re.compile(r"ALERT_(\w+)")
-# What a server says that wants another certificate of the client, or one at all (RFC 8446, 6.2).
+# Alerts of a server that requires a client certificate, or another one (RFC 8446, 6.2).
 _CLIENT_CERTIFICATE: Final = frozenset(
     {
         "access denied",
@@ -37,16 +37,15 @@ _CLIENT_CERTIFICATE: Final = frozenset(
 
 
 def lost(error: Exception, address: Address, proxy: Proxy | None, *, written: bool) -> Loss:
-    """Say what went wrong, and whether the service can have acted.
+    """Return what went wrong, and whether the service may have acted on the request.
 
     Args:
-        error: what aiohttp raised.
-        address: where the service is.
-        proxy: what the request went through.
-        written: whether something of the request may have been written.
-
+        error: the exception that aiohttp raised.
+        address: the address of the service.
+        proxy: the proxy of the request.
+        written: whether a part of the request may have been written.
     """
-    # Those are errors of making a connection, wherever they come from.
+    # These are errors of making a connection, wherever they are raised.
     unmade = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     if written and not unmade:
         return _after_writing(error, address)
@@ -65,32 +64,34 @@ def _before_writing(error: Exception, address: Address, proxy: Proxy | None) -> 
                 lasting=error.status == 407,
             )
         case UnfitError():
-            return _unsent(f"{address.host} ended the connection before it got the request")
+            return _unsent(f"{address.host} closed the connection before the request was sent")
         case aiohttp.ClientResponseError():  # to CONNECT
-            return _unsent("what the proxy answered is not HTTP: check the proxy")
+            return _unsent("the proxy's answer is not HTTP: check the proxy")
         case aiohttp.ClientError() | OSError():
             where = "the proxy" if proxy else address.url
-            return _unsent(f"could not connect through {where} ({_reason(error)}): check it")
-    return _unsent(f"the request could not be made ({type(error).__name__})", lasting=True)
+            return _unsent(f"could not connect through {where} ({_reason(error)}): check the proxy")
+    return _unsent(f"the request could not be sent ({type(error).__name__})", lasting=True)
 
 
 def _unmade(error: aiohttp.ClientConnectorError, address: Address, proxy: Proxy | None) -> Loss:
     match error:
         case aiohttp.ClientProxyConnectionError():
-            return _unsent(f"could not connect to the proxy ({_reason(error.os_error)}): check it")
+            return _unsent(
+                f"could not connect to the proxy ({_reason(error.os_error)}): check its address"
+            )
         case aiohttp.ClientConnectorDNSError():
             what = "the proxy" if proxy else "the base URL"
             return _unsent(f"the host name {error.host} could not be looked up: check {what}")
         case aiohttp.ClientConnectorCertificateError():
             return _unsent(
-                f"the TLS certificate of {error.host} is not trusted: check the address; name an"
-                " authority of your own in SSL_CERT_FILE, or in a context that you pass as ssl",
+                f"the TLS certificate of {error.host} is not trusted: check the address; for your"
+                "  own authority, set SSL_CERT_FILE, or pass a context as ssl",
                 lasting=True,
             )
         case aiohttp.ClientSSLError():
             return _tls(_tls_error(error), error.host, "no")
     reason = _reason(error.os_error)
-    return _unsent(f"could not connect to {address.url} ({reason}): is it running?")
+    return _unsent(f"could not connect to {address.url} ({reason}): check that it is running")
 
 
 def _after_writing(error: Exception, address: Address) -> Loss:
@@ -109,16 +110,16 @@ def _after_writing(error: Exception, address: Address) -> Loss:
 def _words_after_writing(error: Exception, address: Address) -> str:
     match error:
         case aiohttp.ClientResponseError() if _is_too_long(error):
-            return "the head of the answer is longer than the 64 KiB that are read"
+            return "the head of the answer is longer than the limit of 64 KiB"
         case aiohttp.ClientResponseError():
-            return f"what came back is not HTTP: check the base URL, {address.url}"
+            return f"the answer is not HTTP: check the base URL, {address.url}"
         case SentTwiceError():
             return (
-                "a middleware of the aiohttp session that the client was given wanted to send it"
-                " twice: give the client a session without"
+                "a middleware of the aiohttp session that the client was given tried to send it"
+                "  twice: give the client a session without that middleware"
             )
         case aiohttp.ClientError() | OSError():
-            return f"the connection broke before the answer came ({_reason(error)})"
+            return f"the connection broke before the answer arrived ({_reason(error)})"
     return f"the answer could not be read ({type(error).__name__})"
 
 
@@ -127,7 +128,7 @@ def _unsent(words: str, *, lasting: bool = False) -> Loss:
 
 
 def _tls(error: ssl.SSLError | None, host: str, applied: Applied) -> Loss:
-    """Say what is wrong with TLS; an alert is the other side's last word, and else it may pass."""
+    """Return the loss of a TLS failure; an alert of the other side lasts, any other may pass."""
     reason = (error and error.reason) or "no reason given"
     alert = _ALERT.search(reason)
     said = (alert[1] if alert else reason).replace("_", " ").lower()
@@ -138,7 +139,9 @@ def _tls(error: ssl.SSLError | None, host: str, applied: Applied) -> Loss:
         if said in _CLIENT_CERTIFICATE
         else "check the base URL, or ssl"
     )
-    return Loss(f"{host} ended TLS with the alert {said!r}: {advice}", applied, lasting=True)
+    return Loss(
+        f"{host} closed the TLS connection with the alert {said!r}: {advice}", applied, lasting=True
+    )
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
@@ -150,7 +153,7 @@ def _tls_error(error: BaseException) -> ssl.SSLError | None:
 
 
 def _is_too_long(error: BaseException) -> bool:
-    """Whether aiohttp's parser says so; it wraps its own error once."""
+    """Whether aiohttp's parser reports that something is too long; it wraps its own error once."""
     cause = error.__cause__
     while cause is not None:
         if isinstance(cause, LineTooLong) or "Too many headers" in str(cause):

@@ -1,4 +1,4 @@
-"""Which proxy the requests go through, as arguments and environment say."""
+"""Choose the proxy of a client, from its arguments and the environment."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from agentkeys.transport.wire.address import Address
 
 __all__ = ["Proxy", "is_excepted", "proxy_from_environment"]
 
-# "name", "name:port", "[IPv6]:port"; what does not fit is a bare IPv6 address or network.
+# "name", "name:port", "[IPv6]:port"; anything else is a bare IPv6 address or network.
 _ENTRY: Final = re.compile(r"(\[[^]]*](?:/[0-9]+)?|[^:]*)(?::([0-9]+))?")
 
 
 @attrs.frozen
 class Proxy:
-    """An HTTP proxy, and how to sign in there.
+    """An HTTP proxy, and the credentials for it.
 
     Attributes:
-        address: without user name and password.
+        address: its address, without user name and password.
         password: its password, or None.
         basic: user name and password as a header holds them (RFC 7617), or None.
     """
@@ -37,7 +37,7 @@ class Proxy:
 
     @classmethod
     def of(cls, given: Secret) -> Proxy | None:
-        """Take a proxy's address apart; None if it is none."""
+        """Parse a proxy's address; return None if it is invalid."""
         address = Address.of(given)
         if address is None:
             return None
@@ -48,7 +48,7 @@ class Proxy:
 
     @classmethod
     def signed_in(cls, address: str, name: bytes, password: bytes) -> Proxy:
-        """Return a proxy that wants these bytes, in whatever encoding that is."""
+        """Return a proxy with this user name and password, as bytes in any encoding."""
         return cls(
             address,
             Secret(password.decode(errors="replace")),
@@ -57,26 +57,26 @@ class Proxy:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """All that must show nowhere."""
+        """All values that must never be shown."""
         return tuple(secret for secret in (self.password, self.basic) if secret)
 
 
 def proxy_from_environment(base_url: Address) -> Proxy | None:
-    """Return the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names, if NO_PROXY lets it.
+    """Return the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, unless NO_PROXY excludes the host.
 
-    A service on this machine is never reached through a proxy: another machine's loopback is none
-    of ours.
+    A service on this machine is never reached through a proxy, because the proxy's loopback is
+    another machine's.
     """
     if base_url.is_loopback:
         return None
     found = getproxies()
     variable = base_url.scheme if found.get(base_url.scheme) else "all"
     given = found.get(variable)
-    # `proxy_bypass` knows what the settings of macOS and Windows except.
+    # `proxy_bypass` reads the exceptions in the settings of macOS and Windows.
     host, port = base_url.host, base_url.port
     if not given or is_excepted(host, port, found.get("no", "")) or proxy_bypass(host):
         return None
-    # Without a scheme it is http, as for other programs that read these variables.
+    # An address without a scheme is http, as in other programs that read these variables.
     proxy = Proxy.of(Secret(given if "://" in given else f"http://{given}"))
     del found, given
     if proxy is None:
@@ -88,10 +88,11 @@ def proxy_from_environment(base_url: Address) -> Proxy | None:
 
 
 def is_excepted(host: str, port: int, exceptions: str) -> bool:
-    """Whether NO_PROXY, as *exceptions*, says that a host is reached without the proxy.
+    """Whether NO_PROXY, as *exceptions*, excludes a host from the proxy.
 
-    Entries are separated by commas or white space, as curl and requests read them: a host with all
-    below it, an IP address, a network ("10.0.0.0/8"), each with or without a port, or "*" for all.
+    Entries are separated by commas or white space, as in curl and requests. An entry is a host with
+    all its subdomains, an IP address, or a network ("10.0.0.0/8"), each with or without a port, or
+    "*".
     """
     return any(_excepts(entry, host, port) for entry in re.split(r"[,\s]+", exceptions.lower()))
 

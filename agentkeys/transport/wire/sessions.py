@@ -1,7 +1,7 @@
-"""aiohttp's sessions, set up as our requests need them: our own, and one for a session lent to us.
+"""Set up aiohttp's sessions: our own, and one that borrows the connections of a lent session.
 
-A lent session is never called. Its connections are used by a session of ours, so that nothing it is
-set up for can break what agentkeys relies on: a cookie jar, netrc, limits, timeouts, decoding.
+A lent session is never called. A session of our own uses its connections, so that the settings of
+the lent session cannot interfere: cookie jar, netrc, limits, timeouts, decoding.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_HEAD", "borrowed", "check_lent", "check_usable", "opened", "proxy_of", "user_agent"]
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of the head of an answer that are read."""
+"""The largest number of bytes of an answer's head that are read."""
 
-# aiohttp bounds each field and their number, not the sum: that is looked at when all have come.
+# aiohttp limits each field and their number, but not the sum: it is checked at the end.
 _MOST_FIELDS: Final = 1024
 _OURS: Final = (
     f"agentkeys/{__version__} aiohttp/{aiohttp.__version__} Python/{platform.python_version()}"
@@ -44,14 +44,14 @@ _HEADERS: Final = {
 }
 _SETTINGS: Final[Mapping[str, Any]] = {
     "request_class": OutgoingRequest,
-    # The deadline is ours, around the whole call; aiohttp's own five minutes would cut into it.
+    # The whole call has our deadline; aiohttp's own limit of five minutes would interfere.
     "timeout": aiohttp.ClientTimeout(total=None, sock_connect=None),
     "auto_decompress": False,  # see `agentkeys.transport.wire.coding`
     "max_line_size": MAX_HEAD,
     "max_field_size": MAX_HEAD,
     "max_headers": _MOST_FIELDS,
 }
-# Fields that sign in somewhere; and those about one message, of which ours has its own.
+# Fields with credentials; and fields of a single message, which our requests set themselves.
 _CREDENTIALS: Final = ("Authorization", "Cookie", "Proxy-Authorization")
 _OF_A_MESSAGE: Final = frozenset(
     {"connection", "expect", "host", "keep-alive", "range", "te", "trailer", "upgrade"}
@@ -61,7 +61,7 @@ _KINDS_OF_A_MESSAGE: Final = ("content-", "if-")
 
 
 def user_agent(product: str) -> str:
-    """Return the User-Agent (RFC 9110, 10.1.5): the program's product, if it has one, then ours."""
+    """Return the User-Agent (RFC 9110, 10.1.5): the program's product, if given, then ours."""
     return f"{product} {_OURS}".lstrip()
 
 
@@ -72,7 +72,7 @@ async def opened(
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=ssl or True, resolver=Resolver()),
         headers={**_HEADERS, "User-Agent": user_agent},
-        # A cookie would be one more secret to keep.
+        # A cookie would be another secret to protect.
         cookie_jar=aiohttp.DummyCookieJar(),
         proxy=proxy.address if proxy else None,
         **_SETTINGS,
@@ -85,7 +85,7 @@ def borrowed(
 ) -> aiohttp.ClientSession:
     """Return a session that uses the connections of *lent*, and never closes them.
 
-    What whoever lent it wants of each request stays in force: headers, middlewares, tracing.
+    The settings of *lent* for each request stay in force: headers, middlewares, tracing.
     """
     kept = [(name, value) for name, value in lent.headers.items() if not _is_of_a_message(name)]
     headers = CIMultiDict(kept)
@@ -102,7 +102,7 @@ def borrowed(
 
 
 def check_lent(lent: object) -> None:
-    """Raise `ConfigurationError` if *lent* is no session that can be used."""
+    """Raise `ConfigurationError` if *lent* cannot be used."""
     if not isinstance(lent, aiohttp.ClientSession):
         kind = type(lent).__name__
         raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {kind}")
@@ -110,8 +110,8 @@ def check_lent(lent: object) -> None:
     if own or lent.auth is not None:
         raise ConfigurationError(
             "the aiohttp session that the client was given has credentials of its own"
-            f" ({own or 'auth'}), which would go out with the client's: give the client a session"
-            " without"
+            f" ({own or 'auth'}), which would be sent with the client's: give the client a session"
+            "  without credentials"
         )
 
 
@@ -119,12 +119,13 @@ def check_usable(lent: aiohttp.ClientSession, applied: Applied) -> None:
     """Raise an error if *lent* is closed, or belongs to another loop."""
     if lent.closed:
         raise ClientClosedError(
-            "the aiohttp session that the client was given is closed", applied=applied
+            "the aiohttp session that the client was given is closed: give it an open one",
+            applied=applied,
         )
     if lent._loop is not asyncio.get_running_loop():  # noqa: SLF001  # no public name says it without a warning
         error = ConfigurationError(
             "the aiohttp session that the client was given belongs to another event loop:"
-            " give each loop its own, or give the client none"
+            "  make one for each loop, or make the client without a session"
         )
         error.applied = applied
         raise error
