@@ -26,11 +26,12 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    """Escape what the streams' encoding lacks, and let no byte of a secret get lost unnoticed.
+    """Escape characters that the streams cannot encode, and make a lost write of output an error.
 
-    With PYTHONUNBUFFERED, what standard output did not take of a write is dropped without an error.
+    With PYTHONUNBUFFERED, the part of a write that standard output does not accept is lost without
+    an error.
     """
-    # It has no descriptor if the process was started with it closed, or if somebody captures it.
+    # There is no descriptor if the process started with it closed, or if a test captures it.
     with contextlib.suppress(AttributeError, OSError):
         encoding, descriptor = sys.stdout.encoding, sys.stdout.fileno()
         sys.stdout = open(  # noqa: SIM115  # a descriptor, for the life of the process
@@ -39,9 +40,9 @@ def _prepare_streams() -> None:
 
 
 def _hear_of_children() -> None:
-    """Learn how a program ends that was started, even if the parent process ignores SIGCHLD.
+    """Reset SIGCHLD if the parent process ignores it, so that the exit status of programs is known.
 
-    Else the system keeps no exit status, and whether a store's program failed is not known.
+    Without this, the system keeps no exit status, so a failure of a store's program is not noticed.
     """
     # Windows has no SIGCHLD.
     if (number := getattr(signal, "SIGCHLD", None)) and signal.getsignal(number) is signal.SIG_IGN:

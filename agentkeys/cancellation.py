@@ -1,4 +1,4 @@
-"""What must be waited for though the caller is cancelled: its clean-up, or an answer to act on."""
+"""Wait for work that must finish although its caller is cancelled: a clean-up, or an answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["GRACE", "Waiting", "outlast"]
 T = TypeVar("T")
 
 GRACE: Final = 2.0
-"""Seconds that what is under way may take when nobody waits for it any more."""
-# A call's timeout cannot be 0; with this it ends at once.
+"""Seconds that running work may take after its caller is cancelled."""
+# A call's timeout cannot be 0; with this value the call ends at once.
 _LEAST: Final = 0.001
 
 
@@ -25,12 +25,11 @@ async def outlast(future: asyncio.Future[Any], *, timeout: float | None = None) 
     """Wait for *future*, however often the caller is cancelled meanwhile.
 
     Args:
-        future: what to wait for. What comes of it is not looked at.
-        timeout: seconds to wait for it at most; None for ever.
+        future: what to wait for. Its result or error is ignored.
+        timeout: seconds to wait; None means no limit.
 
     Raises:
-        asyncio.CancelledError: in the end, if the caller was cancelled meanwhile.
-
+        asyncio.CancelledError: at the end, if the caller was cancelled meanwhile.
     """
     now = asyncio.get_running_loop().time
     end = None if timeout is None else now() + timeout
@@ -52,10 +51,10 @@ async def outlast(future: asyncio.Future[Any], *, timeout: float | None = None) 
 
 
 def _cancelled_once() -> AbstractContextManager[object]:
-    """Keep anyio from cancelling again at every turn of the loop, which burns a whole core.
+    """Stop anyio from cancelling again at every turn of the loop, which uses a whole core.
 
-    Its scopes cancel until the task has left them, and nothing but a scope of its own stops that.
-    Whoever is cancelled by it has imported it.
+    A scope of anyio cancels until the task has left it, unless the task shields itself. A program
+    that is cancelled by anyio has imported it.
     """
     scope: Callable[..., AbstractContextManager[object]] | None
     scope = getattr(sys.modules.get("anyio"), "CancelScope", None)
@@ -63,18 +62,18 @@ def _cancelled_once() -> AbstractContextManager[object]:
 
 
 class Waiting:
-    """Waits for one piece of work after another, all of it within so many seconds.
+    """Wait for several pieces of work, all within one time limit.
 
-    If who waits is cancelled, what is under way may take some seconds more, together with what must
-    be done about it. The cancellation is kept, and goes on in the end: at the latest at the end of
-    the ``with``, whatever else came of it, for a call that is cancelled ends as cancelled.
+    If the caller is cancelled, the current work may take some seconds more, together with the
+    clean-up that it needs. The cancellation is kept and raised at the end, at the latest at the end
+    of the ``with``, whatever the result: a call that is cancelled ends as cancelled.
 
     Args:
-        seconds: for all of it.
-        grace: seconds after a cancellation.
+        seconds: the limit for all of the work.
+        grace: the limit after a cancellation, in seconds.
 
     Attributes:
-        cancellation: what was raised when who waits was cancelled, or None.
+        cancellation: the exception that cancelled the caller, or None.
     """
 
     def __init__(self, seconds: float, *, grace: float = GRACE) -> None:
@@ -90,15 +89,15 @@ class Waiting:
         self.raise_cancellation()
 
     def left(self) -> float:
-        """Return the seconds that are left, as a timeout for what must fit into them."""
+        """Return the seconds that are left, as a timeout for the next step."""
         return max(self._end - self._now(), _LEAST)
 
     def half(self) -> float:
-        """Return half of that, for a step after which another one must be possible."""
+        """Return half of the seconds that are left, for a step that another step must follow."""
         return self.left() / 2
 
     def raise_cancellation(self) -> None:
-        """Let the cancellation go on, if there was one."""
+        """Raise the cancellation, if there was one."""
         cancellation, self.cancellation = self.cancellation, None
         if cancellation is not None:
             try:
@@ -114,20 +113,19 @@ class Waiting:
         least: float = 0.0,
         runs_on: Callable[[], bool] = lambda: True,
     ) -> T:
-        """Return what *work* returns, raise what it raises.
+        """Return the result of *work*, or raise its error.
 
         Args:
             work: what to wait for.
-            most: seconds that it may take.
-            least: seconds that it gets even if there are fewer left.
-            runs_on: whether it may go on for a while when who waits is cancelled.
+            most: the largest number of seconds that it may take.
+            least: the seconds that it gets even if fewer are left.
+            runs_on: whether it may continue for a while after its caller is cancelled.
 
         Raises:
-            TimeoutError: it was cut off.
-
+            TimeoutError: the time is up, and the work was cancelled.
         """
         if self._end <= self._now() and not least:
-            work.close()  # nothing new is begun
+            work.close()  # no new work is started
             raise TimeoutError
         task = _hidden(work)
         try:
@@ -164,10 +162,10 @@ def _finite(seconds: float) -> float | None:
 
 
 def _hidden(coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start a task that `asyncio.run` does not cancel when it ends.
+    """Start a task that `asyncio.run` does not cancel at its end.
 
-    It cancels every task that it sees, and so would cut the work off together with who waits for
-    it. Who waits is seen, cancelled, and does not end before the work.
+    `asyncio.run` cancels every task that it sees. The caller of this work is such a task: it is
+    cancelled, and finishes after the work.
     """
     task = asyncio.get_running_loop().create_task(coroutine)
     asyncio.tasks._unregister_task(task)  # noqa: SLF001  # asyncio's documentation, Extending

@@ -16,11 +16,11 @@ _WRITTEN: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([dhms])")
 def parsed(text: str) -> float:
     """Return the seconds of a duration: a number and its unit, ``d``, ``h``, ``m`` or ``s``.
 
-    A number alone is refused, for nobody knows whether it means seconds or days; only 0 is 0.
+    A number without a unit is rejected, because it may mean seconds or days; only ``0`` is
+    accepted.
 
     Raises:
-        InvalidArgumentError: it is no duration.
-
+        InvalidArgumentError: *text* is not a duration.
     """
     if text == "0":
         return 0.0
@@ -29,8 +29,8 @@ def parsed(text: str) -> float:
         return float(found[1]) * _SECONDS[found[2]]
     if re.fullmatch(r"[0-9.]+", text):
         raise InvalidArgumentError(
-            f"{text!r} does not say its unit: write {text}s, {text}m, {text}h or {text}d"
+            f"{text!r} has no unit: write {text}s, {text}m, {text}h or {text}d"
         )
     raise InvalidArgumentError(
-        f"{text!r} is no duration: write a number and its unit, like 90d, 24h, 15m or 30s"
+        f"{text!r} is not a duration: write a number and its unit, like 90d, 24h, 15m or 30s"
     )

@@ -1,8 +1,7 @@
-"""The ground for whatever is kept in files: how they are opened, whose they are, and the disk.
+"""Open files safely: check who owns them and who can change them, and sync them to the disk.
 
-What a name leads to may have been put there by somebody else: in a folder that everybody may write
-to, such as /tmp, anybody can make the file, the link or the folder that is looked for. Locks are in
-`locks`.
+In a folder that every user may write to, such as /tmp, another user can create the file, the link
+or the folder that a name leads to. Locks are in `locks`.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ __all__ = [
     "sync_folder",
 ]
 
-# A link is not followed, a pipe does not block, and nothing becomes the terminal.
+# Do not follow a link, do not block on a pipe, and do not acquire a terminal.
 _SAFELY: Final = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY"))
 _WRITABLE_BY_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
-_LINKS: Final = 40  # as Linux has it
+_LINKS: Final = 40  # the limit of Linux
 _GET_FLAGS: Final = 0x80086601 if sys.maxsize > 1 << 32 else 0x80046601
 _IMMUTABLE_OR_APPEND: Final = 0x10 | 0x20
 _ST_FLAGS: Final = stat.UF_IMMUTABLE | stat.UF_APPEND | stat.SF_IMMUTABLE | stat.SF_APPEND
 _ESCAPED: Final = re.compile(rb"[ \t\n\\]")
-"""What the kernel writes in octal in a list of mounts."""
+"""The characters that the kernel writes in octal in its list of mounts."""
 
 
 class RefusedError(OSError):
-    """What lies there is not trusted. The text is a whole sentence."""
+    """A file or folder is not trusted. The text is a whole sentence."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EPERM, reason)
@@ -56,7 +55,7 @@ class RefusedError(OSError):
 
 
 class Objection(enum.Enum):
-    """Why a file or a folder is not trusted: somebody else made it, or can change it."""
+    """Why a file or a folder is not trusted: another user created it, or can change it."""
 
     LINK = "it is a link"
     NOT_A_FILE = "it is not a regular file"
@@ -66,14 +65,15 @@ class Objection(enum.Enum):
     OPEN = "others may write to it (chmod go-w takes that away)"
 
     def said(self, status: os.stat_result) -> str:
-        """Return it as a sentence about what has that status."""
+        """Return the objection as a phrase about the file with that status."""
         return self.value.format(status)
 
 
 def opened(path: str | os.PathLike[str], *, follow: bool = True) -> int:
-    """Open a regular file to read it, and nothing that would wait for somebody or never end."""
-    # To open a device may do something. It is looked at again, for it may be exchanged meanwhile:
-    # at a named pipe somebody would have to write before it could be opened, if it blocked.
+    """Open a regular file for reading; do not open anything that may block or never end."""
+    # Opening a device may have an effect, so the type is checked first. It is checked again after
+    # opening, because the file may be replaced meanwhile; O_NONBLOCK, because a named pipe would
+    # block.
     if stat.S_ISREG(os.stat(path, follow_symlinks=follow).st_mode):  # noqa: PTH116
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
         descriptor = os.open(path, flags | (0 if follow else getattr(os, "O_NOFOLLOW", 0)))
@@ -84,7 +84,7 @@ def opened(path: str | os.PathLike[str], *, follow: bool = True) -> int:
 
 
 def read(path: str | os.PathLike[str], *, at_most: int, follow: bool = True) -> bytes:
-    """Return what a regular file holds, if that is no more than *at_most* bytes."""
+    """Return the content of a regular file of up to *at_most* bytes."""
     with open(opened(path, follow=follow), "rb") as file:
         data = file.read(at_most + 1)
     if len(data) > at_most:
@@ -93,15 +93,14 @@ def read(path: str | os.PathLike[str], *, at_most: int, follow: bool = True) -> 
 
 
 def open_own(path: Path, flags: int) -> int:
-    """Open a file that this user alone can have made and can change.
+    """Open a file that only this user can have created and can change.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: it does not exist.
         RefusedError: it is not such a file, or cannot be opened.
-
     """
     try:
-        _check(path.lstat())  # or a device would be opened, which may do something
+        _check(path.lstat())  # opening a device may have an effect
         descriptor = os.open(path, flags | _SAFELY)
     except (FileNotFoundError, RefusedError):
         raise
@@ -113,12 +112,12 @@ def open_own(path: Path, flags: int) -> int:
 
 
 def create_own(path: Path, flags: int) -> int:
-    """Create a file that is not there, for this user alone.
+    """Create a file for this user only; it must not exist.
 
     Raises:
-        RefusedError: the disk gives it to somebody else, so that nobody would read it later.
+        RefusedError: the file system gives the file another owner, so this user could not use it
+            later.
         OSError: it cannot be created.
-
     """
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -146,12 +145,11 @@ def _check(status: os.stat_result) -> None:
 def file_objection(
     status: os.stat_result, *, forbidden: int = _WRITABLE_BY_OTHERS
 ) -> Objection | None:
-    """Return why what lies there is no file of this user alone, or None.
+    """Return why a file is not this user's alone, or None.
 
     Args:
-        status: that of what was found, and not of what a link leads to.
-        forbidden: the bits of a mode that it must not have.
-
+        status: the status of the file itself, not of a link's target.
+        forbidden: the mode bits that it must not have.
     """
     if stat.S_ISLNK(status.st_mode):
         return Objection.LINK
@@ -169,11 +167,10 @@ def folder_objection(path: str | Path, *, may_be_link: bool = False) -> str | No
 
     Args:
         path: the folder.
-        may_be_link: accept a link that this user or root has made.
+        may_be_link: accept a link that this user or root created.
 
     Raises:
-        OSError: it is not there, or cannot be looked at.
-
+        OSError: it does not exist, or its status cannot be read.
     """
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode) and may_be_link and _is_made_by(status, 0):
@@ -192,7 +189,7 @@ def _folder_objection(status: os.stat_result) -> Objection | None:
     return _open_to_others(status, _WRITABLE_BY_OTHERS)
 
 
-# Windows knows no owner by number, and no such mode: there a folder is in the user's profile.
+# Windows has no numeric owner and no such mode; there, the folder is in the user's profile.
 def _is_made_by(status: os.stat_result, *others: int) -> bool:
     return not hasattr(os, "geteuid") or status.st_uid in {os.geteuid(), *others}
 
@@ -202,11 +199,10 @@ def _open_to_others(status: os.stat_result, forbidden: int) -> Objection | None:
 
 
 def resolved(path: str) -> str:
-    """Return an absolute path without links, the last part of which need not be there.
+    """Return an absolute path without links; its last part need not exist.
 
     Raises:
-        RefusedError: somebody else may have put a part of it there.
-
+        RefusedError: another user may have created a part of it.
     """
     here, links, parts = "/", 0, path.split("/")[::-1]
     while parts:
@@ -228,27 +224,26 @@ def resolved(path: str) -> str:
 
 
 def check_planted(path: str, status: os.stat_result) -> None:
-    """Refuse what somebody else may have put into a folder that everybody may write to.
+    """Refuse a file that another user may have put into a folder that all users may write to.
 
     Args:
-        path: what was looked for, without links.
-        status: that of what was found there.
+        path: the path, without links.
+        status: the status of the file.
 
     Raises:
-        RefusedError: it is neither ours nor root's.
-
+        RefusedError: it belongs to neither this user nor root.
     """
     folder = os.path.dirname(path)  # noqa: PTH120
     if status.st_uid in {os.geteuid(), 0} or not os.lstat(folder).st_mode & stat.S_IWOTH:
         return
     raise RefusedError(
-        f"{path} belongs to another user (uid {status.st_uid}), and everybody may write to"
+        f"{path} belongs to another user (uid {status.st_uid}), and every user may write to"
         f" {folder}: use a folder of your own"
     )
 
 
 def _target(path: str) -> str | None:
-    """Return where a link leads, or None if it is none, or not there."""
+    """Return the target of a link, or None if *path* is not a link or does not exist."""
     try:
         status = os.lstat(path)
         is_link = stat.S_ISLNK(status.st_mode)
@@ -260,24 +255,24 @@ def _target(path: str) -> str | None:
 
 
 def sync_folder(path: str | Path) -> None:
-    """Wait until the names in a folder are on the disk, where a folder can be opened."""
+    """Wait until the names in a folder are on the disk; does nothing on Windows."""
     if sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # what some file systems say that cannot do it
+        if error.errno != errno.EINVAL:  # some file systems do not support it
             raise
     finally:
         os.close(descriptor)
 
 
 def is_protected(path: str) -> bool:
-    """Return whether a file or folder cannot be changed, or only grow (chattr +i, +a)."""
+    """Return whether a file or folder is immutable or append-only (chattr +i, +a)."""
     status = os.lstat(path)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        return False  # and a device is not opened, which may do something
+        return False  # opening a device may have an effect
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         flags = getattr(os.fstat(descriptor), "st_flags", None)
@@ -293,13 +288,13 @@ def _linux_flags(descriptor: int) -> int:
 
     try:
         found = fcntl.ioctl(descriptor, _GET_FLAGS, bytes(8))
-    except OSError:  # a file system that has no such flags
+    except OSError:  # the file system has no such flags
         return 0
     return int.from_bytes(found, sys.byteorder)
 
 
 def is_mounted(path: str) -> bool:
-    """Return whether a file is a mount of its own, as containers have them: none can replace it."""
+    """Return whether a file is a mount point, as in containers: it cannot be replaced."""
     try:
         with open("/proc/self/mountinfo", "rb") as mounts:  # noqa: PTH123
             points = {mount.split(b" ", 5)[4] for mount in mounts}

@@ -1,8 +1,8 @@
-"""What must not be used on both sides of a fork.
+"""Objects that a parent and its forked child must not share.
 
-A forked child shares its parent's sockets and epoll set. If it closes what it inherited, or merely
-lets it be collected, it unregisters the parent's connections, which then hang. So the child keeps
-all of it, untouched and for ever, and starts afresh.
+A forked child shares its parent's sockets and epoll set. If the child closes an inherited object,
+or frees it, it unregisters the parent's connections, which then hang. So the child keeps all
+inherited objects for ever, unused, and makes new ones.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["Inherited", "Unpicklable", "watch"]
 
 
 class Inherited(Protocol):
-    """Something with threads, locks or sockets of its own process."""
+    """An object with threads, locks or sockets of its own process."""
 
     def begin_afresh(self) -> object:
-        """Forget, in a forked child, what belongs to the parent; return it, to be kept alive."""
+        """Drop the parent's resources in a forked child; return them, to be kept alive."""
 
 
 _watched: Final[weakref.WeakSet[Inherited]] = weakref.WeakSet()
@@ -28,7 +28,7 @@ _is_hooked = False
 
 def watch(inherited: Inherited) -> None:
     """Call `begin_afresh` of *inherited* in every child that is forked from now on."""
-    global _is_hooked  # noqa: PLW0603  # one hook for the process, and none before it is needed
+    global _is_hooked  # noqa: PLW0603  # one hook for the process, registered when it is first needed
     _watched.add(inherited)
     if not _is_hooked and hasattr(os, "register_at_fork"):
         _is_hooked = True
@@ -40,17 +40,17 @@ def _begin_afresh() -> None:
 
 
 class Unpicklable:
-    """The base of what belongs to its process, and can be neither copied nor pickled.
+    """The base class of objects that belong to their process and cannot be copied or pickled.
 
     Attributes:
-        _instead: what to do instead.
+        _instead: what to do instead, for the error.
     """
 
     _instead: ClassVar[str] = "share this one, or make another one from the same arguments"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        # Of this, `copy`, `deepcopy` and `pickle` all make use.
+        # `copy`, `deepcopy` and `pickle` all call this method.
         raise TypeError(
-            f"{type(self).__name__} cannot be copied or pickled, for it holds connections, locks or"
-            f" secrets of this process: {self._instead}"
+            f"{type(self).__name__} cannot be copied or pickled: it holds connections, locks or"
+            f" secrets of this process; {self._instead}"
         )

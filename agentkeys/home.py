@@ -1,4 +1,4 @@
-"""The folders of this user in which agentkeys keeps its own files."""
+"""The folders of this user for agentkeys' own files."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ _HOME: Final = "AGENTKEYS_HOME"
 
 
 def state_folder() -> Path:
-    """Return AGENTKEYS_HOME, or the state directory of this user.
+    """Return AGENTKEYS_HOME, or the user's state directory.
 
     Raises:
-        ConfigurationError: there is none. The text says what to set.
+        ConfigurationError: there is no such folder. The text says what to set.
         ModuleNotFoundError: AGENTKEYS_HOME is not set, and platformdirs is not installed.
-
     """
     return _given() or _of_the_system("user_state_path")
 
 
 def data_folder() -> Path:
-    """Return AGENTKEYS_HOME, or the data directory of this user. The errors are the same."""
+    """Return AGENTKEYS_HOME, or the user's data directory; raises the errors of `state_folder`."""
     return _given() or _of_the_system("user_data_path")
 
 
@@ -37,11 +36,10 @@ def expanded(path: str, *, of: str = "the path") -> str:
 
     Args:
         path: the path.
-        of: what it is, for the error.
+        of: what the path is, for the error.
 
     Raises:
-        ConfigurationError: nobody knows the home directory.
-
+        ConfigurationError: the home directory is not known.
     """
     full = os.path.expanduser(path)  # noqa: PTH111  # a Path would raise RuntimeError
     is_mine = path == "~" or path.startswith(("~/", f"~{os.sep}"))
@@ -60,7 +58,8 @@ def _given() -> Path | None:
     path = Path(expanded(given, of=_HOME))
     if path.is_absolute():
         return path
-    # From another working directory it would be another folder, and this one's entries forgotten.
+    # A relative path would be another folder in another working directory, without this one's
+    # entries.
     raise ConfigurationError(
         f"{_HOME} {given!r} is relative: set it to the full path of a folder of your own"
     )
@@ -72,9 +71,9 @@ def _of_the_system(name: str) -> Path:
     find: Callable[..., Path] = getattr(platformdirs, name)
     try:
         path = find("agentkeys", appauthor=False)
-    except (RuntimeError, KeyError):  # newer ones raise what older ones return as `~/...`
+    except (RuntimeError, KeyError):  # newer versions raise where older ones return `~/...`
         path = None
-    # Of an empty or relative HOME some versions make a path, and others ignore it.
+    # From an empty or relative HOME, some versions build a path, and others ignore it.
     if path is not None and path.is_absolute() and not _is_homeless():
         return path
     raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What every service's keys have in common, for code that serves several services."""
+"""What the keys of all services have in common, for code that serves several services."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Scope:
-    """Whose keys a collection holds, by what that is: no path of today's API is part of it.
+    """The place that keys belong to: an account, an inbox, a pod or a tenant.
+
+    It is named by what it is, not by a path of today's API.
 
     Attributes:
         service: the service's name.
-        realm: which one of them it is: the address of the service, or what stands for that.
+        realm: the service's address, or another name that tells its installations apart.
         kind: what has the keys, e.g. "account" or "inbox".
-        id: which one it is; empty if there is only one.
-        surface: by which of its surfaces the service is asked, if it has several.
-        account: whose credentials see it: an email, or what a token says, but never a secret.
-        also: other names of the same account: it has one under a password, one in its tokens.
+        id: the id of the inbox, pod or tenant; empty if there is only one.
+        surface: the surface of the service, if the service has several.
+        account: the account whose credentials see it: an email, or a name from a token; never a
+            secret.
+        also: other names of the same account, e.g. the one in its tokens.
     """
 
     service: str
@@ -46,21 +49,21 @@ class Scope:
     also: tuple[str, ...] = attrs.field(default=(), eq=False)
 
     def __str__(self) -> str:
-        """Return it for a sentence: what has the keys, and where."""
+        """Return the scope as a phrase: the service, what has the keys, and the address."""
         which = f" {self.id}" if self.id else ""
         surface = f" on the {self.surface} surface" if self.surface else ""
         return f"{self.service}'s {self.kind}{which}{surface} at {self.realm}"
 
     def is_at(self, other: Scope) -> bool:
-        """Whether both are the same place, whoever sees it."""
+        """Whether both are the same place, whatever the account."""
         return attrs.evolve(self, account="") == attrs.evolve(other, account="")
 
     def is_of(self, other: Scope) -> bool:
-        """Whether both are the same place, and are known to be of the same account."""
+        """Whether both are the same place and are known to be of the same account."""
         return self.is_at(other) and bool(self._names & other._names)
 
     def named_as(self, other: Scope) -> Scope:
-        """Return it with the names of the account that *other* has, if it is the same account."""
+        """Return this scope with the account names of *other*, if it is the same account."""
         names = self._names | other._names
         if self.account and not self._names & other._names:
             return self
@@ -73,37 +76,37 @@ class Scope:
 
 
 def listed(new: Any, kind: type[T]) -> T:
-    """Return a new key as a record of *kind*, which lists it: without its secret."""
+    """Return a new key as a record of *kind*, the type of a listing, without its secret."""
     known = attrs.asdict(new, recurse=False)
     names = (field.name for field in attrs.fields(kind))  # type: ignore[arg-type]  # records are attrs classes
     return kind(**{name: known[name] for name in names if name in known})
 
 
 class Key(Protocol[IdT_co]):
-    """A key as a service lists it: without its secret."""
+    """A key as a listing has it, without its secret."""
 
     @property
     def id(self) -> IdT_co:
-        """What the key is deleted by."""
+        """The id that `delete` takes."""
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name for people."""
 
     @property
     def created_at(self) -> datetime:
-        """When it was made; the time is aware."""
+        """When the key was created; the time is aware."""
 
 
 class NewKey(Key[IdT_co], Protocol[IdT_co]):
-    """A key as it is made: the only time that its secret is told."""
+    """A new key. Only the answer to its creation holds the secret."""
 
     @property
     def secret(self) -> Secret:
-        """What the key's bearer presents."""
+        """The secret, which an agent sends as the bearer token."""
 
     def listed(self) -> Key[IdT_co]:
-        """Return the key as it is listed: without its secret."""
+        """Return the key as a listing has it, without its secret."""
 
 
 @runtime_checkable
@@ -112,30 +115,30 @@ class KeyCollection(Protocol[IdT_contra, KeyT_co, NewKeyT_co]):
 
     @property
     def scope(self) -> Scope:
-        """Whose keys these are."""
+        """What has these keys."""
 
     @property
     def timeout(self) -> float:
-        """Seconds that a call may take if nothing else is said."""
+        """Seconds for a whole call, unless the call says otherwise."""
 
     @property
     def retry(self) -> RetryPolicy:
-        """When to try again."""
+        """When a call retries its request."""
 
     async def create(self, name: str, /, *, timeout: float | None = None) -> NewKeyT_co:
-        """Make a key."""
+        """Create a key."""
 
     def list(self, *, timeout: float | None = None) -> Pager[KeyT_co]:
         """List the keys."""
 
     async def delete(self, key_id: IdT_contra, /, *, timeout: float | None = None) -> None:
-        """Delete a key for good."""
+        """Delete a key permanently."""
 
 
 def checked_collection(keys: T, call: str, *, blocking: bool) -> T:
-    """Check that keys are of the kind of client that *call*, `issue` or `sweep`, is for.
+    """Check that *keys* belongs to the kind of client, async or blocking, that *call* needs.
 
-    Else a blocking create would make a key before it turned out that nobody can await it.
+    Without this check, a blocking create would make a key before the mistake showed.
     """
     if not isinstance(keys, KeyCollection):
         raise InvalidArgumentError(

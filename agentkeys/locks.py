@@ -1,7 +1,7 @@
-"""The ground for whoever must be alone with a file: locks on it, and files that are locks.
+"""Exclusive locks on files, and files that are locks.
 
-A lock is advisory, and goes with its process. All of them are exclusive. None is waited for but
-those of `locked`, whose caller says when it has waited enough.
+Locks are advisory, and end with their process. Only `locked` waits for a lock, until its caller
+sets an event.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["LockedError", "drop", "is_still", "lock", "locked", "try_hold", "unlock"]
 
 _PAUSE: Final = 0.01
-"""Seconds between two looks at whether a lock is free."""
+"""Seconds between two attempts to get a lock."""
 
 
 class LockedError(Exception):
-    """Another one holds the lock, and the time is up."""
+    """Another process or thread holds the lock, and the time is up."""
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    _FAR_BEHIND: Final = 1 << 30  # a locked byte cannot be read by others
+    _FAR_BEHIND: Final = 1 << 30  # others cannot read a locked byte
 
     def lock(descriptor: int) -> bool:
-        """Lock a file for as long as it is open in this process; False if another one has it."""
+        """Lock a file while it is open in this process; return False if it is locked already."""
         os.lseek(descriptor, _FAR_BEHIND, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -44,13 +44,13 @@ if sys.platform == "win32":
         return True
 
     def unlock(descriptor: int) -> None:
-        """Do nothing: closing it is enough here."""
+        """Do nothing: closing the file is enough on Windows."""
 
 else:
     import fcntl
 
     def lock(descriptor: int) -> bool:
-        """Lock a file for as long as it is open in this process; False if another one has it."""
+        """Lock a file while it is open in this process; return False if it is locked already."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -58,12 +58,12 @@ else:
         return True
 
     def unlock(descriptor: int) -> None:
-        """Unlock a file, which a forked child may have open, too."""
+        """Unlock a file that a forked child may have open too."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def is_still(path: str | Path, descriptor: int) -> bool:
-    """Whether *path* is the file that was opened: somebody may have removed it before the lock."""
+    """Whether *path* is still the open file: it may have been removed before it was locked."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
@@ -72,12 +72,11 @@ def is_still(path: str | Path, descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def locked(path: str, stop: threading.Event) -> Iterator[None]:
-    """Hold a lock, which is a file of that name, among all processes and threads that ask for it.
+    """Hold the lock at *path* among all processes and threads that use this function.
 
     Raises:
-        LockedError: it was told to stop before the lock was free.
-        RefusedError: the file is somebody else's. The text names it.
-
+        LockedError: *stop* was set before the lock was free.
+        RefusedError: the lock file is not trusted. The text names it.
     """
     while (descriptor := try_hold(path)) is None:
         if stop.wait(_PAUSE):
@@ -89,7 +88,7 @@ def locked(path: str, stop: threading.Event) -> Iterator[None]:
 
 
 def try_hold(path: str) -> int | None:
-    """Return the descriptor of a lock that is held now, or None if another one holds it."""
+    """Return the descriptor of the lock, or None if another process or thread holds it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
@@ -100,7 +99,7 @@ def try_hold(path: str) -> int | None:
 
 
 def _refused_lock(path: str, error: OSError) -> OSError:
-    """Return an error that names the file of a lock, if it is the file that is in the way."""
+    """Return an error that names the lock file, if that file is the cause."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -110,8 +109,8 @@ def _refused_lock(path: str, error: OSError) -> OSError:
     check_planted(path, status)
     owner = "root" if status.st_uid == 0 else f"uid {status.st_uid}"
     return RefusedError(
-        f"{path}, the file of a lock, cannot be opened: it belongs to {owner}, perhaps from a"
-        " program that was killed. If no such program is at work, remove the file"
+        f"the lock file {path} cannot be opened: it belongs to {owner}, perhaps from a"
+        "  program that was killed. If no such program is running, remove the file"
     )
 
 
@@ -119,7 +118,7 @@ def _held(path: str, descriptor: int) -> int | None:
     is_ours = False
     try:
         check_planted(path, os.fstat(descriptor))
-        # The one before may have removed the file after we had opened it.
+        # The last holder may have removed the file after we opened it.
         is_ours = lock(descriptor) and is_still(path, descriptor)
         if is_ours:
             _leave_to_owner_of_folder(path, descriptor)
@@ -133,9 +132,9 @@ def _held(path: str, descriptor: int) -> int | None:
 
 
 def _leave_to_owner_of_folder(path: str, descriptor: int) -> None:
-    """Let the owner of a folder open the lock that root would leave there if it were killed."""
+    """Give root's lock file to the owner of its folder, who can then open it if root is killed."""
     status = os.fstat(descriptor)
-    # Made by us a moment ago: not a file of root's to which somebody has made a hard link.
+    # We created it a moment ago: it is not a file of root's with a hard link here.
     if os.geteuid() == status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
         owner = os.stat(os.path.dirname(path)).st_uid  # noqa: PTH116, PTH120
         with contextlib.suppress(OSError):
@@ -143,8 +142,8 @@ def _leave_to_owner_of_folder(path: str, descriptor: int) -> None:
 
 
 def drop(path: str, descriptor: int) -> None:
-    """Give up a lock that `try_hold` has given."""
-    # Removed while it is held, and so by nobody but its holder.
+    """Release a lock from `try_hold`."""
+    # Removed while it is locked, so that only its holder removes it.
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108
     unlock(descriptor)

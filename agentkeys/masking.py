@@ -1,6 +1,6 @@
-"""Text without secrets: whole ones are masked, and a text with a piece of one is left out.
+"""Remove secrets from texts: a whole secret is masked, a text with a piece of a secret is left out.
 
-`mask` is for every text that comes from outside: from a service, a program, a file's name.
+Use `mask` for every text that comes from outside: from a service, a program, a file's name.
 """
 
 from __future__ import annotations
@@ -28,43 +28,42 @@ __all__ = [
 ]
 
 LEFT_OUT: Final = "(this text is left out: a part of a secret is in it)"
-"""What stands where a text would that holds a piece of a secret."""
+"""Replaces a text that holds a piece of a secret."""
 
 PIECE: Final = 8
-"""Characters of a secret in a row that no text may hold."""
+"""The number of consecutive characters of a secret that no text may hold."""
 
 # Secrets up to this length are searched for as whole words: "a" is in every sentence.
 _WORD: Final = 3
-# A shorter one, or one of letters alone, can be a word that a sentence has for itself. A mask in a
-# sentence that everybody knows would say which word the secret is.
+# A shorter secret, or one of letters alone, may be an ordinary word of a sentence. A mask in a
+# well-known sentence would show which word the secret is.
 _UNLIKE_A_WORD: Final = 16
 
-# Not in a word that merely ends in "ag_", like "flag_", but also behind what JSON or a URL make of
-# a line end or a quote.
+# Not in a word that only ends in "ag_", like "flag_", but also after the forms that JSON or a URL
+# give a line end or a quote.
 _KEY_BEGINS: Final = r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-F]{2})|(?<=\\[nrt]))"
-# The one documented way to put a key in a URL (Agentity's documentation, MCP), however written.
+# The one documented way to put a key in a URL (Agentity's documentation, MCP), in any spelling.
 _KEY_IN_URL: Final = r"(api_?key[\"']?(?:\s*[=:]\s*|%3D)[\"']?)[^&\s\"'<>,}]+"
 
 _declared: Final[dict[str, None]] = {}
 
 
 def declare_key_form(form: str) -> None:
-    """Have `mask` find keys of this form, wherever they come from.
+    """Make `mask` find keys of this form in every text.
 
     Args:
-        form: a regular expression. What its one group matches is public, and is shown.
-
+        form: a regular expression. Its one group is the public part of a key, which is shown.
     """
     if re.compile(form).groups != 1:
-        raise ValueError(f"the form of a key has one group, the part of it that is public: {form}")
+        raise ValueError(f"the form of a key needs one group, the public part of the key: {form}")
     _declared[form] = None
 
 
 def mask(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Return *text* without any of *secrets*, and without anything that looks like a key.
 
-    Returns `LEFT_OUT` if *text* holds a piece of a secret, in whatever encoding, and "" if the
-    secret may be a word that *text* has for itself.
+    Returns `LEFT_OUT` if *text* holds a piece of a secret, in any encoding, and "" if a secret may
+    be an ordinary word of *text*.
     """
     return masker(secrets)(text)
 
@@ -75,7 +74,7 @@ def masker(secrets: Iterable[Secret]) -> Callable[[str], str]:
     says_a_word = telling(secret for secret in known if _is_like_a_word(secret.reveal()))
     others = [secret for secret in known if not _is_like_a_word(secret.reveal())]
     says_a_piece = telling(others)
-    # Longest first, so that no form is cut into by a shorter one.
+    # Longest first, so that a shorter form does not cut into a longer one.
     forms = sorted(
         {form for secret in others for _, form in forms_of(secret.reveal())}, key=len, reverse=True
     )
@@ -92,17 +91,17 @@ def masker(secrets: Iterable[Secret]) -> Callable[[str], str]:
 
 
 def key_in(text: str) -> str | None:
-    """Return what stands in quotes and is of the form of a key, if anything is."""
+    """Return the text in quotes that has the form of a key, or None."""
     found = re.search(f'"({"|".join(_declared)})"', text) if _declared else None
     return found[1] if found else None
 
 
 def forms_of(value: str) -> Iterator[tuple[str, str]]:
-    """Return how others write a secret, and the names of these ways: "" for as it is."""
+    """Yield the encoded forms of a secret, each with the name of its encoding, "" for none."""
     data = value.encode("utf-8", "surrogatepass")
     quoted = [quote(value, safe=safe, errors="replace") for safe in ("", "/")]
     in_json = [json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)]
-    # The first way that gives a form names it.
+    # If several encodings give the same form, the first one names it.
     ways = {
         "": (value,),
         "percent-encoded": (
@@ -127,9 +126,9 @@ def forms_of(value: str) -> Iterator[tuple[str, str]]:
 def telling(secrets: Iterable[Secret], piece: int = PIECE) -> Callable[[str], bool]:
     """Return a function that says whether a text holds a piece of any of *secrets*.
 
-    It finds *piece* characters of it in a row, or all of a shorter one: in capitals or small
-    letters, apart from each other by whatever is no letter and no digit, with any escapes, in
-    Base64, Base32, hexadecimal or decimal. What is public of a key is no piece of it.
+    A piece is *piece* consecutive characters of a secret, or all of a shorter one: in upper or
+    lower case, with characters in between that are neither letters nor digits, with any escapes, in
+    Base64, Base32, hexadecimal or decimal. The public part of a key does not count.
     """
     words: list[str] = []
     wanted: dict[tuple[Callable[[str], str], int], set[str]] = {}
@@ -139,7 +138,7 @@ def telling(secrets: Iterable[Secret], piece: int = PIECE) -> Callable[[str], bo
             words.append(rf"(?<!\w){re.escape(value)}(?!\w)")
             continue
         size = min(piece, len(_printing(value)))
-        # "pass:word" is not what a sentence about a password says.
+        # "pass:word" is not an ordinary phrase about a password.
         by_letters = value.isalnum() or not _is_like_a_word(value)
         for view in (_letters, _printing) if by_letters else (_printing,):
             wanted.setdefault((view, size), set()).update(_pieces(view(value), size))
@@ -162,7 +161,7 @@ def _is_like_a_word(value: str) -> bool:
 
 
 def _like_a_key() -> re.Pattern[str]:
-    # re keeps what it compiled.
+    # re caches what it has compiled.
     declared = f"{_KEY_BEGINS}(?:{'|'.join(_declared)})|" if _declared else ""
     return re.compile(f"{declared}{_KEY_IN_URL}", re.IGNORECASE)
 
@@ -172,7 +171,7 @@ def _public(found: re.Match[str]) -> str:
 
 
 def _without_what_is_public(value: str) -> str:
-    """Return a secret without how all keys of its service begin, which any text may say."""
+    """Return a secret without the prefix that all keys of its service share."""
     found = _like_a_key().match(value)
     return value[len(_public(found)) :] if found else value
 
@@ -182,12 +181,12 @@ def _pieces(text: str, size: int) -> set[str]:
 
 
 def _letters(text: str) -> str:
-    """Return the letters and digits of *text* alone, however they are written."""
+    """Return the letters and digits of *text*, in normal form."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _printing(text: str) -> str:
-    """Return what of *text* shows: for secrets that are not of letters and digits."""
+    """Return the printable characters of *text*, for secrets with other characters than letters."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(filter(str.isprintable, folded))
 
@@ -195,7 +194,7 @@ def _printing(text: str) -> str:
 _TO_BASE64: Final = str.maketrans("-_", "+/")
 _NOTATION: Final = re.compile(r"0x|u\+(?:00)?", re.IGNORECASE)
 _DEEPEST: Final = 4
-"""How often escapes may be escaped."""
+"""How many levels of escapes are read."""
 
 _ESCAPES: Final = re.compile(
     r"\\u\{([0-9a-f]{1,6})\}|(?:\\|%)u([0-9a-f]{4})|\\U([0-9a-f]{8})", re.IGNORECASE
@@ -209,7 +208,7 @@ _BACKSLASH: Final = re.compile(r"\\([abfnrtv])|\\(.)", re.DOTALL)
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Return what *text* may stand for: itself, its escapes read, and what it encodes."""
+    """Yield what *text* may stand for: itself, with its escapes read, and decoded."""
     for _ in range(_DEEPEST):
         yield text
         yield from _decoded(text)
@@ -234,7 +233,7 @@ def _character(number: int) -> str:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """Decode *text* as if all of it were encoded: where what is encoded begins is not known."""
+    """Yield *text* decoded as a whole: it is unknown where the encoded part begins."""
     base64_letters = re.sub("[^A-Za-z0-9]+", "", text)
     with_signs = re.sub("[^A-Za-z0-9+/]+", "", text.translate(_TO_BASE64))
     for letters in {base64_letters, with_signs}:
@@ -248,14 +247,14 @@ def _decoded(text: str) -> Iterator[str]:
 def _in_blocks(decode: Callable[[str], bytes], letters: str, size: int) -> Iterator[str]:
     for start in range(size):
         rest = letters[start:]
-        # The last block is filled with zeros, or what is in its first part would be lost.
+        # The last block is filled with zeros, so that its first bytes are kept.
         yield decode(rest + "A" * (-len(rest) % size)).decode("utf-8", "replace")
 
 
 def _in_base64(data: bytes) -> Iterator[str]:
-    """Return what Base64 makes of *data* wherever it stands in something longer.
+    """Yield the Base64 forms of *data* inside a longer text, one for each alignment.
 
-    The characters at either end that depend on what stands beside it are left out.
+    The characters at both ends that depend on the neighbouring bytes are left out.
     """
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + data).decode()

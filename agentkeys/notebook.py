@@ -1,6 +1,6 @@
-"""How a notebook shows keys: as an HTML table. It is imported when one is shown, and not before.
+"""Show keys in a notebook, as an HTML table. This module is imported when a table is shown.
 
-Pure functions: the clock is an argument, and nothing is fetched.
+Pure functions: the clock is an argument, and no request is sent.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ _UNITS: Final = (
 
 
 def now() -> datetime:
-    """Return the time that ages are counted to."""
+    """Return the time that ages are relative to."""
     return datetime.now(UTC)
 
 
 def table(records: Sequence[Any], at: datetime, *, note: str = "") -> str:
-    """Return records of one kind as a table, one a row.
+    """Return records of one kind as a table, one record a row.
 
-    Secrets stay hidden, and columns that are empty in every row are left out.
+    Secrets are masked, and columns that are empty in every row are left out.
 
     Args:
         records: attrs instances.
-        at: the time that ages are counted to.
-        note: a sentence to stand below.
-
+        at: the time that ages are relative to.
+        note: a sentence below the table.
     """
     if not records:
         return sentence(note or "There are no keys here.")
@@ -54,7 +53,7 @@ def table(records: Sequence[Any], at: datetime, *, note: str = "") -> str:
 
 
 def sentence(text: str) -> str:
-    """Return *text* as a paragraph; what stands between backticks is code."""
+    """Return *text* as a paragraph; text between backticks is code."""
     parts = escape(text).split("`")
     return (
         "<p>" + "".join(f"<code>{p}</code>" if n % 2 else p for n, p in enumerate(parts)) + "</p>"
@@ -62,7 +61,7 @@ def sentence(text: str) -> str:
 
 
 def age(moment: datetime, at: datetime) -> str:
-    """Say in words how long before *at* something was: ``3 days ago``."""
+    """Return the time from *moment* to *at* in words: ``3 days ago``."""
     seconds = (at - moment).total_seconds()
     for unit, size in _UNITS:
         count = int(abs(seconds) // size)

@@ -28,10 +28,9 @@ class Page(Generic[Item_co]):
     """One page of a listing.
 
     Attributes:
-        items: what is on this page, in the service's order.
-        next_page_token: where the next page begins, or None if this is the last one.
-        request_id: the id of the request that fetched it, for the service's support; None if the
-            service gave none.
+        items: the items of this page, in the service's order.
+        next_page_token: the token of the next page, or None if this is the last page.
+        request_id: the id of the request that fetched it, for the service's support, or None.
     """
 
     items: tuple[Item_co, ...]
@@ -42,18 +41,18 @@ class Page(Generic[Item_co]):
         return iter(self.items)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the items as JSON has them, without secrets, and the token of the next page."""
+        """Return the items with JSON types, without secrets, and the token of the next page."""
         return {"items": as_json(self.items), "next_page_token": self.next_page_token}
 
     @property
     def count(self) -> int:
-        """How many items are on this page. It is no total: the services give none."""
+        """The number of items on this page. It is not a total: the services return no total."""
         return len(self.items)
 
     def _repr_html_(self) -> str:
         from agentkeys import notebook
 
-        more = "There are more: `next_page_token` says where they begin."
+        more = "There are more items: `next_page_token` is the token of the next page."
         return notebook.table(
             self.items, notebook.now(), note=more if self.next_page_token is not None else ""
         )
@@ -65,14 +64,14 @@ _INSTEAD: Final = (
 )
 
 FetchPage: TypeAlias = Callable[[str | None], Coroutine[Any, Any, Page[Item_co]]]
-"""Fetches the page that a token names; None names the first one."""
+"""Fetches the page for a token; None is the first page."""
 
 
 class Pager(Unpicklable, Generic[Item_co]):
-    """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
+    """A listing: iterate over its items, or over its `pages`. No request is sent before that.
 
-    Each iteration starts the listing anew. Any of them raises what a call raises, and
-    `PaginationError` if the service gives a page token for the second time.
+    Each iteration starts the listing again. It raises the errors of a call, and `PaginationError`
+    if the service returns the same page token twice.
     """
 
     _instead = "list again, or copy the pages or the list that you fetch"
@@ -82,7 +81,7 @@ class Pager(Unpicklable, Generic[Item_co]):
         fetch: FetchPage[Item_co],
         *,
         page_token: str | None = None,
-        path: Callable[[], str] | None = None,  # of what is listed, for an error
+        path: Callable[[], str] | None = None,  # the path of the listing, for an error
     ) -> None:
         self._fetch = fetch
         self._page_token = page_token
@@ -94,8 +93,9 @@ class Pager(Unpicklable, Generic[Item_co]):
     async def pages(self) -> AsyncGenerator[Page[Item_co], None]:
         """Iterate over the pages.
 
-        From the second page on, the next one is asked for while the caller works on this one:
-        whoever takes a few items pays for one request, whoever takes all seldom waits.
+        From the second page on, the next page is requested while the caller works on the current
+        one. So a caller that takes a few items needs one request, and a caller that takes all
+        rarely waits.
         """
         page = await self.first()
         yield page
@@ -114,14 +114,14 @@ class Pager(Unpicklable, Generic[Item_co]):
                 await _abandon(ahead)
 
     async def first(self) -> Page[Item_co]:
-        """Fetch one page; its `next_page_token` resumes the listing from there."""
+        """Fetch one page; its `next_page_token` resumes the listing after it."""
         return await self._fetch(self._page_token)
 
     async def collect(self) -> list[Item_co]:
-        """Fetch all of it, as a list."""
+        """Fetch all items, as a list."""
         return Collected([item async for item in self])
 
-    if not TYPE_CHECKING:  # a type checker says it before it runs
+    if not TYPE_CHECKING:  # type checkers report these two before the program runs
 
         def __await__(self) -> NoReturn:
             raise TypeError(f"a listing cannot be awaited: {_INSTEAD}")
@@ -133,12 +133,12 @@ class Pager(Unpicklable, Generic[Item_co]):
         return "<Pager: `async for` over it, or `await` its collect() or first()>"
 
     def _repr_html_(self) -> str:
-        # Whatever shows it cannot wait for a page.
+        # A repr cannot wait for a page.
         from agentkeys import notebook
 
         return notebook.sentence(
-            "A listing, of which nothing is fetched yet: `await listing.first()` fetches one page,"
-            " `await listing.collect()` all of it, `async for` one key after the other."
+            "A listing; nothing is fetched yet: `await listing.first()` fetches one page,"
+            "  `await listing.collect()` all items, `async for` one item after the other."
         )
 
     async def _items(self) -> AsyncGenerator[Item_co, None]:
@@ -156,8 +156,8 @@ class Pager(Unpicklable, Generic[Item_co]):
 def _repeated(token: str, path: str) -> PaginationError:
     listing = f"GET {path}: " if path else ""
     return PaginationError(
-        f"{listing}the service gave the page token {mask(token)!r} for the second time, so the"
-        " listing would never end: list again, and tell the service's support if it goes on",
+        f"{listing}the service returned the page token {mask(token)!r} twice, so the"
+        "  listing would never end: list again, and tell the service's support if it happens again",
         page_token=token,
         path=path,
     )
@@ -169,4 +169,4 @@ async def _abandon(page: asyncio.Task[Page[Item_co]]) -> None:
         await outlast(page)
     finally:
         if not page.cancelled():
-            page.exception()  # nobody is left to hear it
+            page.exception()  # retrieve the error, or asyncio would log it

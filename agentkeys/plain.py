@@ -1,7 +1,7 @@
-"""The value of a subclass of str or int: the one door through which one becomes a plain one.
+"""Turn a subclass of str or int into a plain str or int.
 
-A member of ``class Inbox(str, Enum)`` prints as ``Inbox.SUPPORT``, and other subclasses may answer
-any method as they like. Whatever is checked, compared or sent is taken by its value.
+A member of ``class Inbox(str, Enum)`` prints as ``Inbox.SUPPORT``, and other subclasses may
+override any method. So values are converted before they are checked, compared or sent.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ __all__ = ["number", "text"]
 
 
 def text(value: str) -> str:
-    """Return the characters that *value* is made of."""
+    """Return *value* as a plain str."""
     return value if type(value) is str else str.__str__(value)
 
 
 def number(value: int) -> int:
-    """Return the integer that *value* is."""
+    """Return *value* as a plain int."""
     return value if type(value) is int else int.__int__(value)

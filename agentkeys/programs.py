@@ -1,6 +1,7 @@
-"""Runs a program of the user's: with a secret on its standard input, or without any.
+"""Run a program for the user, with or without a secret on its standard input.
 
-It gets no shell, no terminal, and none of our own credentials; and it ends when its time is up.
+The program gets no shell, no terminal, and none of our own credentials. It is killed at its time
+limit.
 """
 
 from __future__ import annotations
@@ -45,18 +46,18 @@ __all__ = [
 ]
 
 _PAUSE: Final = 0.01
-"""Seconds between two looks at whether the program has ended."""
+"""Seconds between two checks whether the program has ended."""
 
 _KEPT: Final = 4096
-"""Bytes that are kept of what a program says on its standard error: the last ones."""
+"""How many of the last bytes of a program's standard error are kept."""
 
 _READ: Final = 65536
 _SHOWN: Final = 200
 _TELLING: Final = 5
-"""Characters of a secret in a row that a text may not hold to be shown."""
+"""The number of consecutive characters of a secret that a shown text may not hold."""
 
 _NOT_FOR_PROGRAMS: Final = ("AGENTITY_", "AGENTRY_", "AGENTKEYS_SERVE_", "AGENTKEYS_ADMIN_")
-"""What the names of variables begin with that hold our own credentials."""
+"""Prefixes of the environment variables that hold our own credentials."""
 
 
 class NoCode(enum.Enum):
@@ -64,7 +65,7 @@ class NoCode(enum.Enum):
 
     KILLED = "it did not end in time and was killed"
     UNKNOWN = (
-        "how it ended cannot be known, for this process ignores SIGCHLD, or something else in it"
+        "its exit code is not known, because this process ignores SIGCHLD, or other code in it"
         " waits for all child processes"
     )
 
@@ -74,8 +75,8 @@ class Ended(NamedTuple):
 
     Attributes:
         code: its exit code, or why there is none.
-        said: the end of what it said on its standard error; it may hold the secret.
-        unread: how many bytes of the secret it did not read.
+        said: the end of its standard error; it may hold the secret.
+        unread: the number of bytes of the secret that it did not read.
     """
 
     code: int | NoCode
@@ -84,11 +85,10 @@ class Ended(NamedTuple):
 
 
 def parsed(command: str) -> list[str]:
-    """Return a program and its arguments, quoted as in a shell.
+    """Return a program and its arguments, split as a shell would.
 
     Raises:
         InvalidArgumentError: a quote is not closed.
-
     """
     try:
         return shlex.split(command)
@@ -98,25 +98,24 @@ def parsed(command: str) -> list[str]:
 
 
 def checked(command: object) -> tuple[str, ...]:
-    """Return a program, by its whole path, and its arguments.
+    """Return a program, as an absolute path, and its arguments.
 
     Raises:
-        ConfigurationError: there is no such program.
-        InvalidArgumentError: *command* is no list of str, or empty.
-
+        ConfigurationError: the program does not exist.
+        InvalidArgumentError: *command* is empty or not a list of str.
     """
     if isinstance(command, list | tuple) and all(isinstance(part, str) for part in command):
         parts = [plain.text(part) for part in command]
         if any(parts[:1]) and not any("\0" in part for part in parts):
             return (_found(parts[0]), *parts[1:])
-    raise InvalidArgumentError("a command is a list of str: the program, then its arguments")
+    raise InvalidArgumentError("a command must be a list of str: the program, then its arguments")
 
 
 def _found(program: str) -> str:
     path = shutil.which(program)
     if path is None:
         raise ConfigurationError(f"there is no program {program!r}: install it")
-    return os.path.abspath(path)  # noqa: PTH100  # a Path would be made str again
+    return os.path.abspath(path)  # noqa: PTH100  # a Path would be converted to str again
 
 
 def run(
@@ -126,17 +125,16 @@ def run(
     secret: Secret | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Run a program until it ends, or until *stop* is set: then it is killed with its group.
+    """Run a program until it ends; if *stop* is set, kill it with its process group.
 
     Args:
         command: the program and its arguments.
-        stop: says that its time is up.
-        secret: what it reads on its standard input, if anything.
-        more: what its environment has besides the caller's own.
+        stop: an event that says that the time is up.
+        secret: the text for its standard input, or None.
+        more: environment variables for the program, besides the caller's.
 
     Raises:
         OSError: it cannot be run.
-
     """
     with _pipe_with(secret or Secret("")) as pipe:
         ended = _ended(command, pipe, stop, more or {})
@@ -146,8 +144,8 @@ def run(
 def _ended(
     command: Sequence[str], pipe: int, stop: threading.Event, more: Mapping[str, str]
 ) -> Ended:
-    # A session of its own: no terminal to wait at, and one group to kill.
-    with subprocess.Popen(  # noqa: S603  # to run it is what the user asks for
+    # A session of its own: no terminal that it could wait at, and one process group to kill.
+    with subprocess.Popen(  # noqa: S603  # the user asked for this program
         command,
         stdin=pipe,
         stdout=subprocess.DEVNULL,
@@ -160,11 +158,11 @@ def _ended(
 
 @contextlib.contextmanager
 def _pipe_with(secret: Secret) -> Iterator[int]:
-    """Give the end of a pipe that is read, with the whole secret in it and nobody who writes."""
+    """Return the read end of a pipe that holds the whole secret and has no writer."""
     pipe, source = os.pipe()
     try:
         try:
-            # Not blocking, for nobody reads yet: a pipe holds 64 KiB or so.
+            # Not blocking, because nothing reads yet: a pipe holds about 64 KiB.
             os.set_blocking(source, False)
             written = os.write(source, secret.reveal().encode())
         finally:
@@ -195,14 +193,16 @@ def _awaited(process: subprocess.Popen[bytes], stop: threading.Event) -> Ended:
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int | NoCode | None:
-    """Return how a program ended, or None if it has not.
+    """Return how a program ended, or None if it runs.
 
-    `Popen.poll` says 0 when the system no longer knows.
+    `Popen.poll` returns 0 if the system no longer knows the exit code.
     """
     try:
         pid, status = os.waitpid(process.pid, os.WNOHANG)
     except ChildProcessError:
-        process.returncode = 0  # nobody is to wait for it: its number may be another's by now
+        process.returncode = (
+            0  # do not wait for it again: another process may have its number by now
+        )
         return NoCode.UNKNOWN
     if pid == 0:
         return None
@@ -211,17 +211,17 @@ def _exit_code(process: subprocess.Popen[bytes]) -> int | NoCode | None:
 
 
 def _environment() -> dict[str, str]:
-    """Return what a program gets: all that the user has set, but for our credentials."""
+    """Return the environment of a program: the user's, without our credentials."""
     return {name: value for name, value in os.environ.items() if is_for_programs(name)}
 
 
 def is_for_programs(name: str) -> bool:
-    """Return whether a program may have a variable: not if it holds our own credentials."""
+    """Return whether a program may receive a variable: not if it holds our credentials."""
     return not name.startswith(_NOT_FOR_PROGRAMS)
 
 
 def _heard(said: Secret, stderr: IO[bytes]) -> Secret:
-    """Return the end of what was said, with what has come since. It may hold the secret."""
+    """Return the end of the standard error, with its new bytes. It may hold the secret."""
     with contextlib.suppress(BlockingIOError):
         come = os.read(stderr.fileno(), _READ).decode(errors="replace")
         return Secret((said.reveal() + come)[-_KEPT:])
@@ -229,22 +229,22 @@ def _heard(said: Secret, stderr: IO[bytes]) -> Secret:
 
 
 def failure(ended: Ended) -> str:
-    """Return what is wrong with how a program ended, or nothing."""
+    """Return why a program failed, or ""."""
     if isinstance(ended.code, NoCode):
         return ended.code.value
     if ended.code > 0:
-        return f"it ended with {ended.code}"
+        return f"it exited with code {ended.code}"
     if ended.code < 0:
-        return f"it ended by signal {-ended.code}"
+        return f"it was killed by signal {-ended.code}"
     return "it ended without reading the secret on its standard input" if ended.unread else ""
 
 
 def with_what_was_said(reason: str, said: Secret, secret: Secret | None = None) -> str:
-    """Add the last line of what was said, unless a piece of the secret is in it all."""
+    """Add the last line of the standard error, unless the output holds a piece of the secret."""
     lines = said.reveal().strip().splitlines()
     if not lines:
         return reason
     if secret and telling([secret], _TELLING)(said.reveal()):
-        return f"what it said is left out, for a part of the secret is in it; {reason}"
+        return f"its error output is left out, because it holds a part of the secret; {reason}"
     printable = "".join(c if c.isprintable() else " " for c in lines[-1])
-    return f"{reason}. It said: {mask(printable[-_SHOWN:])}"
+    return f"{reason}. Its error output: {mask(printable[-_SHOWN:])}"

@@ -1,4 +1,4 @@
-"""What records have in common: they become JSON, a dict, or a table, and never show a secret."""
+"""The base class of records: they become JSON, a dict or a table, and never show a secret."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def id_of_request() -> Any:
 
 
 class Record(Mapping[str, Any]):
-    """The base of the records of a service, and of what functions return.
+    """The base class of a service's records, and of the results of functions.
 
-    ``key.to_dict()`` has the types of JSON. ``dict(key)`` and ``key["name"]`` have the values as
-    they are. None of them has a secret. In a notebook a record shows as a table.
+    ``key.to_dict()`` returns JSON types. ``dict(key)`` and ``key["name"]`` return the values
+    unchanged. None of them returns a secret. A notebook shows a record as a table.
     """
 
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name, as JSON has them: times in ISO 8601, and no secret."""
+        """Return the fields by name, with JSON types: times in ISO 8601, and no secret."""
         return {name: as_json(value) for name, value in self.items()}
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of the fields that are no secret."""
+        """Iterate over the names of the fields that are not secrets."""
         for field in attrs.fields(type(self)):  # type: ignore[arg-type]  # each record is an attrs class
             if field.init and not isinstance(getattr(self, field.name), Secret):
                 yield field.name
@@ -57,7 +57,7 @@ class Record(Mapping[str, Any]):
 
 
 class Collected(list[T]):
-    """A list that a notebook shows as a table."""
+    """A list that notebooks show as a table."""
 
     __slots__ = ()
 
@@ -71,7 +71,7 @@ class Collected(list[T]):
 
 
 def as_json(value: Any) -> Any:
-    """Return a value with the types of JSON; a secret is masked."""
+    """Return a value with JSON types; a secret is masked."""
     match value:
         case None | bool() | int() | float() | str():
             return value

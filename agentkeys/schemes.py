@@ -1,6 +1,6 @@
-"""What the addresses of stores look like.
+"""The forms of the addresses of stores.
 
-This is the one list. It is not among the stores, for the help of a command imports nothing slow.
+This list is not in `stores`, so that the help of a command imports nothing slow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORMS: Final = {
     "command": "command:PROGRAM ARGS",
     "memory": "memory:NAME",
 }
-"""By scheme: how such an address is written, for a sentence."""
+"""The form of an address, by scheme, for texts."""
 
 KEPT: Final = [form for scheme, form in FORMS.items() if scheme != "memory"]
-"""Where a secret is still there when the process has ended."""
+"""The forms of the stores that keep a secret after the process has ended."""

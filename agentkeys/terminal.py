@@ -1,4 +1,4 @@
-"""The terminal's echo, which a prompt for a password switches off, and only its end on again."""
+"""Restore the echo of a terminal, which a prompt for a password switches off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 try:
     import termios
-except ModuleNotFoundError:  # Windows, where a prompt switches nothing off
+except ModuleNotFoundError:  # Windows, where a prompt does not switch the echo off
     termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
@@ -17,16 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["echo_kept", "restore_echo"]
 
-_LOCAL_FLAGS: Final = 3  # where termios has them
+_LOCAL_FLAGS: Final = 3  # the index of the local flags in termios
 _kept: Final[list[int]] = []
 
 
 @contextlib.contextmanager
 def echo_kept() -> Iterator[None]:
-    """Switch the echo on again in the end, if it was on and a prompt was left that had it off.
+    """Switch the echo on again at the end, if an unfinished prompt has switched it off.
 
-    For work in a thread that asks for something: the thread cannot be ended, and its prompt would
-    outlive who waits for it.
+    For a prompt in a thread: the thread cannot be ended, and its prompt would outlive its caller.
     """
     terminal = _opened()
     if terminal is None:
@@ -42,13 +41,13 @@ def echo_kept() -> Iterator[None]:
 
 
 def restore_echo() -> None:
-    """Do now what each `echo_kept` would do, for a process that is about to die."""
+    """Do now what each `echo_kept` would do at its end, for a process that is about to exit."""
     for terminal in _kept:
         _switch_on(terminal)
 
 
 def _opened() -> int | None:
-    """Open the terminal of this process, if it has one and that echoes."""
+    """Open the terminal of this process, if it has one with the echo on."""
     if termios is None:
         return None
     try:
@@ -66,15 +65,15 @@ def _opened() -> int | None:
 def _echoes(terminal: int) -> bool:
     try:
         return bool(termios.tcgetattr(terminal)[_LOCAL_FLAGS] & termios.ECHO)
-    except termios.error:  # it is gone
+    except termios.error:  # the terminal is closed
         return True
 
 
 def _switch_on(terminal: int) -> None:
-    # Only if it is off: another program of the same terminal may have its own way with it.
+    # Only if it is off: another program may have set up the terminal in another way.
     if _echoes(terminal):
         return
-    # Who is in the background is stopped if it does this with the signal unblocked.
+    # A process in the background that does this with the signal unblocked is stopped.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
     with contextlib.suppress(termios.error):
         attributes = termios.tcgetattr(terminal)

@@ -1,18 +1,18 @@
-"""Threads that nobody has to wait for, for work that cannot be interrupted.
+"""Run work that cannot be interrupted in threads that nothing has to wait for.
 
-All of them are daemons. Python joins the threads of an executor when its loop ends, and once more
-when the process exits: one name server, disk or keyring that does not answer would hold up both,
-long after the call has ended. What comes of the work is handed to a loop that may be gone by then.
+All threads are daemons. Python joins the threads of an executor when its loop ends, and again when
+the process exits: a name server, disk or keyring that does not answer would delay both long after
+the call has ended. The result is delivered to a loop that may be closed by then.
 
-Two things are not the same, and stay two:
+There are two tools for two cases:
 
-- `in_thread` has a thread for each piece of work. Its caller waits for it, has it told to stop,
-  and waits a little longer when it is cancelled. The number is not bounded: a disk that hangs must
-  not keep the work for another one waiting. A thread that has done its work waits a moment for
-  more, for to start one takes twice as long as to wake it.
-- `Daemons` does whatever it is given on a bounded number of threads, for lookups and the executors
-  of our loops, which may be many at once. It takes no lock, for a signal handler may come in
-  between; `in_thread` may take one, for nothing of it is called from there.
+- `in_thread` uses a thread for each piece of work. Its caller waits for the work, tells it to stop,
+  and waits a little longer when the caller is cancelled. The number of threads is not limited: a
+  disk that hangs must not delay work on another disk. A thread that has finished waits a moment for
+  more work, because starting a thread takes twice as long as waking it.
+- `Daemons` runs any number of jobs on a limited number of threads, for lookups and the executors of
+  our loops. It takes no lock, because a signal handler may call it at any step; `in_thread` may
+  take a lock, because no signal handler calls it.
 """
 
 from __future__ import annotations
@@ -36,39 +36,39 @@ T = TypeVar("T")
 
 Job: TypeAlias = Callable[[], object]
 Work: TypeAlias = Callable[[threading.Event], T]
-"""It is given an event, and ends soon once that is set: its time is up, or it was cancelled."""
+"""Receives an event, and ends soon after it is set: the time is up, or the caller was cancelled."""
 
 _THREADS: Final = 16
 _IDLE: Final = 1.0  # seconds
 
 
 class NoThreadError(OSError):
-    """No thread can be started, and nothing was begun."""
+    """No thread can be started, and no work was started."""
 
     def __init__(self) -> None:
         super().__init__(errno.EAGAIN, "no more threads can be started")
 
 
 class LateError(Exception):
-    """The work did not end in time, and goes on."""
+    """The work did not end in time, and continues."""
 
 
 class Outcome(NamedTuple, Generic[T]):
-    """What came of work: never the exception of a future, which would be logged if nobody came."""
+    """The result or error of work, for a future: asyncio logs exceptions that nobody retrieves."""
 
     value: T | None
     error: BaseException | None
 
     @classmethod
     def of(cls, work: Callable[[], T]) -> Outcome[T]:
-        """Do *work*."""
+        """Run *work* and return its outcome."""
         try:
             return cls(work(), None)
-        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
+        except BaseException as error:  # noqa: BLE001  # `result` raises it
             return cls(None, error)
 
     def result(self) -> T:
-        """Return what the work returned, or raise what it raised."""
+        """Return the result of the work, or raise its error."""
         value, error = self
         if error is None:
             return value  # type: ignore[return-value]  # an outcome without an error has a T
@@ -79,7 +79,7 @@ class Outcome(NamedTuple, Generic[T]):
 
 
 def deliver(outcome: Outcome[T], future: asyncio.Future[Outcome[T]]) -> None:
-    """Hand an outcome to a future whose loop may be closed, from any thread."""
+    """Deliver an outcome to a future whose loop may be closed, from any thread."""
     with suppress(RuntimeError):
         future.get_loop().call_soon_threadsafe(_settle, future, outcome)
 
@@ -96,24 +96,24 @@ async def in_thread(
     on_leaving: Callable[[asyncio.Future[Outcome[T]]], object] | None = None,
     undo: Callable[[T], object] | None = None,
 ) -> T:
-    """Return what *work* does, in a thread that does nothing else meanwhile.
+    """Run *work* in a thread of its own, and return its result.
 
-    A thread cannot be cancelled. If the caller is, the work is told to stop and waited for, for two
-    seconds at most, and only then the cancellation goes on: what the caller does next meets nothing
-    that is half done.
+    A thread cannot be cancelled. If the caller is cancelled, the work is told to stop; the
+    cancellation is raised when the work has ended, or after two seconds. So the caller's next step
+    does not meet unfinished work.
 
     Args:
-        work: what to do.
-        timeout: seconds after which the work is told to stop; then it has two more.
-        on_leaving: gets what tells the end of work that is told to stop, for it may go on.
-        undo: gets what the work returns if nobody waits for that any more, whenever that is.
+        work: the function to run.
+        timeout: seconds after which the work is told to stop; then it has two seconds more.
+        on_leaving: called with the future of work that is told to stop, because it may continue.
+        undo: called with the result of the work if nobody waits for it any more, whenever it ends.
 
     Raises:
-        LateError: it did not end in time. Errors of *work* pass through.
-        NoThreadError: nothing was begun.
-
+        LateError: the work did not end in time. Errors of *work* are raised unchanged.
+        NoThreadError: no work was started.
     """
-    # Apart, so that no frame of an error's traceback holds the outcome that holds the error.
+    # A separate function, so that no frame of an error's traceback holds the outcome with the
+    # error.
     outcome = await _ended(work, timeout, on_leaving, _Handover(undo))
     try:
         return outcome.result()
@@ -152,7 +152,7 @@ async def _ended(
 
 
 class _Handover(Generic[T]):
-    """What came of work, and whether its caller has left: whoever is the last one undoes it."""
+    """The outcome of work, and whether its caller has left; the last of the two calls `undo`."""
 
     def __init__(self, undo: Callable[[T], object] | None) -> None:
         self._undo = undo
@@ -181,14 +181,14 @@ class _Handover(Generic[T]):
 
 
 class _Spare:
-    """The threads that have done their work. Without a lock, for each step on a deque is atomic."""
+    """The idle threads. It needs no lock, because each operation on a deque is atomic."""
 
     def __init__(self) -> None:
         self._idle: deque[_Hand] = deque()
         forks.watch(self)
 
     def do(self, job: Job) -> None:
-        """Have *job* done; it must not raise."""
+        """Run *job* in an idle or a new thread; *job* must not raise."""
         try:
             hand = self._idle.pop()
         except IndexError:
@@ -197,18 +197,18 @@ class _Spare:
             hand.give(job)
 
     def begin_afresh(self) -> object:
-        """Leave the threads to the parent of a forked child, which has none of them."""
+        """Drop the threads in a forked child, which has none of them."""
         inherited, self._idle = self._idle, deque()
         return inherited
 
 
 @functools.cache
 def _spare() -> _Spare:
-    return _Spare()  # not on import, for it hooks into forks
+    return _Spare()  # not on import, because it registers a fork handler
 
 
 class _Hand:
-    """A thread, and what it is to do next."""
+    """A thread and its next job."""
 
     def __init__(self, idle: deque[_Hand]) -> None:
         self._idle = idle
@@ -217,15 +217,15 @@ class _Hand:
         self._given.acquire()
 
     def give(self, job: Job) -> None:
-        """Have *job* done next, by whoever has taken this one from those that are idle."""
+        """Set the next job of this thread, which the caller has taken from the idle ones."""
         self._job = job
         self._given.release()
 
     def work(self, job: Job | None) -> None:
-        """Do one job after the other, until for a moment there is none."""
+        """Run one job after the other, until there is none for a moment."""
         while job is not None:
             job()
-            job = None  # or what it holds would live on
+            job = None  # or its objects would stay alive
             job = self._next()
 
     def _next(self) -> Job | None:
@@ -233,7 +233,7 @@ class _Hand:
         if not self._given.acquire(timeout=_IDLE):
             try:
                 self._idle.remove(self)
-            except ValueError:  # somebody has taken it just now
+            except ValueError:  # another thread has just taken it
                 self._given.acquire()
             else:
                 return None
@@ -244,7 +244,7 @@ class _Hand:
 def _start(run: Job, name: str) -> None:
     try:
         threading.Thread(target=run, name=name, daemon=True).start()
-    except RuntimeError:  # there are too many, or the interpreter exits
+    except RuntimeError:  # there are too many, or the interpreter is exiting
         pass
     else:
         return
@@ -252,10 +252,10 @@ def _start(run: Job, name: str) -> None:
 
 
 class Daemons:
-    """Does jobs on up to 16 daemon threads, each of which ends when there is nothing to do.
+    """Run jobs on up to 16 daemon threads; a thread ends when there are no jobs.
 
-    It takes no lock: a signal handler or a finalizer may come between any two steps, and make a
-    blocking call that waits for a job of its own. Each step on a deque is atomic.
+    It takes no lock: a signal handler or a finalizer may run between any two steps, and make a
+    blocking call that waits for a job of its own. Each operation on a deque is atomic.
     """
 
     def __init__(self, name: str) -> None:
@@ -264,28 +264,27 @@ class Daemons:
         forks.watch(self)
 
     def do(self, job: Job) -> None:
-        """Have *job* done; it must not raise. If all threads are stuck, it waits for one.
+        """Run *job* in a thread; it must not raise. If all threads are busy, the job waits.
 
         Raises:
-            NoThreadError: no thread is there to do it, and none can be started.
-
+            NoThreadError: no thread is running, and none can be started.
         """
         self._jobs.append(job)
         try:
             self._permits.pop()
-        except IndexError:  # all are busy, and look for more to do before they end
+        except IndexError:  # all threads are busy; each looks for more jobs before it ends
             return
         try:
             _start(self._work, self._name)
         except NoThreadError:
             self._permits.append(None)
-            # Not done here: it would hold up a whole loop, and nothing could end it.
+            # Not run here: it would block a whole loop, and nothing could end it.
             with suppress(ValueError):  # a busy thread has taken it by now
                 self._jobs.remove(job)
                 raise
 
     def begin_afresh(self) -> object:
-        """Leave the jobs to the parent of a forked child, which has none of the threads."""
+        """Drop the jobs in a forked child, which has none of the threads."""
         inherited = (self._jobs, self._permits)
         self._begin()
         return inherited
@@ -300,7 +299,8 @@ class Daemons:
                 while True:
                     self._jobs.popleft()()
             self._permits.append(None)
-            # Whatever came before that found no permit, so somebody must take one for it.
+            # Jobs that were added before this found no permit, so this thread must take one for
+            # them.
             if not self._jobs:
                 return
             try:

@@ -83,7 +83,7 @@ def test_a_secret_that_does_not_work_is_not_stored(run, bot, env):
     says = python("import sys; sys.stdin.read(); print('no entry', file=sys.stderr); sys.exit(7)")
     ended = run(*BOT, "--verify", says, "--verify-within", "0s")
     assert (ended.code, ended.out, ended.err.count("\n")) == (4, "", 1)
-    assert "it ended with 7. It said: no entry" in ended.err
+    assert "it exited with code 7. Its error output: no entry" in ended.err
     assert "was deleted" in ended.err
     assert (keys(run), env()) == ([bot], before)
     assert run("sweep") == (0, "", "")
@@ -125,7 +125,7 @@ def test_users_who_could_not_be_told_keep_the_old_key(place, env):
     before = env()
     ended = place(*BOT, "--grace", "0s", "--then", SAYS_NO)
     assert (ended.code, ended.out, ended.err.count("\n")) == (4, "", 1)
-    assert "it ended with 3. It said: not agk_live_" in ended.err
+    assert "it exited with code 3. Its error output: not agk_live_" in ended.err
     assert "0123456789abcdef" not in ended.err
     assert env() != before
     assert len(keys(place)) == 2
@@ -135,7 +135,7 @@ def test_users_who_could_not_be_told_keep_the_old_key(place, env):
     assert "does not retire before its users have been told" in place("status").err
     again = place("sweep", "--then", "false")
     assert again.code == 4
-    assert "it ended with 1" in again.err
+    assert "it exited with code 1" in again.err
     done = place("sweep", "--then", "true")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"deleted {old}, which bot~")

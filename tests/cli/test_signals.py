@@ -61,7 +61,7 @@ def test_a_parent_that_ignores_its_children_hides_no_failure(start, served):
     create = ("agentity", "create", "bot", "--save", "command:sh -c 'cat >/dev/null; exit 3'")
     process = start(*create, **ignoring(signal.SIGCHLD))
     said = process.communicate(timeout=30)[1]
-    assert (process.returncode, "it ended with 3" in said) == (1, True), said
+    assert (process.returncode, "it exited with code 3" in said) == (1, True), said
     keys = json.loads(start("agentity", "list", "--json").communicate(timeout=30)[0])
     assert keys == []
 

@@ -53,8 +53,8 @@ def error_of(said):
 def test_a_line_with_a_part_of_the_secret_is_left_out(said):
     """Five characters are a part, as they are or encoded; the error says that it left them out."""
     error = error_of(said)
-    assert "what it said is left out, for a part of the secret is in it" in error
-    assert "it ended with 3" in error
+    assert "its error output is left out, because it holds a part of the secret" in error
+    assert "it exited with code 3" in error
     assert "It said" not in error
 
 
@@ -64,4 +64,4 @@ def test_a_line_with_a_part_of_the_secret_is_left_out(said):
 )
 def test_any_other_line_is_shown(line):
     """What all keys of the service begin with is no secret."""
-    assert error_of(repr(line)).endswith(f"It said: {line}")
+    assert error_of(repr(line)).endswith(f"Its error output: {line}")

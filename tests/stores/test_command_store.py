@@ -88,14 +88,14 @@ def test_a_program_gets_the_environment_without_our_credentials(tmp_path, monkey
 def test_a_program_that_fails_says_why():
     """Its code and its last line are in the error, and what the state is."""
     error = error_of(shell("cat >&-; echo usage >&2; echo 'not logged in' >&2; exit 3"))
-    assert "it ended with 3" in error
+    assert "it exited with code 3" in error
     assert "whether it has kept the secret is not known" in error
-    assert error.endswith("It said: not logged in")
+    assert error.endswith("Its error output: not logged in")
 
 
 def test_a_program_that_is_killed_has_failed():
     """A signal is named."""
-    assert "it ended by signal 9" in error_of(shell("cat >/dev/null; kill -9 $$"))
+    assert "it was killed by signal 9" in error_of(shell("cat >/dev/null; kill -9 $$"))
 
 
 # A program whose status is lost: it fails, and must not pass for one that has kept the secret.
@@ -145,7 +145,7 @@ def test_a_program_whose_status_is_lost_has_not_kept(way):
         program.kill()
     assert len(ended.out) == 2, ended.err
     for said in ended.out:
-        assert "how it ended cannot be known" in said
+        assert "its exit code is not known" in said
         assert "whether it has kept the secret is not known" in said
 
 
@@ -276,7 +276,7 @@ def test_a_bad_command_is_refused(address):
 @pytest.mark.parametrize("command", ["tee kept", [], [""], ["tee", 5], ["tee", "a\0b"], None])
 def test_bad_arguments_are_refused(command):
     """With a sentence."""
-    with pytest.raises(InvalidArgumentError, match="a command is a list of str"):
+    with pytest.raises(InvalidArgumentError, match="a command must be a list of str"):
         CommandStore(command)
 
 

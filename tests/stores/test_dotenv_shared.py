@@ -166,7 +166,7 @@ def test_a_lock_that_root_left_is_named(users_folder):
     lock = users_folder / ".env.agentkeys-lock"
     lock.touch(mode=0o600)
     said, _ = as_user(users_folder / ".env")
-    assert f"{lock}, the file of a lock, cannot be opened: it belongs to root" in said
+    assert f"the lock file {lock} cannot be opened: it belongs to root" in said
     assert "remove the file" in said
     lock.unlink()
     assert as_user(users_folder / ".env") == [".env"]
@@ -191,7 +191,7 @@ def test_root_gives_nobody_a_file_that_a_link_leads_to(users_folder, tmp_path):
     asyncio.run(DotenvStore(users_folder / ".env", NAME).write(KEY))
     assert secret.stat().st_uid == 0
     lock.symlink_to(secret)
-    assert f"{lock}, the file of a lock, cannot be opened" in refused(users_folder / ".env")
+    assert f"the lock file {lock} cannot be opened" in refused(users_folder / ".env")
     assert secret.stat().st_uid == 0
 
 

@@ -308,4 +308,4 @@ def test_a_file_keyring_that_cannot_be_locked_can_be_read(tmp_path, store, file_
     lock = Path(f"{file_keyring.file_path}.agentkeys-lock")
     lock.mkdir()
     assert asyncio.run(store.read()).secret == KEY
-    assert f"{lock}, the file of a lock, cannot be opened" in error_of(store.write(KEY))
+    assert f"the lock file {lock} cannot be opened" in error_of(store.write(KEY))
