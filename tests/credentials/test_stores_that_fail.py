@@ -97,7 +97,9 @@ async def test_a_store_that_gives_no_secret(what, held):
             self.secret = secret
 
     async with Wire(answer(500)) as wire, agentity(wire.url, CREDENTIALS[what](Odd())) as client:
-        with pytest.raises(StoreError, match=f"is not a Secret but {type(held).__name__}") as raised:
+        with pytest.raises(
+            StoreError, match=f"is not a Secret but {type(held).__name__}"
+        ) as raised:
             await client.api_keys.list().collect()
     assert "S3NT1NEL" not in shown(raised.value)
     assert wire.requests == []
