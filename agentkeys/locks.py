@@ -110,7 +110,7 @@ def _refused_lock(path: str, error: OSError) -> OSError:
     owner = "root" if status.st_uid == 0 else f"uid {status.st_uid}"
     return RefusedError(
         f"the lock file {path} cannot be opened: it belongs to {owner}, perhaps from a"
-        "  program that was killed. If no such program is running, remove the file"
+        " program that was killed. If no such program is running, remove the file"
     )
 
 

@@ -138,7 +138,7 @@ class Pager(Unpicklable, Generic[Item_co]):
 
         return notebook.sentence(
             "A listing; nothing is fetched yet: `await listing.first()` fetches one page,"
-            "  `await listing.collect()` all items, `async for` one item after the other."
+            " `await listing.collect()` all items, `async for` one item after the other."
         )
 
     async def _items(self) -> AsyncGenerator[Item_co, None]:
@@ -157,7 +157,7 @@ def _repeated(token: str, path: str) -> PaginationError:
     listing = f"GET {path}: " if path else ""
     return PaginationError(
         f"{listing}the service returned the page token {mask(token)!r} twice, so the"
-        "  listing would never end: list again, and tell the service's support if it happens again",
+        " listing would never end: list again, and tell the service's support if it happens again",
         page_token=token,
         path=path,
     )

@@ -1,7 +1,7 @@
-"""What happens to a key over its life: it is issued, replaced, and looked after until it is gone.
+"""The life of a key: issue it, replace it, and look after it until it is deleted.
 
-Here live the states of a key, the machine that decides, its driver, and the ways in. What is
-remembered lies in `journal`; how a call travels and where a secret is kept is none of it.
+This folder holds the functions for callers, the states of a key, the machine that decides, and its
+driver. `journal` keeps the entries. Requests are in `transport`, and stores in `stores`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`abort`: take a rotation back, as long as the old key is there."""
+"""`abort`: undo a rotation while the old key still exists."""
 
 from __future__ import annotations
 
@@ -47,26 +47,26 @@ async def abort(
     timeout: float | None = None,
     scope: Scope | None = None,
 ) -> tuple[KeyId, ...]:
-    """Take a rotation back, as long as the old key is there; return the ids that were deleted.
+    """Undo a rotation while the old key still exists; return the ids of the deleted keys.
 
-    Before the store was written, the new key is deleted. After that the store is switched back to
-    the old secret first. A `VersionedStore` keeps the old secret. For any other store you must give
-    it.
+    If the store was not written yet, the new key is deleted. Otherwise the old secret is written
+    back to the store first. A `VersionedStore` keeps the old secret. For any other store you must
+    pass it.
 
     Args:
-        keys: where the keys are.
-        name: what the key is called, without the nonce.
-        into: the store, or its address, if keys of that name are replaced in several.
-        secret: the old secret, if the store holds the new one and keeps no previous one.
-        timeout: seconds for all of it; the client's own if None.
-        scope: as it was given to `rotate`; ``keys.scope`` if None.
+        keys: the collection of the keys.
+        name: the name of the key, without the nonce.
+        into: the store, or its address; required if keys of that name are replaced in several
+            stores.
+        secret: the old secret, if the store holds the new one and keeps no previous version.
+        timeout: seconds for the whole call; defaults to the client's timeout.
+        scope: the scope that was passed to `rotate`; defaults to ``keys.scope``.
 
     Raises:
-        RotationError: there is nothing to take back, or the old key is gone, or its secret is not
+        RotationError: there is no rotation to undo, the old key is deleted, or its secret is not
             known. The new key works.
-        StoreError: the store could not be switched back. The new key works.
+        StoreError: the old secret could not be written back. The new key works.
         RequestError: the keys could not be listed.
-
     """
     checked_collection(keys, "abort", blocking=False)
     name = arguments.text("name", name)
@@ -98,37 +98,36 @@ async def abort(
 
 
 async def _old_secret(entry: Entry, hands: RestoringHands) -> Secret:
-    """Return the secret to go back to, that of the caller or what the store has kept.
+    """Return the old secret, from the caller or from the store.
 
     Raises:
-        RotationError: there is no way back.
-        StoreError: the store cannot be looked into.
-
+        RotationError: the rotation cannot be undone.
+        StoreError: the store cannot be read.
     """
     replaces = entry.plan.replaces
-    assert replaces is not None  # noqa: S101  # or it would not retire
+    assert replaces is not None  # noqa: S101  # only a rotation gets here
     if isinstance(entry.state, Ousting):
         raise _no_way_back(entry, f"the deletion of the key {replaces.key_id} has begun")
     old = hands.secret or await hands.kept_by_the_store(entry)
     if old is None:
         raise _no_way_back(
             entry,
-            "the store does not have the old secret: give it (secret=..., or on standard input)",
+            "the store does not have the old secret: pass it (secret=..., or on standard input)",
         )
     listing = await hands.listed()
     key = next((each for each in listing.keys if each.id == replaces.key_id), None)
     if key is None:
-        raise _no_way_back(entry, f"the key {replaces.key_id} is not listed any more")
+        raise _no_way_back(entry, f"the key {replaces.key_id} is no longer listed")
     if not await _may_be_of(entry, hands.keys, key, old):
-        whose = "that" if hands.secret else "what the store held before"
-        why = f"{whose} is not the secret of the key {replaces.key_id}: give it (secret=...)"
+        whose = "the given secret" if hands.secret else "the store's previous value"
+        why = f"{whose} is not the secret of the key {replaces.key_id}: pass that (secret=...)"
         raise _no_way_back(entry, why)
     return old
 
 
 def _no_way_back(entry: Entry, why: str) -> RotationError:
     return RotationError(
-        f"the rotation of {mask(entry.plan.name)!r} was not taken back: {why}; the key"
+        f"the rotation of {mask(entry.plan.name)!r} was not aborted: {why}; the key"
         f" {entry.key_id} works, and its secret is in {entry.plan.store}",
         name=entry.plan.name,
         store=entry.plan.store,
@@ -137,11 +136,11 @@ def _no_way_back(entry: Entry, why: str) -> RotationError:
 
 
 async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
-    """Whether a secret may be that of the key that was replaced, as far as anybody can tell.
+    """Whether a secret may be that of the replaced key, as far as it can be checked.
 
-    If it were that of the new key, the store would hold the secret of a key that is deleted.
+    If it were the secret of the new key, the store would hold the secret of a deleted key.
     """
-    assert entry.plan.replaces is not None  # noqa: S101  # or it would not retire
+    assert entry.plan.replaces is not None  # noqa: S101  # only a rotation gets here
     digest, state = digest_of(secret), entry.state
     if digest == getattr(getattr(state, "retiring", state), "digest", None):
         return False
@@ -154,7 +153,7 @@ async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
 
 
 async def claimed(scope: Scope, name: str, into: Store | str | None, state: type = object) -> Owned:
-    """Take over the rotation of a key, the one that has come farthest; the caller releases it."""
+    """Take over the rotation of a key that has come farthest; the caller releases it."""
     store = None if into is None else checked_store(into).address
     journal = FileJournal()
     claimed = await disk.in_thread(partial(journal.claim, scope.is_at), undo=Claimed.release)
@@ -171,10 +170,12 @@ async def claimed(scope: Scope, name: str, into: Store | str | None, state: type
         return ours
     if stores:
         which = ", ".join(map(shown, stores))
-        said = f"several rotations of {mask(name)!r} are under way ({which}): say which one (into)"
+        said = (
+            f"several rotations of {mask(name)!r} are unfinished ({which}): name the store (into)"
+        )
     else:
         said = (
-            f"no rotation of {mask(name)!r} is under way that nobody works on: see `agentkeys"
+            f"no rotation of {mask(name)!r} is unfinished and free to take over: see `agentkeys"
             " status`"
         )
     raise RotationError(said, name=name)
@@ -185,7 +186,7 @@ def _is(owned: Owned, state: type, store: str | None) -> bool:
 
 
 def _comes(owned: Owned) -> int:
-    """Return how far a rotation has come: other tries of it may lie beside it, and come late."""
+    """Return how far a rotation has come; its earlier creates may have entries too."""
     match owned.entry.state:
         case Retiring() | Ousting() | Restoring():
             return 2
@@ -195,7 +196,7 @@ def _comes(owned: Owned) -> int:
 
 
 class RestoringHands(SweepingHands):
-    """Finishes what was begun, and holds the secret of the key that was replaced."""
+    """Finishes the work of others, with the secret of the replaced key."""
 
     def __init__(
         self,
@@ -208,11 +209,10 @@ class RestoringHands(SweepingHands):
         self.secret = secret
 
     async def kept_by_the_store(self, entry: Entry) -> Secret | None:
-        """Return the old secret, if the store of an entry keeps what it held before.
+        """Return the old secret, if the store of an entry keeps its previous version.
 
         Raises:
-            StoreError: the store cannot be looked into.
-
+            StoreError: the store cannot be read.
         """
         store = open_store(entry.plan.store)
         if not isinstance(store, VersionedStore):
@@ -224,7 +224,7 @@ class RestoringHands(SweepingHands):
             failure = StoreError(
                 f"{store.describe()} did not answer within {seconds:.3g} s", store=store.describe()
             )
-        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+        except Exception as error:  # noqa: BLE001  # the store may be third-party code, and its error may hold the secret
             failure = store_failure(store, error, "be read")
         raise failure
 
@@ -232,7 +232,7 @@ class RestoringHands(SweepingHands):
         """Run a command; see `driver.Hands`."""
         if isinstance(command, commands.Restore):
             return await self._restore(owned.entry)
-        if isinstance(command, commands.Watch):  # who goes back deletes no old key on the way
+        if isinstance(command, commands.Watch):  # an abort deletes no old key
             return events.CannotList()
         return await super().do(owned, command)
 
@@ -249,12 +249,12 @@ class RestoringHands(SweepingHands):
             return events.WriteUnknown(UncertainStoreError(f"it took more than {seconds:.3g} s"))
         except UncertainStoreError as error:
             return events.WriteUnknown(error)
-        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+        except Exception as error:  # noqa: BLE001  # the store may be third-party code, and its error may hold the secret
             return events.NotWritten(store_failure(store, error))
         return events.Written()
 
     async def _restored(self, store: Store, entry: Entry) -> None:
-        assert self.secret is not None  # noqa: S101  # or nobody would have asked for it
+        assert self.secret is not None  # noqa: S101  # an abort without a secret ends before
         if entry.plan.write_only or not store.readable:
             await store.write(self.secret, expected=ANY)
             return

@@ -1,4 +1,4 @@
-"""`issue`: exactly one key, whose secret is in a store before the call returns."""
+"""`issue`: create exactly one key, and store its secret before the call returns."""
 
 from __future__ import annotations
 
@@ -71,35 +71,36 @@ async def issue(
     scope: Scope | None = None,
     **options: Any,
 ) -> Issued[KeyT]:
-    """Make exactly one key, and put its secret into a store before this returns.
+    """Create exactly one key, and store its secret before the call returns.
 
-    The store is probed first. The key's name gets a nonce (``billing-bot~k7f3q2``), by which a key
-    that a lost answer leaves behind is found and deleted, before another one is made. An entry in
-    the journal remembers it, so that `sweep` can finish it if this process dies. If the call is
-    cancelled when the request may be on its way, it runs on, until its deadline or for two seconds,
-    whichever is sooner; then the cancellation goes on.
+    The store is checked first. The key's name gets a nonce as a suffix (``billing-bot~k7f3q2``). If
+    the answer is lost, the call finds the key by its nonce and deletes it, before it creates
+    another one. The journal keeps an entry, so that `sweep` can finish the call if this process
+    dies. If the call is cancelled after its request may have been sent, it continues until its
+    deadline, but for two seconds at most; then it raises the cancellation.
 
     Args:
-        keys: where to make the key, e.g. ``agentity.api_keys``.
-        name: what to call it; the nonce comes behind it.
+        keys: the collection in which to create the key, e.g. ``agentity.api_keys``.
+        name: the name of the key; the nonce is added to it.
         into: the store, or its address, like ``dotenv:.env#BILLING_BOT_KEY``.
-        exact_name: make a key of this very name, without a nonce. Then a lost answer ends in an
+        exact_name: use the name exactly as given, without a nonce. Then a lost answer raises
             `UncertainCreateError`, and nothing is deleted.
-        replace: replace a secret that the store holds; without it, such a store is refused.
-        timeout: seconds for all of it; the client's own if None.
-        scope: whose keys these are, for a service whose address changes; ``keys.scope`` if None.
-        **options: what else `create` takes, e.g. ``permissions``.
+        replace: overwrite the secret that the store holds; without it, a store that holds a secret
+            is refused.
+        timeout: seconds for the whole call; defaults to the client's timeout.
+        scope: the scope of the keys, for a service whose address changes; defaults to
+            ``keys.scope``.
+        **options: further arguments of `create`, e.g. ``permissions``.
 
     Raises:
-        StoreError: the store cannot keep the secret; `StoreConflictError` if it holds one. There
-            is no new key, but for an `UncertainStoreError`: whether the store holds the secret
-            could not be found out, so the key is kept.
-        OrphanKeyError: a key may be left that could not be deleted; `sweep` finishes it.
-        UncertainCreateError: whether a key of the exact name was made is not known.
+        StoreError: the store cannot keep the secret; `StoreConflictError` if it holds one. There is
+            no new key, except after `UncertainStoreError`: it is not known whether the store holds
+            the secret, so the key is kept.
+        OrphanKeyError: a key may be left that could not be deleted; `sweep` deletes it.
+        UncertainCreateError: it is not known whether a key of the exact name was created.
         RequestError: the service refused, or could not be reached. There is no new key, unless
             `applied` says otherwise.
-        ConfigurationError, InvalidArgumentError: nothing was sent.
-
+        ConfigurationError, InvalidArgumentError: no request was sent.
     """
     checked_collection(keys, "issue", blocking=False)
     name = arguments.text("name", name)
@@ -141,15 +142,15 @@ class Issuing(Generic[KeyT]):
         self._seconds = seconds
         self._journal: Journal = FileJournal()
         self._recovered: tuple[KeyId, ...] = ()
-        self._late: list[str] = []  # names of keys that a slow service may yet make
+        self._late: list[str] = []  # the names of keys that a slow service may still make
 
     async def issued(self) -> Issued[KeyT]:
-        """Do all of it."""
+        """Run the whole call."""
         _, key = await self._ended()
         return Issued(key, self._store.describe(), self._recovered)
 
     async def _ended(self) -> tuple[Outcome, KeyT]:
-        """Go on until a secret is stored; return the key that has it."""
+        """Repeat until a secret is stored; return its key."""
         with self._waiting:
             hands = await self._prepared()
             tried = 0
@@ -168,7 +169,7 @@ class Issuing(Generic[KeyT]):
                         del error  # or error, traceback and this frame would keep each other alive
 
     async def _prepared(self) -> IssuingHands[KeyT]:
-        """See that the store can keep a secret, and finish what others have left here."""
+        """Check that the store can keep a secret, and finish what others left in this scope."""
         limit = asyncio.timeout(None if self._seconds == math.inf else self._seconds)
         try:
             async with limit:
@@ -179,7 +180,7 @@ class Issuing(Generic[KeyT]):
         finally:
             task = asyncio.current_task()
             if limit.expired() and task is not None and not task.cancelling():
-                self._waiting.cancellation = None  # it was the limit's, and nobody else's
+                self._waiting.cancellation = None  # the time limit cancelled it, not the caller
         raise outcomes.late(self._plan.name, self._seconds)
 
     async def _looked_around(self) -> IssuingHands[KeyT]:
@@ -201,7 +202,8 @@ class Issuing(Generic[KeyT]):
         return hands
 
     async def _sweep(self) -> None:
-        # First, for a probe removes what a writer has left who died, and it may be a proof.
+        # First, because the check of a store removes the leftovers of a dead writer, which may be a
+        # proof.
         await sweep_own(self._keys, self._plan.scope, self._waiting.left() / 2)
 
     async def _see_the_store(self) -> None:
@@ -210,7 +212,7 @@ class Issuing(Generic[KeyT]):
         self._plan = attrs.evolve(self._plan, write_only=not self._store.readable)
 
     async def _see_whose(self) -> None:
-        # Before anything is noted: the entry must be known as this account's own ever after.
+        # Before anything is noted: the entry must show its account from the start.
         scope = await whose(self._keys, self._plan.scope, self._waiting.left())
         self._plan = attrs.evolve(self._plan, scope=scope)
 
@@ -227,7 +229,7 @@ class Issuing(Generic[KeyT]):
         raise outcomes.late(plan.name, self._seconds)
 
     def _go_on_with_a_cancellation(self, outcome: Outcome) -> None:
-        """Go on with it, if who waits was cancelled, and say what may be left behind."""
+        """Raise the cancellation if the caller was cancelled, and log what may be left."""
         if self._waiting.cancellation is None:
             return
         advice = outcomes.left_behind(outcome, self._late)
@@ -244,7 +246,7 @@ class Issuing(Generic[KeyT]):
         return outcomes.explain(outcome, self._late)
 
     async def _key(self, outcome: Outcome, hands: IssuingHands[KeyT]) -> KeyT:
-        """Return the key; of an answer that could not be read, complain."""
+        """Return the key; if the answer could not be read, raise its error."""
         complaint = outcomes.complaint(outcome, self._store.describe())
         if complaint is None:
             made: KeyT = hands.made
@@ -256,7 +258,7 @@ class Issuing(Generic[KeyT]):
         return found
 
     async def _found(self, name: str, hands: IssuingHands[KeyT]) -> KeyT | None:
-        """Return the key of that name as it is listed, if that proves that it is this one."""
+        """Return the listed key of that name, if the name proves that it is this one."""
         if self._plan.exact:
             return None
         try:
@@ -265,7 +267,7 @@ class Issuing(Generic[KeyT]):
             return None
 
     async def _waited(self, outcome: Outcome, tried: int) -> bool:
-        """Wait until another key may be asked for; False if none may be."""
+        """Wait until another key may be created; return False if none may be."""
         if not heard.may_be_asked_again(outcome):
             return False
         seconds = self._keys.retry.wait_after(
@@ -283,29 +285,29 @@ class Issuing(Generic[KeyT]):
 
 @functools.cache  # once in a process
 def _warn_if_lost(kind: type[Store], scheme: str) -> None:
-    with contextlib.suppress(ConfigurationError):  # then nobody knows
+    with contextlib.suppress(ConfigurationError):  # then it is not known
         if not can_be_opened(f"{scheme}:"):
             logger.warning(
                 "no sweep can open a store of type %s by its address, so if this process is killed,"
-                " you must find out whether a secret was stored: declare the scheme of the address"
+                " you must check whether a secret was stored: declare the scheme of the address"
                 " (see Write your own, on the page Stores)",
                 kind.__name__,
             )
 
 
 async def check(store: Store, expected: Expected) -> None:
-    """See that a store can keep a secret, and holds none that would be lost."""
+    """Check that a store can keep a secret, and holds no secret that would be lost."""
     place = store.describe()
     try:
         await store.probe()
         objection = await _objection(store) if expected is ABSENT else None
-    except Exception as error:  # noqa: BLE001  # a store may be anybody's
+    except Exception as error:  # noqa: BLE001  # the store may be third-party code
         failure = store_failure(store, error)
     else:
         if objection is None:
             return
         failure = StoreConflictError(
-            f"{place} {objection}: choose another place, or allow it to be replaced (replace=True,"
+            f"{place} {objection}: choose another store, or allow to overwrite it (replace=True,"
             " or --replace)",
             store=place,
         )
@@ -314,14 +316,14 @@ async def check(store: Store, expected: Expected) -> None:
 
 async def _objection(store: Store) -> str | None:
     if not store.readable:
-        return "may not be read with these rights, so a secret that it holds would be lost unseen"
+        return "cannot be read with these rights, so a secret in it would be overwritten unseen"
     if (await store.read()).secret is not None:
-        return "holds a secret already, which would be lost"
+        return "already holds a secret, which would be overwritten"
     return None
 
 
 def checked_store(into: Store | str) -> Store:
-    """Return the store that an argument means."""
+    """Return the store that an argument gives."""
     store = open_store(into) if isinstance(into, str) else into
     if not isinstance(store, Store):
         raise InvalidArgumentError(
@@ -331,11 +333,11 @@ def checked_store(into: Store | str) -> Store:
 
 
 def check_options(create: Callable[..., object], name: str, options: dict[str, Any]) -> None:
-    """See that keys are created with such arguments."""
+    """Check that `create` accepts these arguments."""
     try:
         inspect.signature(create).bind(name, timeout=1.0, **options)
     except TypeError as error:
         reason = str(error)
     else:
         return
-    raise InvalidArgumentError(f"these keys are not created with such arguments: {reason}")
+    raise InvalidArgumentError(f"create() of these keys does not accept these arguments: {reason}")

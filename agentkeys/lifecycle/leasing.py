@@ -41,27 +41,29 @@ def lease(
     scope: Scope | None = None,
     **options: Any,
 ) -> Lease[NewKeyT]:
-    """Make a key that lives for as long as a block of code runs.
+    """Create a key that lives as long as a block of code runs.
 
     Use it as ``async with lease(keys, "worker-7") as new:``.
 
-    The block gets the new key with its secret, which is written nowhere. At the end of the block
-    the key is deleted, also if the block fails or is cancelled. If this process dies, the next
-    `sweep` on this machine deletes the key. Lost answers are handled as by `issue`.
+    The block gets the new key with its secret, which is stored nowhere. At the end of the block the
+    key is deleted, even if the block fails or is cancelled. If this process dies, the next `sweep`
+    on this machine deletes the key. Lost answers are handled as by `issue`.
 
     Args:
-        keys: where to make the key, e.g. ``agentry.inbox("support@acme.to").api_keys``.
-        name: what to call it; a nonce comes behind it.
-        timeout: seconds to make the key, and again to delete it; the client's own if None.
-        scope: whose keys these are, for a service whose address changes; ``keys.scope`` if None.
-        **options: what else `create` takes, e.g. ``permissions``.
+        keys: the collection in which to create the key, e.g.
+            ``agentry.inbox("support@acme.to").api_keys``.
+        name: the name of the key; a nonce is added to it.
+        timeout: seconds to create the key, and again to delete it; defaults to the client's
+            timeout.
+        scope: the scope of the keys, for a service whose address changes; defaults to
+            ``keys.scope``.
+        **options: further arguments of `create`, e.g. ``permissions``.
 
     Raises:
-        RequestError, OrphanKeyError, ConfigurationError: at the beginning, as `issue` does.
-        OrphanKeyError: at the end, if the key could not be deleted; `sweep` does it later. If the
-            block has failed, its error is raised, and the logger names the key.
-        InvalidArgumentError: nothing was sent.
-
+        RequestError, OrphanKeyError, ConfigurationError: at the beginning, as from `issue`.
+        OrphanKeyError: at the end, if the key could not be deleted; `sweep` deletes it later. If
+            the block has failed, its error is raised instead, and a log line names the key.
+        InvalidArgumentError: no request was sent.
     """
     checked_collection(keys, "lease", blocking=False)
     name = arguments.text("name", name)
@@ -71,7 +73,7 @@ def lease(
 
 
 class Lease(Generic[NewKeyT]):
-    """A key that is made at the beginning of a block, and deleted at its end; see `lease`."""
+    """A key that is created at the beginning of a block and deleted at its end; see `lease`."""
 
     def __init__(self, begin: Callable[[], _Leasing]) -> None:
         self._begin = begin
@@ -79,7 +81,7 @@ class Lease(Generic[NewKeyT]):
 
     async def __aenter__(self) -> NewKeyT:
         if self._leasing is not None:
-            raise InvalidArgumentError("this lease has begun: call lease() for each key")
+            raise InvalidArgumentError("this lease was already used: call lease() for each key")
         self._leasing = self._begin()
         new: NewKeyT = await self._leasing.lent()
         return new
@@ -90,7 +92,7 @@ class Lease(Generic[NewKeyT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._leasing is not None  # noqa: S101  # or no block would end
+        assert self._leasing is not None  # noqa: S101  # a block that ends has begun
         failure = await self._leasing.returned()
         if failure is None:
             return
@@ -103,14 +105,14 @@ class Lease(Generic[NewKeyT]):
 
 
 class _LeasingHands(IssuingHands[Any]):
-    """Makes a key, and hands over its secret."""
+    """Creates a key, and returns it with its secret."""
 
     def _as_returned(self, made: NewKey[Any]) -> Any:
         return made
 
 
 class _Leasing(Issuing[Any]):
-    """One lease: it drives entries until there is a key, and holds the entry of that key."""
+    """One lease: it drives entries until there is a key, and owns the entry of that key."""
 
     _kind_of_hands = _LeasingHands
 
@@ -121,15 +123,15 @@ class _Leasing(Issuing[Any]):
         options: dict[str, Any],
         seconds: float,
     ) -> None:
-        # A plan without a store writes to none, so this one stays empty.
+        # A plan without a store writes to no store, so this one stays empty.
         super().__init__(keys, plan, MemoryStore(), expected=ANY, options=options, seconds=seconds)
         self._owned: Owned | None = None
 
     async def lent(self) -> Any:
-        """Make the key, and return it with its secret."""
+        """Create the key, and return it with its secret."""
         try:
             _, new = await self._ended()
-        except BaseException:  # e.g. a cancellation, which came when the key was being made
+        except BaseException:  # e.g. a cancellation while the key was being created
             failure = await self.returned()
             if failure is not None:
                 logger.warning("%s", failure)
@@ -137,7 +139,7 @@ class _Leasing(Issuing[Any]):
         return new
 
     async def returned(self) -> OrphanKeyError | None:
-        """Delete the key, if there is one; return what to raise if that failed."""
+        """Delete the key, if there is one; return the error if that failed."""
         owned, self._owned = self._owned, None
         if owned is None or not isinstance(owned.entry.state, Dropping):
             return None
@@ -150,7 +152,7 @@ class _Leasing(Issuing[Any]):
         return failure
 
     async def _see_the_store(self) -> None:
-        """There is none."""
+        """Do nothing: a lease has no store."""
 
     async def _begun(self) -> Owned:
         self._owned = await super()._begun()
@@ -159,7 +161,7 @@ class _Leasing(Issuing[Any]):
 
 def _not_deleted(outcome: Outcome) -> OrphanKeyError:
     name = mask(outcome.entry.name)
-    why = heard.reason(outcome) or "it is not known why"
+    why = heard.reason(outcome) or "the reason is not known"
     return OrphanKeyError(
         f"the leased key {name!r}, id {outcome.entry.key_id}, was not deleted: {why}: run"
         " `agentkeys sweep` when the service answers again",

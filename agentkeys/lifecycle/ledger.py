@@ -1,4 +1,4 @@
-"""Which key a store holds: what the journal remembers, what is listed, and what is stored."""
+"""Find the key in a store: from the journal, the listing, and the store's content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ __all__ = [
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
-# In these the store was not touched: whoever began it is gone, and cannot go on, or has the lock.
+# In these states the store was not changed: their process is gone and cannot continue, or holds the
+# lock.
 _HARMLESS: Final = (Asking, Denied, Dropping, Kept)
 
 
@@ -43,10 +44,10 @@ class Evidence(Generic[KeyT]):
     """All that is known of a key that is to be replaced.
 
     Attributes:
-        plan: of the new key.
-        remembered: what the journal remembers of the place.
-        listing: what the service lists there.
-        stored: what the store holds; None if nobody can read it.
+        plan: the plan of the new key.
+        remembered: the journal's entries for this place.
+        listing: the service's listing of this place.
+        stored: the content of the store; None if it is write-only.
     """
 
     plan: Plan
@@ -56,19 +57,18 @@ class Evidence(Generic[KeyT]):
 
     @property
     def secret(self) -> Secret | None:
-        """The secret that the store holds, if it holds one and can be read."""
+        """The secret in the store, if the store holds one and can be read."""
         return None if self.stored is None else self.stored.secret
 
     def key(self, replaces: KeyId | None) -> tuple[KeyT, Seen | None]:
-        """Return the key that is to be replaced, and its entry in the ledger if it has one.
+        """Return the key that is to be replaced, and its entry in the ledger if there is one.
 
         Args:
-            replaces: the id of the key, if the caller says it.
+            replaces: the id of the key, if the caller gave it.
 
         Raises:
-            RotationError: it cannot be told, or is not there.
-            JournalError: what might tell it cannot be read.
-
+            RotationError: the key is not known, or does not exist.
+            JournalError: an entry that may name it cannot be read.
         """
         held = self._held(replaces)
         kept_id = None if held is None else self._id_of(held)
@@ -81,34 +81,34 @@ class Evidence(Generic[KeyT]):
         if key is None:
             raise self._error(
                 f"held the key {key_id}, which is not listed, so there is nothing to replace: issue"
-                " a new one, and replace what the store holds (replace=True, or --replace)"
+                " a new key, and overwrite the secret in the store (replace=True, or --replace)"
             )
         return key, held or self._entry_of(key_id)
 
     def _held(self, replaces: KeyId | None) -> Seen | None:
-        """Return the ledger's entry of the key that the store holds."""
+        """Return the ledger's entry of the key whose secret the store holds."""
         ours = [each for each in self.kept() if each.entry.plan.store == self.plan.store]
-        if self.stored is None:  # the last one that was put there, if there are several
+        if self.stored is None:  # the last one that was stored, if there are several
             named = [each for each in ours if each.entry.plan.name == self.plan.name]
             return max(named, key=_since, default=None) if replaces is None else None
         digest = None if self.secret is None else digest_of(self.secret)
         held = next((each for each in ours if _digest(each) == digest), None)
         if held is None and ours and replaces is None:
-            what = "no secret" if self.secret is None else "another secret than was put there"
-            raise self._error(f"holds {what}, so it is not known which key that is of: {_SAY_IT}")
+            what = "no secret" if self.secret is None else "another secret than the journal says"
+            raise self._error(f"holds {what}, so its key is not known: {_SAY_IT}")
         if held is not None and held.entry.plan.name != self.plan.name:
-            raise self._error(f"holds the secret of {mask(held.entry.plan.name)!r}: give that name")
+            raise self._error(f"holds the secret of {mask(held.entry.plan.name)!r}: use that name")
         return held
 
     def _id_of(self, held: Seen) -> KeyId | None:
-        """Return the id of a key; if no answer has told it, the name does if it has a nonce."""
+        """Return the id of a key; if no answer had it, find it by a name with a nonce."""
         entry = held.entry
         if entry.key_id is not None or entry.plan.exact:
             return entry.key_id
         return next((each.id for each in self.listing.keys if each.name == entry.name), None)
 
     def last_use_of_the_replaced(self, entry: Entry) -> float | None:
-        """Return when the key was last used that an entry replaces, in seconds since 1970."""
+        """Return when the key that an entry replaces was last used, in seconds since 1970."""
         replaces = entry.plan.replaces
         keys = [key for key in self.listing.keys if replaces and key.id == replaces.key_id]
         used: datetime | None = getattr(keys[0], "used_at", None) if keys else None
@@ -131,7 +131,7 @@ class Evidence(Generic[KeyT]):
             if each.name == base or is_made_of(each.name, base)
         ]
         hint = f"it may be {' or '.join(named)}" if named else "no key of that name is listed"
-        return self._error(f"is not remembered to hold a key: {_SAY_IT}; {hint}")
+        return self._error(f"has no entry in the journal: {_SAY_IT}; {hint}")
 
     def _error(self, why: str) -> RotationError:
         name, store = self.plan.name, self.plan.store
@@ -139,12 +139,11 @@ class Evidence(Generic[KeyT]):
         return RotationError(said, name=name, store=store)
 
     def options(self, keys: object, key: KeyT) -> dict[str, Any]:
-        """Return what the new key must be given, so that it may do no more than *key*.
+        """Return the arguments for the new key, so that it may do no more than *key*.
 
         Raises:
-            RotationError: the store cannot hold that key.
-            InvalidArgumentError: there is no such new key.
-
+            RotationError: the store cannot hold the secret of that key.
+            InvalidArgumentError: no new key can have these limits.
         """
         if not isinstance(keys, Keys):
             return {}
@@ -153,7 +152,7 @@ class Evidence(Generic[KeyT]):
         return keys._inherited(key)  # noqa: SLF001
 
 
-_SAY_IT: Final = "say which key is replaced (replaces=ID, or --replaces ID)"
+_SAY_IT: Final = "give the id of the key to replace (replaces=ID, or --replaces ID)"
 
 
 def _digest(seen: Seen) -> str:
@@ -166,16 +165,16 @@ def _since(seen: Seen) -> float:
 
 
 def as_kept(plan: Plan, key: Key[Any], secret: Secret | None) -> Entry:
-    """Return the ledger's entry of a key that has none: it was issued before, or by hand."""
+    """Return an entry for a key without one: it was issued without the journal, or by hand."""
     plan = attrs.evolve(plan, exact=not is_made_of(key.name, plan.name), replaces=None)
     digest = "" if secret is None else digest_of(secret)
     return Entry(plan, key.name, Kept(key.id, digest, now()))
 
 
 def replaced_since(before: Remembered, known: Evidence[Any]) -> KeyId | None:
-    """Return the id of a key that the store held by the ledger *before*, and that is there no more.
+    """Return the id of a key that the store held by the ledger *before*, and that no longer exists.
 
-    Somebody else has replaced it while the store and the keys were looked at.
+    Another process has replaced it while the store and the keys were read.
     """
     left = {each.id for each in known.remembered.entries}
     for each in before.entries:
@@ -186,7 +185,7 @@ def replaced_since(before: Remembered, known: Evidence[Any]) -> KeyId | None:
 
 
 def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> Seen | None:
-    """Return the entry of a key that replaces that one, or one in that store, already."""
+    """Return the entry that already replaces that key, or a key in the same store."""
     for each in remembered.entries:
         replaces = each.entry.plan.replaces
         if replaces is None or isinstance(each.entry.state, _HARMLESS):
@@ -197,30 +196,29 @@ def rotation_of(remembered: Remembered, plan: Plan, key_id: KeyId | None) -> See
 
 
 def is_replaced(remembered: Remembered, key_id: KeyId) -> bool:
-    """Whether another key has replaced that one, which is gone."""
+    """Whether another key has replaced that one, and that one was deleted."""
     plans = (each.entry.plan for each in remembered.entries if isinstance(each.entry.state, Kept))
     return any(plan.replaces is not None and plan.replaces.key_id == key_id for plan in plans)
 
 
 async def check_elsewhere(known: Evidence[Any], key_id: KeyId) -> None:
-    """See that no other store holds the key's secret, which would not be replaced there.
+    """Check that no other store holds the key's secret, because it would not be replaced there.
 
     Raises:
-        RotationError: by the ledger one does, and it was read, or cannot be.
-
+        RotationError: by the ledger another store holds it; that store was read, or cannot be read.
     """
     own = known.plan
     digest = "" if known.secret is None else digest_of(known.secret)
     for each in known.kept():
         there = each.entry.plan.store
         is_elsewhere = each.entry.key_id == key_id and there != own.store
-        # A service that begins anew gives its ids again, but no secret.
+        # A service that starts anew may reuse ids, but not secrets.
         is_same = not digest or _digest(each) in {"", digest}
         if is_elsewhere and is_same and await _may_hold(there, _digest(each)):
             raise RotationError(
                 f"the key {key_id} of {mask(own.name)!r} was not replaced, and nothing was changed:"
-                f" its secret is in {shown(there)} too, and would be dead there: give that place a"
-                " key of its own, or remove it from there",
+                f" its secret is in {shown(there)} too, and would stop working there: give that"
+                " place a key of its own, or remove the secret there",
                 name=own.name,
                 store=own.store,
                 key_id=key_id,
@@ -228,22 +226,22 @@ async def check_elsewhere(known: Evidence[Any], key_id: KeyId) -> None:
 
 
 async def _may_hold(address: str, digest: str) -> bool:
-    """Whether a store holds a secret, as far as can be told."""
+    """Whether a store holds a secret, or may hold it because it cannot be read."""
     try:
         secret = (await look_into(open_store(address))).secret
-    except Exception:  # noqa: BLE001  # a store may be anybody's
+    except Exception:  # noqa: BLE001  # the store may be third-party code
         return True
     return secret is not None and digest in {"", digest_of(secret)}
 
 
 def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None) -> None:
-    """See that a client does not lock itself out.
+    """Check that a rotation does not lock its own client out.
 
-    It may replace the key that it signs in with only if it reads that from the very store.
+    A client may replace the key that it uses as its token only if it reads the token from that
+    store.
 
     Raises:
-        RotationError: it would.
-
+        RotationError: the client would be locked out.
     """
     if not isinstance(keys, Keys):
         return
@@ -252,11 +250,11 @@ def check_who_signs_in(keys: object, plan: Plan, key: Any, secret: Secret | None
         return
     if secret is not None:
         is_own = token == secret
-    else:  # only how it begins can tell
+    else:  # only the prefix can show it
         is_own = bool(getattr(key, "prefix", "")) and keys._may_be(key, token)  # noqa: SLF001
     if is_own:
         raise RotationError(
-            f"this client signs in with the key {key.id}, and would lock itself out: give it"
+            f"this client uses the key {key.id} as its token, and would lock itself out: give it"
             f" credentials that are read from the store: StoredToken({plan.store!r}), or, in the"
             " environment, a variable that ends in _FROM and holds that address",
             name=plan.name,

@@ -1,4 +1,4 @@
-"""`rotate`: a key is replaced by another one, and lives on until that is proven and known."""
+"""`rotate`: replace a key; the old key stays valid until the new one is verified and announced."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["LONGEST_IN_GRACES", "rotate"]
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
 LONGEST_IN_GRACES: Final = 7
-"""For how many graces a key may be used on, before a person must decide."""
+"""How many graces a key may stay in use before a person must decide."""
 
 
 async def rotate(
@@ -61,38 +61,39 @@ async def rotate(
 ) -> Rotated[KeyT]:
     """Replace a key by a new one of the same scope and permissions.
 
-    In this order, and each step is noted before it is taken: the new key is made, its secret is
-    tried, put into the store in the place of the old one, and *then* is called. The old key lives
-    on for its grace; whoever calls `sweep` after that deletes it. If this process dies on the way,
-    `sweep` goes on from there: before the store was written the new key is deleted, and the old one
-    stays in its place; after that everything goes forward.
+    Each step is noted in the journal before it is taken: the new key is created, its secret is
+    verified and written to the store over the old one, and *then* is called. The old key stays
+    valid for its grace; the first `sweep` after that deletes it. If this process dies, `sweep`
+    continues: if the store was not written yet, it deletes the new key and keeps the old one;
+    otherwise it completes the rotation.
 
     Args:
-        keys: where the keys are, e.g. ``agentry.inbox("support@acme.to").api_keys``.
-        name: what the key was called when it was issued or adopted, without the nonce.
+        keys: the collection of the keys, e.g. ``agentry.inbox("support@acme.to").api_keys``.
+        name: the name under which the key was issued or adopted, without the nonce.
         into: the store that holds its secret, or the address of that store.
-        grace: seconds for which the old key lives on, after everybody has been told; 0 deletes it
-            at once. Where the service tells of uses, each one begins it anew.
-        max_grace: seconds after which a key that is used still is a matter for you; seven graces if
-            None.
-        replaces: the id of the old key, if the journal does not know it.
-        verify: tries the new secret: a coroutine function or a function of a `Secret`, which raises
-            or returns False if it does not work. If None, a key of Agentry lists the keys of its
-            scope, and one of Agentity is not tried, for its documentation names no such call.
-        verify_within: seconds for which that is tried again.
-        then: tells whoever uses the key: a coroutine function or a function, of an `Announcement`
-            or of nothing. It is called until it has succeeded once, by `sweep` as well, and the old
-            key does not retire before that.
-        timeout: seconds for all of it; the client's own and *verify_within* if None.
-        scope: as it was given to `issue`; ``keys.scope`` if None.
+        grace: seconds for which the old key stays valid after the announcement; 0 deletes it
+            immediately. If the service reports the last use, each use begins the grace anew.
+        max_grace: seconds after which a key that is still in use needs your decision; defaults to
+            seven graces.
+        replaces: the id of the old key, if the journal has no entry of it.
+        verify: verifies the new secret: a function or coroutine function of a `Secret`, which
+            raises or returns False if the secret does not work. By default, a key of Agentry lists
+            the keys of its scope; a key of Agentity is not verified, because no documented call
+            accepts it.
+        verify_within: seconds for which a failed verification is retried.
+        then: announces the new key to its users: a function or coroutine function that takes an
+            `Announcement` or no argument. It is called, by `sweep` as well, until it has succeeded
+            once; the old key does not retire before that.
+        timeout: seconds for the whole call; defaults to the client's timeout plus *verify_within*.
+        scope: the scope that was passed to `issue`; defaults to ``keys.scope``.
 
     Raises:
-        RotationInProgressError: this key is being replaced already, or one before it still retires.
-        RotationError: which key is to be replaced cannot be told, and nothing was changed. Or: the
-            new key is in its place, but *then* has failed.
-        StoreError, OrphanKeyError, RequestError: as `issue` does. The old key is in its place.
-        JournalError, ConfigurationError, InvalidArgumentError: nothing was sent.
-
+        RotationInProgressError: this key is being replaced already, or its last replacement is
+            unfinished.
+        RotationError: the key to replace is not known, and nothing was changed. Or: the new key
+            works and is stored, but *then* has failed.
+        StoreError, OrphanKeyError, RequestError: as from `issue`. The old key still works.
+        JournalError, ConfigurationError, InvalidArgumentError: no request was sent.
     """
     checked_collection(keys, "rotate", blocking=False)
     name = arguments.text("name", name)
@@ -122,7 +123,7 @@ async def rotate(
 
 @attrs.frozen
 class _Old(Generic[KeyT]):
-    """The key that is replaced, and its entry, which nobody else may replace meanwhile."""
+    """The key that is replaced, and its entry, which this rotation owns."""
 
     key: KeyT
     held: Owned
@@ -146,7 +147,7 @@ class Rotating(Issuing[KeyT]):
         self._old: _Old[KeyT] | None = None
 
     async def rotated(self) -> Rotated[KeyT]:
-        """Do all of it."""
+        """Run the whole call."""
         try:
             outcome, key = await self._ended()
         finally:
@@ -156,7 +157,7 @@ class Rotating(Issuing[KeyT]):
         failure = rotations.untold(outcome, place)
         if failure is not None:
             raise failure
-        assert self._old is not None  # noqa: S101  # or nothing would have been made
+        assert self._old is not None  # noqa: S101  # a rotation without it fails before
         retires_at = datetime.now(UTC) + timedelta(seconds=self._wanted.grace)
         return Rotated(key, place, self._old.key, retires_at, outcome.id, self._recovered)
 
@@ -206,7 +207,7 @@ class Rotating(Issuing[KeyT]):
             raise rotations.in_progress(self._plan, old, other.entry, used)
 
     async def _held(self, known: Evidence[KeyT], old: KeyT, entry_id: str | None) -> _Old[KeyT]:
-        """Take over the entry of the key that is replaced, so that nobody else replaces it."""
+        """Take over the entry of the old key, so that no other process replaces it."""
         is_new = entry_id is None
         if entry_id is None:
             entry = as_kept(self._plan, old, known.secret)

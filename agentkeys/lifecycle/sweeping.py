@@ -1,4 +1,4 @@
-"""`sweep`: finish what processes that died, and answers that were lost, have left behind."""
+"""`sweep`: finish the work of processes that died, and of calls whose answers were lost."""
 
 from __future__ import annotations
 
@@ -48,30 +48,29 @@ async def sweep(
     force: bool = False,
     dry_run: bool = False,
 ) -> Swept:
-    """Finish what was begun here by processes that are gone, and retire what is due.
+    """Finish what dead processes left in this scope, and delete replaced keys that are due.
 
-    If no answer was received to a create, the key whose name ends in its nonce is deleted. If
-    it did, that key is deleted if the store never held its secret. If that cannot be known, as
-    the store is absent or another one, the key stays, and `unresolved` has a sentence about it.
-    Entries of processes that live are left alone. If there is nothing to sweep, no request is
-    sent.
+    If a create received no answer, `sweep` deletes the key whose name ends in its nonce. If it
+    received the answer, `sweep` reads the store, and deletes the key if the store provably never
+    held its secret. If that is not known, because the store is absent or is another one, the key
+    stays, and `unresolved` has a sentence about it. Entries of running processes are not changed.
+    If there is nothing to sweep, `sweep` sends no request.
 
-    A rotation is finished in the same way, and a key that was replaced is deleted when its grace is
-    over, nobody uses it, and its successor's secret is still in the store.
+    A rotation is finished in the same way. A replaced key is deleted when its grace period is over,
+    nobody uses it, and its successor's secret is still in the store.
 
     Args:
-        keys: where the keys were to be made.
-        timeout: seconds for all of it; the client's own if None.
-        scope: as it was given to `issue`; ``keys.scope`` if None.
-        then: tells those who use a key that was replaced, as for `rotate`; it is called for each
-            rotation of which they have not been told.
-        force: delete the keys that were replaced at once, though they may be used.
-        dry_run: look, and say what would be done, but change nothing.
+        keys: the collection in which the keys were to be created.
+        timeout: seconds for the whole call; defaults to the client's timeout.
+        scope: the scope that was passed to `issue`; defaults to ``keys.scope``.
+        then: announces a replaced key to its users, as in `rotate`; it is called for each rotation
+            that is not yet announced.
+        force: delete replaced keys now, even if they are in use.
+        dry_run: report what would be done, and change nothing.
 
     Raises:
-        RequestError: the keys could not be listed. What is not finished can be swept again.
-        InvalidArgumentError: nothing was sent.
-
+        RequestError: the keys could not be listed. Unfinished work can be swept again.
+        InvalidArgumentError: no request was sent.
     """
     checked_collection(keys, "sweep", blocking=False)
     seconds = keys.timeout if timeout is None else arguments.timeout(timeout)
@@ -82,7 +81,7 @@ async def sweep(
 
 @attrs.frozen
 class _How:
-    """How it is swept; see `sweep`."""
+    """The options of a sweep; see `sweep`."""
 
     then: Then | None = None
     force: bool = False
@@ -90,7 +89,7 @@ class _How:
 
 
 async def sweep_own(keys: AnyKeys, scope: Scope, seconds: float) -> None:
-    """Sweep the very scope of a key that is about to be issued; what fails can be done later."""
+    """Sweep the exact scope of a key that is about to be issued; ignore failures."""
     try:
         swept = await _swept(keys, scope, scope.is_of, seconds)
     except AgentKeysError as error:

@@ -1,4 +1,4 @@
-"""What a person does about keys that are kept or replaced: see them, take one in, go back."""
+"""The functions for kept and replaced keys: `status`, `adopt`, `announced`."""
 
 from __future__ import annotations
 
@@ -54,17 +54,16 @@ T = TypeVar("T")
 
 
 async def status(keys: _Keys | None = None, *, scope: Scope | None = None) -> Status:
-    """Return what the journal remembers: what is kept, what is under way, and what retires when.
+    """Return what the journal keeps: stored keys, unfinished work, and retiring keys.
 
-    It asks no service, and looks into no store.
+    It sends no request, and reads no store.
 
     Args:
-        keys: whose keys; everybody's if None.
-        scope: as it was given to `issue`; ``keys.scope`` if None.
+        keys: the collection whose keys to return; defaults to all.
+        scope: the scope that was passed to `issue`; defaults to ``keys.scope``.
 
     Raises:
-        ConfigurationError: it is not known where the journal lies.
-
+        ConfigurationError: the place of the journal is not known.
     """
     if keys is not None:
         checked_collection(keys, "status", blocking=False)
@@ -73,11 +72,11 @@ async def status(keys: _Keys | None = None, *, scope: Scope | None = None) -> St
 
 
 def remembered(scope: Scope | None) -> Status:
-    """Return what the journal remembers of a scope, or of all of them; it waits for the disk."""
+    """Return what the journal keeps of a scope, or of all scopes; this waits for the disk."""
     found = FileJournal().remembered(_any if scope is None else scope.is_at)
     entries = [(each, _known(each)) for each in found.entries]
     retiring = [known for _, known in entries if known.retires is not None]
-    # The key that retires has an entry of its own, and is told with the one that replaces it.
+    # The retiring key has its own entry, and is reported with the key that replaces it.
     replaced = {_replaced_by(each) for each, known in entries if known.retires is not None}
     kept = [known for _, known in entries if known.state == "kept" and known.id not in replaced]
     under_way = [known for _, known in entries if known.state != "kept" and known.retires is None]
@@ -141,26 +140,25 @@ async def adopt(
     timeout: float | None = None,
     scope: Scope | None = None,
 ) -> Known:
-    """Remember a key that was issued before there was a journal, or by hand.
+    """Add a key to the journal that was issued without it, or by hand.
 
-    The store is read, and what can be checked is checked: that it holds a secret, and, if the
-    service tells how the key begins, that it is this one's.
+    The store is read and checked: it must hold a secret, and, if the service lists the first
+    characters of the key, it must be this key's secret.
 
     Args:
-        keys: where the key is.
+        keys: the collection of the key.
         key_id: its id.
         into: the store that holds its secret, or the address of that store.
-        name: what you call the key, by which it is replaced later; the name that it has on the
-            service if None, without a nonce.
-        timeout: seconds for all of it; the client's own if None.
-        scope: as it is given to `issue`; ``keys.scope`` if None.
+        name: your name for the key, by which it is replaced later; defaults to its name on the
+            service, without a nonce.
+        timeout: seconds for the whole call; defaults to the client's timeout.
+        scope: the scope, as for `issue`; defaults to ``keys.scope``.
 
     Raises:
         RotationError: the key is not listed, or the store holds another secret, or none.
         StoreError: the store cannot be read.
         RequestError: the keys could not be listed.
-        ConfigurationError, InvalidArgumentError: nothing was sent.
-
+        ConfigurationError, InvalidArgumentError: no request was sent.
     """
     checked_collection(keys, "adopt", blocking=False)
     name = None if name is None else arguments.text("name", name)
@@ -183,21 +181,21 @@ async def adopt(
 def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> str | None:
     place = store.describe()
     if key is None:
-        return "it is not listed here: see its id in the listing of these keys"
+        return "it is not listed here: check its id in the listing of these keys"
     if not store.readable:
         return None
     if secret is None:
-        return f"there is no secret in {place}: put its secret there first"
+        return f"there is no secret in {place}: store its secret there first"
     if isinstance(keys, Keys) and not keys._may_be(key, secret):  # noqa: SLF001
         return (
-            f"{place} holds the secret of another key, for this one's begins otherwise: adopt that"
-            " one, or put this one's secret there"
+            f"{place} holds the secret of another key, as the prefixes differ: adopt that"
+            " key, or store this key's secret there"
         )
     return None
 
 
 async def _adopted(plan: Plan, key: Any, secret: Secret | None) -> Seen:
-    """Add the key to the ledger, unless it is there."""
+    """Add the key to the ledger, unless it is in the ledger already."""
     entry = as_kept(plan, key, secret)
     for each in (await _remembered(plan.scope)).entries:
         if isinstance(each.entry.state, Kept) and fingerprint(each.entry) == fingerprint(entry):
@@ -207,9 +205,9 @@ async def _adopted(plan: Plan, key: Any, secret: Secret | None) -> Seen:
 
 
 def forget(scope: Scope, ids: Collection[KeyId]) -> None:
-    """Remove keys that were deleted from the ledger; it waits for the disk.
+    """Remove deleted keys from the ledger; this waits for the disk.
 
-    What is being replaced just now is left to whoever does that.
+    A key that is being replaced right now is left to that rotation.
     """
     journal = FileJournal()
     for each in journal.remembered(scope.is_at).entries:
@@ -222,20 +220,20 @@ def forget(scope: Scope, ids: Collection[KeyId]) -> None:
 async def announced(
     keys: _Keys, name: str, *, into: Store | str | None = None, scope: Scope | None = None
 ) -> Known:
-    """Say that those who use a key have been told that another one has replaced it.
+    """Record that the users of a replaced key have been told of the new one.
 
-    The grace of the old key begins then.
+    The grace of the old key begins now.
 
     Args:
-        keys: where the keys are.
-        name: what the key is called, without the nonce.
-        into: the store, or its address, if keys of that name are replaced in several.
-        scope: as it was given to `rotate`; ``keys.scope`` if None.
+        keys: the collection of the keys.
+        name: the name of the key, without the nonce.
+        into: the store, or its address; required if keys of that name are replaced in several
+            stores.
+        scope: the scope that was passed to `rotate`; defaults to ``keys.scope``.
 
     Raises:
-        RotationError: nobody waits for that.
-        ConfigurationError, InvalidArgumentError: nothing was done.
-
+        RotationError: no rotation waits for an announcement.
+        ConfigurationError, InvalidArgumentError: nothing was changed.
     """
     checked_collection(keys, "announced", blocking=False)
     waiting = Waiting(keys.timeout, grace=0.0)
@@ -244,13 +242,13 @@ async def announced(
         owned = await claimed(own, arguments.text("name", name), into, Retiring)
         if getattr(owned.entry.state, "announced", True):
             owned.release()
-            raise RotationError(f"those who use {mask(name)!r} have been told already", name=name)
+            raise RotationError(f"the users of {mask(name)!r} have been told already", name=name)
         await drive(owned, events.Announced(), _Idle(), waiting)
     return await _known_by(owned.id, own)
 
 
 class _Idle:
-    """Does nothing: the entry is left where it is."""
+    """Does nothing: the entry stays as it is."""
 
     async def do(self, owned: Owned, command: object) -> Event:
         """Do nothing more."""

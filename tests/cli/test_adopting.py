@@ -77,7 +77,7 @@ def test_a_rotation_is_taken_back_with_the_old_secret_alone(run, bot, env, given
     given({"new": env(), "wrong": "agk_live_0123456789abcdefghijklmnop", "none": ""}[which])
     ended = run("agentity", "abort", "bot")
     assert (ended.code, ended.out, ended.err.count("\n")) == (4, "", 1)
-    assert "was not taken back" in ended.err
+    assert "was not aborted" in ended.err
     assert (env(), keys(run)) == before
     assert run("sweep").code == 3
 
@@ -100,4 +100,4 @@ def test_nothing_to_take_back(run, bot):
     """Standard input is not read for it."""
     ended = run("agentity", "abort", "bot", "--json")
     assert (ended.code, ended.out) == (4, "")
-    assert "no rotation of 'bot' is under way" in ended.err
+    assert "no rotation of 'bot' is unfinished" in ended.err

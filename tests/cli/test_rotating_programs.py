@@ -116,7 +116,10 @@ def test_a_rotation_whose_users_wait_is_under_way(run, bot):
     ended = run(*BOT)
     assert ended.code == 3
     assert "--force" not in ended.err
-    assert "`agentkeys sweep --then ...`, or `agentkeys ... announced bot`" in ended.err
+    assert (
+        "`agentkeys sweep --then ...`, or tell them and run `agentkeys ... announced bot`"
+        in ended.err
+    )
 
 
 def test_users_who_could_not_be_told_keep_the_old_key(place, env):

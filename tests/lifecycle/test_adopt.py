@@ -73,7 +73,7 @@ async def test_what_a_killed_writer_has_left_is_there_for_a_sweep(tmp_path, what
         await adopt(place.keys, made.id, into=there)
         if what == "held elsewhere":
             await adopt(place.keys, made.id, into=store)
-            with pytest.raises(RotationError, match="would be dead there"):
+            with pytest.raises(RotationError, match="would stop working there"):
                 await rotate(place.keys, BASE, into=store)
         assert left_behind.exists()
 

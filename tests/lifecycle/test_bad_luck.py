@@ -81,7 +81,7 @@ async def test_a_secret_that_cannot_be_stored_has_no_key(which, moods):
     """The key is deleted again, the error says so and shows nothing of the secret."""
     async with place_at(which) as place:
         store = Fickle(*moods)
-        with pytest.raises(StoreError, match="the key was deleted again") as caught:
+        with pytest.raises(StoreError, match="the new key was deleted") as caught:
             await issue(place.keys, BASE, into=store, timeout=1)
         assert await place.ids() == []
     assert "agk_live" not in shown(caught.value)
@@ -253,7 +253,7 @@ async def test_a_name_with_no_room_for_the_nonce_says_so(which, length):
             issued = await issue(place.keys, name, into=MemoryStore())
             assert len(issued.key.name) == 255
             return
-        with pytest.raises(BadRequestError, match="7 characters more") as caught:
+        with pytest.raises(BadRequestError, match="7 characters longer") as caught:
             await issue(place.keys, name, into=MemoryStore())
         assert caught.value.applied == "no"
         store = MemoryStore()

@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_when_the_secret_has_come(service, tmp_path, monkeyp
         said = program.read()
         assert said.startswith("StoreError None")
         assert "cannot be noted" in said
-        assert "the key was deleted again" in said
+        assert "the new key was deleted" in said
         assert program.read() == ""
         service.faults.add(DELETES, Answer(403))
         program.tell()

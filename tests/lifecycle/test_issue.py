@@ -137,7 +137,7 @@ async def test_a_refusal_is_reported_as_it_is(place, state):
 async def test_it_gives_up_after_four_attempts_and_leaves_nothing(place, state):
     """A service that never answers its creates: the last error, and all keys are deleted again."""
     place.service.faults.add(CREATES, Reset(), when="after", times="always")
-    with pytest.raises(TransportError, match="the key that was left was deleted") as caught:
+    with pytest.raises(TransportError, match="the leftover key was deleted") as caught:
         await issue(place.keys, "ci", into=MemoryStore())
     assert caught.value.applied == "no"
     assert "check before you repeat the call" not in str(caught.value)
@@ -161,7 +161,7 @@ async def test_a_key_that_cannot_be_looked_for_is_named(place, state, routes):
 async def test_keys_that_may_come_late_are_named(place, state):
     """If no attempt was answered and none is there, all of them are remembered."""
     place.service.faults.add(CREATES, Reset(), when="before", times="always")
-    with pytest.raises(OrphanKeyError, match="a slow service may make the key yet") as caught:
+    with pytest.raises(OrphanKeyError, match="a slow service may still make the key") as caught:
         await issue(place.keys, "ci", into=MemoryStore())
     names = {attempt["name"] for attempt in left(state)}
     assert len(names) == 4
@@ -193,7 +193,7 @@ class TestStores:
         store = MemoryStore()
         await store.write(Secret("the only copy"))
         place.service.requests.clear()
-        with pytest.raises(StoreConflictError, match="holds a secret already"):
+        with pytest.raises(StoreConflictError, match="already holds a secret"):
             await issue(place.keys, "ci", into=store)
         assert len(place.service.requests) == 0
         assert await held(store) == Secret("the only copy")
@@ -203,7 +203,7 @@ class TestStores:
     @pytest.mark.parametrize("error", [StoreError("it broke"), RuntimeError("S3NT1NEL"), OSError()])
     async def test_a_store_that_fails_leaves_no_key(self, place, state, error):
         """The key is deleted again, and the error says both."""
-        with pytest.raises(StoreError, match="the key was deleted again") as caught:
+        with pytest.raises(StoreError, match="the new key was deleted") as caught:
             await issue(place.keys, "ci", into=Broken(write=error))
         assert "S3NT1NEL" not in str(caught.value)
         assert await place.keys.list().collect() == []
@@ -218,7 +218,7 @@ class TestStores:
     async def test_another_writer_in_between_is_a_conflict(self, place, state):
         """Whoever is second gives way, and its key is deleted."""
         store = Broken(write=StoreConflictError("somebody else was faster"))
-        with pytest.raises(StoreConflictError, match="the key was deleted again"):
+        with pytest.raises(StoreConflictError, match="the new key was deleted"):
             await issue(place.keys, "ci", into=store)
         assert await place.keys.list().collect() == []
 
@@ -239,7 +239,7 @@ class TestStores:
             async def write(self, secret, *, expected):
                 await asyncio.Event().wait()
 
-        advice = r"more than 0\.\d{1,2} s: give it a longer timeout; the key was deleted again"
+        advice = r"more than 0\.\d{1,2} s: set a longer timeout; the new key was deleted"
         with pytest.raises(StoreError, match=advice):
             await issue(place.keys, "ci", into=Hanging(), timeout=1)
         assert await place.keys.list().collect() == []

@@ -136,11 +136,11 @@ async def test_a_lease_is_begun_once(which):
     async with place_at(which) as place:
         once = lease(place.keys, "worker-7")
         async with once:
-            with pytest.raises(InvalidArgumentError, match="has begun"):
+            with pytest.raises(InvalidArgumentError, match="was already used"):
                 await once.__aenter__()
         with pytest.raises(InvalidArgumentError):
             lease(place.keys, "")
-        with pytest.raises(InvalidArgumentError, match="not created with such"):
+        with pytest.raises(InvalidArgumentError, match="does not accept these arguments"):
             lease(place.keys, "worker-7", colour="red")
 
 

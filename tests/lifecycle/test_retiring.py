@@ -245,7 +245,7 @@ async def test_a_service_whose_clock_is_ahead(seconds):
         age(10)
         assert await is_retiring(rotation)
         age(60)
-        assert "used still" in (await rotation.sweep()).unresolved[0]
+        assert "still in use" in (await rotation.sweep()).unresolved[0]
         assert await rotation.service.is_live(rotation.secret)
 
 
@@ -263,7 +263,7 @@ async def test_a_store_that_was_changed_since(which):
             age(10)
             for force in (False, True):
                 [sentence] = (await rotation.sweep(force=force)).unresolved
-                assert "does not hold the new secret" in sentence
+                assert "no longer holds the new secret" in sentence
                 assert len(await rotation.listed()) == 2
             await rotation.store.write(new)
             assert not await is_retiring(rotation)

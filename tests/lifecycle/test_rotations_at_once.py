@@ -175,7 +175,7 @@ async def test_the_second_one_comes_while_the_first_one_verifies(which):
         await rotation.rotate(verify=verify, then=then, grace=60)
         await verify(Secret("x"))
         assert len(refusals) == 3
-        assert "somebody is replacing it now" in str(refusals[0])
+        assert "another process is replacing it now" in str(refusals[0])
         assert all(BASE in str(error) for error in refusals)
         assert (await rotation.sweep(force=True)).retired == (rotation.old.id,)
         await rotation.rotate()

@@ -219,7 +219,7 @@ def test_a_program_that_fails_has_no_key(service, which, program, said, seen):
         async with client_of(service, which, timeout=2) as client:
             keys = keys_of(service, client)
             store = open_store(f"command:sh -c '{program}'")
-            with pytest.raises(AgentKeysError, match="the key was deleted again") as caught:
+            with pytest.raises(AgentKeysError, match="the new key was deleted") as caught:
                 await issue(keys, BASE, into=store)
             assert await keys.list().collect() == []
             return shown(caught.value)

@@ -166,7 +166,7 @@ def test_another_database_at_the_address_needs_a_person(bot):
         bot.database.unlink(missing_ok=True)
         unresolved += bot.do("sweep")["came"]
         assert held is None or bot.service.is_live(held), f"point {point}"
-    assert any("is not as it was when the secret was to be written" in said for said in unresolved)
+    assert any("has changed since the secret was to be written" in said for said in unresolved)
 
 
 def test_the_command_line_keeps_keys_there(bot, installed):

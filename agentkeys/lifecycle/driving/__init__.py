@@ -1,4 +1,4 @@
-"""What is done: the driver, and the hands that make, try, store, look, list and delete.
+"""The driver, and the code that runs its commands: create, verify, store, look, list and delete.
 
-Nothing is decided here, and nothing is said: that lives in `machine` and `outcomes`.
+Decisions are in `machine`, and texts in `outcomes`.
 """

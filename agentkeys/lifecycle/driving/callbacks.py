@@ -1,4 +1,4 @@
-"""What a caller of `rotate` brings along: how a secret is tried, and how its users are told."""
+"""The callbacks of `rotate`: they verify a secret, and announce a new key to its users."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _LONGEST_PAUSE: Final = 2.0
 
 @attrs.frozen
 class Announcement:
-    """What those who use a key are told when another one has replaced it. It holds no secret.
+    """The argument of `then`: a key has replaced another one. It holds no secret.
 
     Attributes:
-        rotation: the rotation's id, by which an announcement that comes twice is known again.
-        name: what the caller calls the key.
+        rotation: the id of the rotation, to recognize a repeated announcement.
+        name: the caller's name for the key.
         key_id: the id of the new key.
-        replaced: the id of the key that retires.
+        replaced: the id of the replaced key.
         store: the address of the store that holds the new secret.
     """
 
@@ -41,14 +41,14 @@ class Announcement:
 
 
 Then: TypeAlias = Callable[..., Any]
-"""A coroutine function or a function, of an `Announcement` or of nothing."""
+"""A function or coroutine function that takes an `Announcement` or no argument."""
 
 Verify: TypeAlias = Callable[[Secret], Any]
-"""A coroutine function or a function. It raises, or returns False, if the secret does not work."""
+"""A function or coroutine function. It raises or returns False if the secret does not work."""
 
 
 def checked(name: str, function: object) -> Any:
-    """Check an argument that is called later, or None."""
+    """Check a callback, or None."""
     if function is None or callable(function):
         return function
     raise InvalidArgumentError(
@@ -57,23 +57,23 @@ def checked(name: str, function: object) -> Any:
 
 
 async def announce(then: Then, announcement: Announcement) -> str | None:
-    """Tell it; return why that failed, or None."""
+    """Call *then*; return why that failed, or None."""
     arguments = (announcement,) if _takes_one(then) else ()
     try:
         await _called(then, *arguments)
-    except Exception as error:  # noqa: BLE001  # it is anybody's function
+    except Exception as error:  # noqa: BLE001  # third-party code
         return _reason(error)
     return None
 
 
 async def tried(verify: Verify, secret: Secret, within: float) -> str | None:
-    """Try a secret until it works, or until *within* seconds are over; return why it does not."""
+    """Verify a secret until it works or *within* seconds are over; return why it does not work."""
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + within, _FIRST_PAUSE
     while True:
         try:
-            why = "it said False" if await _called(verify, secret) is False else None
-        except Exception as error:  # noqa: BLE001  # it is anybody's function, and has the secret
+            why = "it returned False" if await _called(verify, secret) is False else None
+        except Exception as error:  # noqa: BLE001  # third-party code, which has the secret
             why = _reason(error, secret)
         if why is None or loop.time() + pause > end:
             return why
@@ -83,7 +83,7 @@ async def tried(verify: Verify, secret: Secret, within: float) -> str | None:
 
 async def _called(function: Callable[..., Any], *arguments: object) -> Any:
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  # whether it awaits, not whether it calls
+        getattr(function, "__call__", None)  # noqa: B004  # whether it is a coroutine function
     )
     if is_async:
         return await function(*arguments)

@@ -1,4 +1,4 @@
-"""Waiting for the disk, in a thread."""
+"""Wait for the disk, in a thread."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
-    """Return what *work* does, which waits for the disk, in a thread; see `threads.in_thread`.
+    """Run *work*, which waits for the disk, in a thread; see `threads.in_thread`.
 
-    Not in the loop's executor: it may be busy, and takes nothing more when the interpreter ends,
-    while a thread of the program's may still be issuing a key. If no more threads can be had, the
-    loop waits for the disk: what is noted there must not be left out.
+    The loop's executor is not used: it may be busy, and takes no more work when the interpreter
+    exits, while a thread of the program may still be issuing a key. If no thread can be started,
+    the work runs in the loop's thread: the journal must not skip a step.
     """
     try:
         return await threads.in_thread(lambda _: work(), undo=undo)

@@ -1,4 +1,4 @@
-"""Drives an entry: the machine decides, the journal notes, and only then the hands act."""
+"""Drive an entry: the machine decides, the journal notes the step, then the hands take it."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ __all__ = ["Hands", "Outcome", "drive", "not_noted"]
 
 
 class Hands(Protocol):
-    """Runs commands. What goes wrong, a time that is up included, comes back as an event."""
+    """Runs commands. A failure, also a timeout, is returned as an event."""
 
     async def do(self, owned: Owned, command: Command) -> Event:
-        """Run a command that does not end the drive, and return what came of it."""
+        """Run a command that does not end the drive, and return its event."""
 
 
 @attrs.frozen
 class Outcome:
-    """Where the drive of an entry has ended, for now.
+    """Where the drive of an entry ended, for now.
 
     Attributes:
-        entry: what the journal remembered directly before.
-        ending: how it ended.
-        events: what was heard on the way, in its order.
-        where: where the entry lies, in words.
-        id: what the journal calls it.
+        entry: the last noted entry before the end.
+        ending: how the drive ended.
+        events: the events of the drive, in order.
+        where: the place of the entry, for a text.
+        id: the id of the entry in the journal.
     """
 
     entry: Entry
@@ -59,7 +59,7 @@ class Outcome:
 
 
 async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> Outcome:
-    """Drive an entry from *event* on to where it ends for now, and let go of it."""
+    """Drive an entry from *event* on until it ends for now, and release it."""
     events: list[Event] = []
     is_held = False
     try:
@@ -82,7 +82,7 @@ async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> O
 
 
 async def _note(owned: Owned, entry: Entry, waiting: Waiting) -> NotNoted | None:
-    """Note an entry; return what the machine must hear if it could not be noted."""
+    """Note an entry; return the event of the failure if it could not be noted."""
     try:
         await waiting.result(disk.in_thread(partial(owned.note, entry)), least=GRACE)
     except OSError as error:  # a TimeoutError is one
@@ -92,7 +92,7 @@ async def _note(owned: Owned, entry: Entry, waiting: Waiting) -> NotNoted | None
 
 
 def not_noted(owned: Owned, wanted: Entry, error: OSError) -> NotNoted:
-    """Return the event of an entry that could not be noted."""
+    """Return the event for an entry that could not be noted."""
     reason = error.strerror or ("its time was up" if isinstance(error, TimeoutError) else "")
     said = f"the next step cannot be noted in {owned.describe()}: {reason or type(error).__name__}"
     return NotNoted(StoreError(said, store=wanted.plan.store), wanted=wanted.state)

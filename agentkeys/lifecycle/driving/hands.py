@@ -1,4 +1,4 @@
-"""Runs the machine's commands that concern a service. What goes wrong comes back as an event."""
+"""Run the machine's commands that concern a service. A failure is returned as an event."""
 
 from __future__ import annotations
 
@@ -43,43 +43,43 @@ __all__ = ["Listing", "ServiceHands", "digest_of", "reads_its_token_from"]
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 T = TypeVar("T")
 
-# Who gets one of these sees no keys there, and can make none.
+# Credentials that get one of these errors see no keys there, and can create none.
 _NOT_OURS: Final = (AuthenticationError, PermissionDeniedError, NotFoundError)
 
 
 def digest_of(secret: Secret) -> str:
-    """Return the SHA-256 of a secret in hexadecimal. A key is random: it tells nothing of it."""
+    """Return the SHA-256 of a secret in hexadecimal. A key is random: this reveals nothing."""
     return hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def reads_its_token_from(keys: Keys[Any], store: str) -> bool:
-    """Whether the client of these keys signs in with what that store holds."""
+    """Whether the client of these keys takes its token from that store."""
     return getattr(keys._credentials, "address", None) == store  # noqa: SLF001
 
 
 @attrs.frozen
 class Listing(Generic[KeyT]):
-    """What the service has listed.
+    """A listing of keys.
 
     Attributes:
         keys: the keys.
-        asked: when it was asked. What came later may not be in it.
+        asked: when the request began. A later key may be missing.
     """
 
     keys: tuple[KeyT, ...]
     asked: Moment
 
     def named(self, name: str) -> tuple[KeyT, ...]:
-        """Return the keys of that very name."""
+        """Return the keys with exactly this name."""
         return tuple(key for key in self.keys if key.name == name)
 
     def ids(self, name: str) -> tuple[KeyId, ...]:
-        """Return their ids."""
+        """Return the ids of the keys with exactly this name."""
         return tuple(key.id for key in self.named(name))
 
 
 class ServiceHands(Generic[KeyT]):
-    """What is done with keys, whoever drives."""
+    """Runs the commands that all drives have in common."""
 
     def __init__(
         self,
@@ -109,14 +109,13 @@ class ServiceHands(Generic[KeyT]):
                 return await self._announce(owned)
             case commands.Watch(force):
                 return await self._watch(entry, entry.replaced, force=force)
-        raise AssertionError(f"nobody does {command!r} here")
+        raise AssertionError(f"unexpected command {command!r}")
 
     async def listed(self) -> Listing[KeyT]:
         """List the keys.
 
         Raises:
-            AgentKeysError: they cannot be listed in time.
-
+            AgentKeysError: they could not be listed in time.
         """
         asked = now()
         late = "the keys could not be listed in the time that was left"
@@ -129,7 +128,7 @@ class ServiceHands(Generic[KeyT]):
         except AgentKeysError as error:
             is_theirs = isinstance(error, _NOT_OURS) and self._is_own(entry)
             return events.CannotList(error, refused=is_theirs)
-        # Once a token is there, that tells more names of the account.
+        # After a request there is a token, which may hold more names of the account.
         return events.Listed(listing.ids(entry.name), self._is_own(entry), listing.asked)
 
     async def _delete(self, ids: tuple[KeyId, ...]) -> Event:
@@ -155,7 +154,7 @@ class ServiceHands(Generic[KeyT]):
             try:
                 deletion = self.keys.delete(key_id, timeout=self.waiting.left())
                 await self._in_time(deletion, "the key was not deleted in the time that was left")
-            except NotFoundError:  # as good
+            except NotFoundError:  # it is deleted already
                 continue
 
     async def _look(self, entry: Entry, *, late: bool) -> Event:
@@ -167,7 +166,7 @@ class ServiceHands(Generic[KeyT]):
         plan, replaced = owned.entry.plan, owned.entry.replaced
         told = Announcement(owned.id, plan.name, owned.entry.key_id, replaced.key_id, plan.store)
         try:
-            # One that hangs must leave some time for the others.
+            # A callback that hangs must leave some time for the other entries.
             telling = announce(self._then, told)
             why = await self.waiting.result(telling, most=self.waiting.half())
         except TimeoutError:
@@ -181,9 +180,9 @@ class ServiceHands(Generic[KeyT]):
             return events.CannotList(error)
         named = (key for key in listing.named(replaced.name) if key.id == replaced.key_id)
         key = next(named, None)
-        # An id alone may be another key's by now, of a service that was set up anew.
+        # After a service was set up anew, the id may belong to another key.
         new = [each for each in listing.named(entry.name) if entry.key_id in {None, each.id}]
-        # Not every service tells that.
+        # Not every service reports the last use.
         used: datetime | None = getattr(key, "used_at", None)
         return events.Watched(
             key is not None,
@@ -195,9 +194,9 @@ class ServiceHands(Generic[KeyT]):
         )
 
     def _is_own(self, entry: Entry) -> bool:
-        """Whether these credentials see all that the entry's could.
+        """Whether these credentials see all keys that the entry's credentials could see.
 
-        So does the new key, if it is the one that signs in: it was made among these keys.
+        A new key that the client uses as its token does, because it was created among these keys.
         """
         own = self._scope.named_as(self.keys.scope)
         if entry.plan.scope.is_of(own):

@@ -1,4 +1,4 @@
-"""Looks into the store of an entry whose driver is gone, and lists the keys once for all."""
+"""Read the store of an entry whose driver is gone, and list the keys once."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["SweepingHands", "looked_again"]
 
 _REMEDY: Final = (
-    "if that is not mounted, was renamed or was replaced, undo that and sweep again; else "
+    "if the store is not mounted, or was renamed or replaced, undo that and sweep again; else "
 )
 
 
 class SweepingHands(ServiceHands[Any]):
-    """Finishes what others have left. It lists the keys once."""
+    """Finishes the work of others. It lists the keys once."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class SweepingHands(ServiceHands[Any]):
             reason = f"its store did not answer within {seconds:g} s"
         except AgentKeysError as error:
             reason = str(error)
-        except Exception as error:  # noqa: BLE001  # whatever a store's library raises
+        except Exception as error:  # noqa: BLE001  # a store's library may raise anything
             reason = f"its store cannot be read ({type(error).__name__})"
         return events.CannotLook(StoreError(reason))
 
@@ -76,8 +76,8 @@ async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
     if not isinstance(entry.state, Writing):
         return await looked_again(store, entry, asked, late=late)
     if _is_write_only(store, entry):
-        return events.CannotLook(StoreError(f"nobody can read {store.describe()}"))
-    # First, for a read removes what a writer has left who died.
+        return events.CannotLook(StoreError(f"{store.describe()} is write-only"))
+    # First, because a read removes the leftovers of a writer that died.
     difference = await _difference(store, entry.state.found)
     secret = (await store.read()).secret
     if secret is not None and digest_of(secret) == entry.state.digest:
@@ -86,14 +86,14 @@ async def _looked(entry: Entry, asked: Moment, *, late: bool) -> Event:
 
 
 def _is_write_only(store: Store, entry: Entry) -> bool:
-    # A store that could be read once proves nothing by being closed now.
+    # A store that was readable before proves nothing by being unreadable now.
     return entry.plan.write_only or not store.readable
 
 
 async def looked_again(store: Store, entry: Entry, asked: Moment, *, late: bool) -> Event:
-    """Look into a store that held the secret of a key when it was last seen.
+    """Read a store that held the secret of a key when it was last read.
 
-    What cannot be read by anybody, as a program that keeps a secret, holds what it was given.
+    A write-only store, such as a program, is assumed to hold what was written to it.
     """
     state = entry.state
     if _is_write_only(store, entry) and isinstance(state, Retiring | Ousting):
@@ -108,22 +108,21 @@ async def looked_again(store: Store, entry: Entry, asked: Moment, *, late: bool)
 
 
 async def _difference(store: Store, found: Found | None) -> events.CannotLook | None:
-    """Return why a secret that the store does not hold may have been written all the same."""
+    """Return why a secret that the store does not hold may have been written nevertheless."""
     lacks = f"{store.describe()} does not hold its secret"
     if found is None:
-        reason = f"{lacks}, but what was written to may have been another place"
+        reason = f"{lacks}, but it may have been written to another place"
         return events.CannotLook(StoreError(reason))
     try:
         if await is_as_found(store, found):
             return None
     except AgentKeysError as error:
         return events.CannotLook(
-            StoreError(f"{lacks}, and whether it ever did cannot be told: {error}")
+            StoreError(f"{lacks}, and it is not known whether it ever did: {error}")
         )
     return events.CannotLook(
         StoreError(
-            f"{lacks}, but is not as it was when the secret was to be written into"
-            f" {shown(found.place)}"
+            f"{lacks}, but has changed since the secret was to be written to {shown(found.place)}"
         ),
         _REMEDY,
     )

@@ -1,4 +1,4 @@
-"""Makes a key and stores its secret, which is here and in no entry."""
+"""Create a key and store its secret. The secret is in this module only, and in no entry."""
 
 from __future__ import annotations
 
@@ -51,24 +51,24 @@ __all__ = ["IssuingHands", "read", "store_failure"]
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 T = TypeVar("T")
 
-_TOO_LATE: Final = "the time was up before the service had answered"
+_TOO_LATE: Final = "the time was up before the service answered"
 
 
 class IssuingHands(ServiceHands[KeyT]):
-    """Makes one key after the other, and puts a secret into the store of the caller.
+    """Creates keys, and stores the secret of one in the caller's store.
 
     Args:
-        keys: where keys are made; their creates run in *shelter*.
-        scope: whose keys they are.
-        waiting: the time of the call.
-        store: where the secret is to be kept.
-        expected: what the store must hold until then.
-        shelter: tells how far the create at hand has come.
-        options: what `create` takes beside the name.
-        known: the ids of keys of the exact name that were there before.
+        keys: the collection in which keys are created; its creates run in *shelter*.
+        scope: the scope of the keys.
+        waiting: the time limit of the call.
+        store: the store for the secret.
+        expected: what the store must hold before the write.
+        shelter: the progress of the current create.
+        options: the arguments of `create` beside the name.
+        known: the ids of the keys of the exact name that existed before.
 
     Attributes:
-        made: the key at hand as it is listed, if its answer could be read.
+        made: the current key without its secret, if its answer could be read.
     """
 
     def __init__(
@@ -102,14 +102,14 @@ class IssuingHands(ServiceHands[KeyT]):
         return await super().do(owned, command)
 
     async def listed(self) -> Listing[KeyT]:
-        """List the keys, but for those of the exact name that were there before."""
+        """List the keys, without those of the exact name that existed before."""
         listing = await super().listed()
         fresh = tuple(key for key in listing.keys if key.id not in self.known)
         return Listing(fresh, listing.asked)
 
     async def _create(self, entry: Entry, asking: Asking) -> Event:
         self._secret = self.made = self._shelter.progress = None
-        # Who goes on when a sweep may have given it up would make a key that nobody knows.
+        # If a sweep may have given this entry up by now, the new key would belong to no entry.
         waited = elapsed(asking.begun, now())
         if waited is None or waited > asking.seconds or self.waiting.cancellation is not None:
             return events.Unsent(DeadlineExceededError(_TOO_LATE, applied="no"))
@@ -126,7 +126,7 @@ class IssuingHands(ServiceHands[KeyT]):
         return events.Made(made.id, digest_of(made.secret), self._was_alone())
 
     def _as_returned(self, made: NewKey[Any]) -> Any:
-        """Return what the caller gets of a key that was made: it is without its secret."""
+        """Return the new key as the caller gets it: without its secret."""
         return made.listed()
 
     def _not_made(self, error: AgentKeysError) -> Event:
@@ -136,7 +136,7 @@ class IssuingHands(ServiceHands[KeyT]):
             return events.Made(None, digest_of(salvaged), self._was_alone(), error)
         if getattr(error, "applied", "no") != "no":
             return events.Lost(error)
-        # What ended the call may be another request, of a login that a refused try has led to.
+        # The call may have ended with another request: of a login after a rejected try.
         progress = self._shelter.progress
         refused = isinstance(error, APIError) if progress is None else progress.was_answered
         return events.Refused(error) if refused else events.Unsent(error)
@@ -152,7 +152,7 @@ class IssuingHands(ServiceHands[KeyT]):
             await self.waiting.result(self._written(note), most=seconds)
         except TimeoutError:
             failure = self._late(seconds)
-        except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+        except Exception as error:  # noqa: BLE001  # the store may be third-party code, and its error may hold the secret
             failure = store_failure(self._store, error)
         if not note.closed():
             return events.NotNoted(failure, wanted=wanted)
@@ -163,7 +163,7 @@ class IssuingHands(ServiceHands[KeyT]):
         return events.NotWritten(failure)
 
     async def _written(self, note: _Note) -> None:
-        assert self._secret is not None  # noqa: S101  # nothing else is written than what was made
+        assert self._secret is not None  # noqa: S101  # only a key that was made is written
         if isinstance(self._store, RecognizableStore):
             await self._store.write_noted(self._secret, expected=self._expected, note=note)
             return
@@ -172,12 +172,12 @@ class IssuingHands(ServiceHands[KeyT]):
         await self._store.write(self._secret, expected=self._expected)
 
     def _late(self, seconds: float) -> StoreError:
-        # Only a store that says that nothing of it goes on (in a thread, say) can be looked into.
+        # The store can only be read if it reports that its write is over (e.g. in a thread).
         is_known = self._store.readable and not getattr(self._store, "is_at_work", True)
         kind = StoreError if is_known else UncertainStoreError
         place = self._store.describe()
         return kind(
-            f"{place} cannot keep the secret: it took more than {round(seconds, 2):g} s: give it a"
+            f"{place} cannot keep the secret: it took more than {round(seconds, 2):g} s: set a"
             " longer timeout",
             store=place,
         )
@@ -188,7 +188,7 @@ class IssuingHands(ServiceHands[KeyT]):
             looking = looked_again(self._store, entry, asked, late=late)
             return await self._looked(looking)
         if not self._store.readable:
-            # If it says that it failed, that is all there is to know.
+            # If the store reports a failure, nothing more is known.
             return events.CannotLook() if late else events.Lacks(late, asked)
         return await self._looked(self._compared(asked, late=late))
 
@@ -199,12 +199,12 @@ class IssuingHands(ServiceHands[KeyT]):
     async def _looked(self, looking: Coroutine[Any, Any, Event]) -> Event:
         try:
             return await self.waiting.result(looking, most=self.waiting.half())
-        except Exception as error:  # noqa: BLE001  # a store may be anybody's
+        except Exception as error:  # noqa: BLE001  # the store may be third-party code
             return events.CannotLook(store_failure(self._store, error))
 
 
 class _Note:
-    """Notes, once, what a store was directly before it is written; or nothing more."""
+    """Notes the state of a store right before it is written, once; then no more."""
 
     def __init__(self, owned: Owned, wanted: Writing) -> None:
         self._owned = owned
@@ -214,7 +214,7 @@ class _Note:
         self._is_closed = False
 
     def __call__(self, found: Found | None) -> None:
-        """Note it, in a thread; if that fails or comes too late, the store must not be written."""
+        """Note it, in a thread; if this fails or is too late, the store must not be written."""
         state = attrs.evolve(self._wanted, found=found)
         entry = attrs.evolve(self._owned.entry, state=state)
         try:
@@ -227,10 +227,10 @@ class _Note:
                     self._noted = entry
                     return
             failure = StoreError(_TOO_LATE)
-        raise failure  # type: ignore[misc]  # it has one
+        raise failure  # type: ignore[misc]  # one of the two is set
 
     def closed(self) -> bool:
-        """Let nothing be noted any more; return whether something was."""
+        """Stop further notes; return whether there was one."""
         with self._lock:
             self._is_closed = True
             noted = self._noted
@@ -240,16 +240,16 @@ class _Note:
 
 
 async def read(store: Store) -> Stored:
-    """Return what a store holds; whatever goes wrong there is a `StoreError`."""
+    """Return the content of a store; any failure is a `StoreError`."""
     try:
         return await look_into(store)
-    except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+    except Exception as error:  # noqa: BLE001  # the store may be third-party code, and its error may hold the secret
         failure = store_failure(store, error, "be read")
     raise failure
 
 
 def store_failure(store: Store, error: Exception, what: str = "keep the secret") -> StoreError:
-    """Return what a store raised as an error of ours: what others raise may hold the secret."""
+    """Return a store's exception as an error of ours: a foreign exception may hold the secret."""
     if isinstance(error, StoreError):
         return error
     place = store.describe()

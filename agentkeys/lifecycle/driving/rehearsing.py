@@ -1,4 +1,4 @@
-"""A sweep that changes nothing: what it would do is taken for done."""
+"""A sweep that changes nothing: each change is assumed to succeed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LookingHands", "Unwritten"]
 
 
 class LookingHands(SweepingHands):
-    """Lists, and looks into stores. What else it is told to do, it says it has done."""
+    """Lists keys and reads stores. Every other command reports success without doing anything."""
 
     async def do(self, owned: Owned, command: Command) -> Event:
         """Run a command; see `driver.Hands`."""
@@ -32,7 +32,7 @@ class LookingHands(SweepingHands):
 
 
 class Unwritten:
-    """An entry of which nothing is noted."""
+    """An entry whose new states are not written."""
 
     def __init__(self, owned: Owned) -> None:
         self._owned = owned
@@ -40,20 +40,20 @@ class Unwritten:
 
     @property
     def id(self) -> str:
-        """What the entry is called in the journal."""
+        """The id of the entry in the journal."""
         return self._owned.id
 
     def note(self, entry: Entry) -> None:
-        """Note nothing."""
+        """Write nothing."""
 
     def release(self) -> None:
-        """Leave the entry to whoever sweeps."""
+        """Release the entry for a later sweep."""
         self._owned.release()
 
     def forget(self) -> None:
-        """Leave the entry where it is."""
+        """Leave the entry unchanged."""
         self._owned.release()
 
     def describe(self) -> str:
-        """Return where the entry lies."""
+        """Return the place of the entry."""
         return self._owned.describe()

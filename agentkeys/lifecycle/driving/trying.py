@@ -1,4 +1,4 @@
-"""Makes a key that replaces another one: its secret is tried before it is stored."""
+"""Create a key that replaces another one: its secret is verified before it is stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["RotatingHands", "Wanted"]
 
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 
-# Whoever gets one of these is known to the service.
+# A key that gets one of these errors is known to the service.
 _KNOWN: Final = (PermissionDeniedError, NotFoundError)
 
 
@@ -46,7 +46,7 @@ class Wanted:
 
 
 class RotatingHands(IssuingHands[KeyT]):
-    """Makes keys, tries their secrets, puts one into the store, and tells of it."""
+    """Creates keys, verifies their secrets, stores one, and announces it."""
 
     def __init__(self, *arguments: Any, wanted: Wanted, **named: Any) -> None:
         super().__init__(*arguments, then=wanted.then, **named)
@@ -62,26 +62,26 @@ class RotatingHands(IssuingHands[KeyT]):
         return event
 
     def _sign_in_anew(self) -> None:
-        """Use the new key from now on, if it was read from this store what signs in."""
+        """Use the new key from now on, if the client reads its token from this store."""
         credentials = self.keys._credentials if isinstance(self.keys, Keys) else None  # noqa: SLF001
         if isinstance(credentials, StoredToken) and credentials.address == self._store.address:
             credentials.forget()
 
     async def _verify(self, made: Made) -> Event:
-        assert self._secret is not None  # noqa: S101  # it has just been made
+        assert self._secret is not None  # noqa: S101  # it was made in the step before
         verify = self._wanted.verify or self._proved
         trying = tried(verify, self._secret, self._wanted.verify_within)
         try:
-            # Whoever is cancelled needs the time that is left to delete the key.
+            # A cancelled call needs the remaining time to delete the key.
             why = await self.waiting.result(trying, most=self.waiting.half(), runs_on=lambda: False)
         except TimeoutError:
-            why = "there was no time left to try it"
+            why = "there was no time left to verify it"
         if why is None:
             return events.Verified(made)
         return events.Unusable(RotationError(f"the new key does not work: {why}"), made=made)
 
     async def _proved(self, secret: Secret) -> None:
-        """Show that the service knows the key; raise what it says if it does not."""
+        """Verify that the service knows the key; raise the service's error if it does not."""
         if not isinstance(self.keys, Keys):
             return
         seconds = self.waiting.half()

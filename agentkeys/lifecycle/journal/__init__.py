@@ -1,7 +1,7 @@
-"""What is remembered of each key, so that whoever comes later can go on.
+"""The journal: what is kept of each key, so that a later process can continue.
 
-Here lives the journal: its protocol, how an entry is written down, and the files that are its
-default. What an entry means, and what is done about it, lives in `machine` and `driver`.
+This folder holds the protocol, the form of an entry, and the default journal in files. The meaning
+of an entry is in `machine`, and the work on it in `driving`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every journal does."""
+"""The protocol of a journal."""
 
 from __future__ import annotations
 
@@ -17,46 +17,45 @@ __all__ = ["Claimed", "Journal", "Owned", "Remembered", "Seen"]
 
 
 class Owned(Protocol):
-    """An entry that is this driver's until it lets go of it: nobody else may act on it.
+    """An entry that only this driver may act on until the driver releases it.
 
-    The methods that wait for a disk block, and are called in a thread.
+    The methods that wait for a disk block, so they are called in a thread.
     """
 
     entry: Entry
-    """How far it has come: what the driver knows to be noted."""
+    """The last state that was noted."""
 
     @property
     def id(self) -> str:
-        """What the entry is called in the journal."""
+        """The id of the entry in the journal."""
 
     def note(self, entry: Entry) -> None:
-        """Note how far it has come. That is durable when this returns.
+        """Write a state of the entry; it is durable when this returns.
 
-        An entry that is closed is forgotten, and one that is kept is the ledger's from then on.
+        A closed entry is removed, and a kept entry belongs to the ledger from then on.
 
         Raises:
-            OSError: it could not be noted, or is not this driver's any more. Then what it
-                announces must not be done.
-
+            OSError: the state could not be written, or the entry no longer belongs to this driver.
+                Then the step that it announces must not be taken.
         """
 
     def release(self) -> None:
-        """Leave the entry to whoever sweeps. It does not block."""
+        """Release the entry for a later sweep. This does not block."""
 
     def forget(self) -> None:
-        """Remove the entry, for nothing was begun, and let go of it."""
+        """Remove the entry, because nothing was begun, and release it."""
 
     def describe(self) -> str:
-        """Return where the entry lies, for a sentence."""
+        """Return the place of the entry, for a text."""
 
 
 @attrs.frozen
 class Claimed:
-    """What was found that nobody drives.
+    """The entries that `claim` found without a driver.
 
     Attributes:
-        entries: those in wanted scopes, each of which is this driver's now.
-        unreadable: what could not be looked at, and may be an entry: a sentence each.
+        entries: the entries in wanted scopes; this driver owns them now.
+        unreadable: the files that may be entries but could not be read, one sentence each.
     """
 
     entries: tuple[Owned, ...] = ()
@@ -68,19 +67,19 @@ class Claimed:
         return {each.entry.plan.scope for each in self.entries}
 
     def release(self) -> None:
-        """Leave all of them to whoever sweeps next."""
+        """Release all entries for a later sweep."""
         for each in self.entries:
             each.release()
 
 
 @attrs.frozen
 class Seen:
-    """An entry as it was read: somebody may be driving it on.
+    """An entry as it was read; a driver may be working on it.
 
     Attributes:
-        id: what it is called in the journal.
-        entry: how far it had come; if its secret is stored, its state is `Kept`.
-        where: where it lies, for a sentence.
+        id: the id of the entry in the journal.
+        entry: its last state; if its secret is stored, the state is `Kept`.
+        where: the place of the entry, for a text.
     """
 
     id: str
@@ -93,8 +92,8 @@ class Remembered:
     """All that the journal knows of some scopes.
 
     Attributes:
-        entries: what is kept, and what is under way or was left.
-        unreadable: what could not be looked at, and may be an entry: a sentence each.
+        entries: the kept entries, and the unfinished ones.
+        unreadable: the files that may be entries but could not be read, one sentence each.
     """
 
     entries: tuple[Seen, ...] = ()
@@ -102,42 +101,38 @@ class Remembered:
 
 
 class Journal(Protocol):
-    """Remembers the entries. Its methods block, and are called in a thread."""
+    """Keeps the entries. Its methods block, so they are called in a thread."""
 
     def begin(self, entry: Entry) -> Owned:
-        """Remember a new entry; it is durable, and this driver's, when this returns.
+        """Add a new entry; when this returns, it is durable, and this driver owns it.
 
         Raises:
-            ConfigurationError: it cannot be remembered, so nothing must be begun.
-
+            ConfigurationError: the entry cannot be written, so no request may be sent.
         """
 
     def claim(self, is_wanted: Callable[[Scope], bool]) -> Claimed:
-        """Take over the entries in wanted scopes that nobody drives; the caller releases them.
+        """Take over the entries in wanted scopes that have no driver; the caller releases them.
 
         Raises:
-            ConfigurationError: it is not known where they lie.
-
+            ConfigurationError: the place of the entries is not known.
         """
 
     def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
-        """Return the entries in wanted scopes, without taking any over.
+        """Return the entries in wanted scopes, without taking them over.
 
         Raises:
-            ConfigurationError: it is not known where they lie.
-
+            ConfigurationError: the place of the entries is not known.
         """
 
     def hold(self, entry_id: str) -> Owned | None:
-        """Take over an entry of the ledger, until it is released; None if somebody else has it."""
+        """Take over an entry of the ledger until it is released; return None if it is in use."""
 
     def adopt(self, entry: Entry) -> str:
-        """Add to the ledger an entry whose secret is stored; return its id.
+        """Add an entry whose secret is stored to the ledger; return its id.
 
         Raises:
-            ConfigurationError: it cannot be remembered.
-
+            ConfigurationError: the entry cannot be written.
         """
 
     def describe(self) -> str:
-        """Return where the entries lie, for a sentence."""
+        """Return the place of the entries, for a text."""

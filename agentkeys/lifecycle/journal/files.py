@@ -1,8 +1,8 @@
-"""The journal as files, so that what a dead process left is found.
+"""The journal as files, so that a later process finds the entries of a dead one.
 
-A file has a line for each step, which is on the disk before the step is taken. Its owner keeps it
-locked for as long as he lives. When nothing is left to be done he removes it; when the secret is
-stored, it moves into the ledger, a folder of its own.
+A file has one line for each step; the line is on the disk before the step is taken. The owner locks
+the file while it lives. The file is removed when nothing is left to do, and moves into the ledger,
+a folder of its own, when the secret is stored.
 """
 
 from __future__ import annotations
@@ -39,23 +39,26 @@ _READ_AND_APPENDED_TO: Final = os.O_RDWR | os.O_APPEND
 
 
 class FileJournal:
-    """Remembers entries as files: in ``attempts`` what is under way, in ``keys`` what is kept.
+    """Keeps entries as files: unfinished ones in ``attempts``, kept ones in ``keys``.
 
-    Both lie below AGENTKEYS_HOME, or in the user's state directory.
+    Both folders are below AGENTKEYS_HOME, or in the user's state directory.
     """
 
     def begin(self, entry: Entry) -> OwnedFile:
-        """Remember a new entry; see `Journal.begin`."""
+        """Add a new entry; see `Journal.begin`."""
         while True:
-            with contextlib.suppress(_TakenError):  # by a sweep that took it for a dead one's
+            with contextlib.suppress(_TakenError):  # a sweep took the new file for a dead process's
                 return self._begun(self.folder(), f"{secrets.token_hex(8)}{_UNDER_WAY}", entry)
 
     def adopt(self, entry: Entry) -> str:
         """Add an entry to the ledger; see `Journal.adopt`."""
-        # Its name says what is in it, so that of several who adopt a key at once all get one entry.
+        # The name is a digest of the entry, so that several callers who adopt a key share one
+        # entry.
         path = in_ledger(self.ledger(), lines.fingerprint(entry))
         while True:
-            there = self.hold(path.stem) if os.path.lexists(path) else None  # it removes a torn one
+            there = (
+                self.hold(path.stem) if os.path.lexists(path) else None
+            )  # this removes an incomplete one
             if there is not None:
                 there.release()
             if os.path.lexists(path):
@@ -72,13 +75,13 @@ class FileJournal:
         else:
             return owned
         raise ConfigurationError(
-            f"cannot write to {shown(parent)}, which is to remember the key if this process is"
-            f" killed: {reason}: set AGENTKEYS_HOME to a folder of your own, or to one that is not"
-            " there yet"
+            f"cannot write to {shown(parent)}, which must keep the entry if this process is"
+            f" killed: {reason}: set AGENTKEYS_HOME to a folder of your own, or to a new"
+            " folder"
         )
 
     def claim(self, is_wanted: Callable[[Scope], bool]) -> Claimed:
-        """Lock the entries in wanted scopes whose owners are gone; see `Journal.claim`."""
+        """Lock the entries in wanted scopes whose processes are gone; see `Journal.claim`."""
         owned: list[OwnedFile] = []
         unreadable: list[str] = []
         for found in each(self.folder(), _UNDER_WAY, partial(_claimed, is_wanted=is_wanted)):
@@ -90,7 +93,8 @@ class FileJournal:
 
     def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
         """Return the entries in wanted scopes; see `Journal.remembered`."""
-        # In this order: what moves into the ledger meanwhile is seen twice rather than not at all.
+        # In this order, so that an entry that moves into the ledger meanwhile is seen twice, not
+        # missed.
         entries: dict[str, Seen] = {}
         unreadable: list[str] = []
         for folder, ending in ((self.folder(), _UNDER_WAY), (self.ledger(), KEPT)):
@@ -112,27 +116,27 @@ class FileJournal:
         except RefusedError as error:
             reason = str(error)
         raise JournalError(
-            f"{shown(path)} names the key that is kept, but was not used: {reason}: see what it is,"
-            " then delete the file, and adopt the key again"
+            f"{shown(path)} names the key in the store, but was not read: {reason}: check the file,"
+            " then delete it, and adopt the key again"
         )
 
     def survey(self) -> Claimed:
-        """Return what is left by owners that are gone, without taking it over."""
+        """Return the entries of processes that are gone, without taking them over."""
         found = self.claim(lambda _: True)
         found.release()
         return found
 
     def describe(self) -> str:
-        """Return where the entries lie that are under way."""
+        """Return the folder of the unfinished entries."""
         return shown(self.folder())
 
     @staticmethod
     def folder() -> Path:
-        """Return where the entries lie that are under way.
+        """Return the folder of the unfinished entries.
 
         Raises:
-            ConfigurationError: there is none, or the extra that knows that directory is missing.
-
+            ConfigurationError: there is no such folder, or platformdirs is needed and not
+                installed.
         """
         try:
             return home.state_folder() / "attempts"
@@ -145,30 +149,30 @@ class FileJournal:
 
     @classmethod
     def ledger(cls) -> Path:
-        """Return where the entries lie whose secrets are stored; it raises as `folder` does."""
+        """Return the folder of the ledger, for kept entries; raises as `folder` does."""
         return cls.folder().with_name("keys")
 
 
 class OwnedFile:
-    """An entry whose file is open and locked by this process, until it is released."""
+    """An entry whose file this process has open and locked, until it is released."""
 
     def __init__(self, path: Path, descriptor: int, entry: Entry) -> None:
         self._path = path
         self._descriptor = descriptor
         self._is_released = False
         self.entry = entry
-        # A thread may still write when the event loop lets go, and the number of a descriptor that
-        # is closed is soon somebody else's.
+        # A thread may still be writing when the event loop releases the entry, and the number of a
+        # closed descriptor is soon in use for another file.
         self._lock = threading.Lock()
         forks.watch(self)
 
     @property
     def id(self) -> str:
-        """The name of the file, which stays the same when it moves into the ledger."""
+        """The name of the file, which stays the same when the file moves into the ledger."""
         return self._path.stem
 
     def note(self, entry: Entry) -> None:
-        """Note how far it has come; see `Owned.note`."""
+        """Write a state of the entry; see `Owned.note`."""
         refusal = None
         try:
             with self._lock:
@@ -184,7 +188,7 @@ class OwnedFile:
             raise OSError(errno.ECANCELED, "its time was up")
 
     def release(self) -> None:
-        """Leave the file to whoever sweeps. A thread that writes to it does so when it has."""
+        """Release the file for a later sweep; a thread that is writing unlocks it afterwards."""
         self._is_released = True
         if self._lock.acquire(blocking=False):
             try:
@@ -195,27 +199,28 @@ class OwnedFile:
                 self._lock.release()
 
     def forget(self) -> None:
-        """Remove the file, for nothing was begun, and let go of it."""
+        """Remove the file, because nothing was begun, and release it."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
         self.release()
 
     def begin_afresh(self) -> object:
-        """Let go of it in a forked child, or the lock would outlive the parent."""
-        self._lock = threading.Lock()  # a thread that is not here may have held the one before
+        """Close the file in a forked child, or the lock would outlive the parent."""
+        self._lock = threading.Lock()  # another thread of the parent may have held the old lock
         self._close()
         return self
 
     def describe(self) -> str:
-        """Return where the file lies."""
+        """Return the path of the file."""
         return shown(self._path)
 
     def _note(self, entry: Entry) -> None:
         if self._descriptor < 0:
-            raise OSError(errno.EBADF, "it was let go of")
+            raise OSError(errno.EBADF, "it was released")
         if isinstance(entry.state, Closed):
-            # Neither synced nor insisted on: if it stays, a sweep finds that all is done.
+            # Neither synced nor required: if the file stays, a sweep finds that nothing is left to
+            # do.
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
         elif isinstance(entry.state, Kept):
@@ -224,17 +229,17 @@ class OwnedFile:
             own_files.append(self._descriptor, lines.dumped(entry))
 
     def _keep(self, plan: Plan) -> None:
-        """Move the file into the ledger: where it lies is what says that the secret is stored."""
+        """Move the file into the ledger: its place there says that the secret is stored."""
         ledger = self._path.parent.with_name("keys")
         own_files.make_folder(ledger)
         own_files.check_folder(ledger)
-        # First: once this entry is in the ledger, nobody comes back to remove that one. If it stays
-        # all the same, `remembered` leaves it out.
+        # The replaced entry goes first: once this entry is in the ledger, no later run removes that
+        # one. If it stays nevertheless, `remembered` leaves it out.
         if plan.replaces is not None:
             with contextlib.suppress(OSError, RefusedError):
                 in_ledger(ledger, plan.replaces.entry).unlink(missing_ok=True)
         kept = ledger / self._path.with_suffix(KEPT).name
-        os.rename(self._path, kept)  # noqa: PTH104  # Path.rename says the same at greater length
+        os.rename(self._path, kept)  # noqa: PTH104  # Path.rename does the same
         self._path = kept
         sync_folder(ledger)
 
@@ -245,7 +250,7 @@ class OwnedFile:
 
 
 class _TakenError(Exception):
-    """There is a file of that name, or somebody has removed it meanwhile."""
+    """A file of that name exists, or another process has removed it meanwhile."""
 
 
 def _created(parent: Path, name: str, entry: Entry) -> OwnedFile:
@@ -264,7 +269,7 @@ def _created(parent: Path, name: str, entry: Entry) -> OwnedFile:
 
 
 def _locked_file(path: Path) -> int:
-    """Make an empty file and lock it. A sweep may come in between, and take it for a dead one."""
+    """Create an empty file and lock it. A sweep may take it in between, as a dead process's."""
     try:
         descriptor = create_own(path, _READ_AND_APPENDED_TO)
     except FileExistsError:
@@ -272,7 +277,7 @@ def _locked_file(path: Path) -> int:
     try:
         if locks.lock(descriptor) and locks.is_still(path, descriptor):
             return descriptor
-    except OSError:  # e.g. a file system that knows no locks
+    except OSError:  # e.g. the file system does not support locks
         os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
@@ -281,11 +286,10 @@ def _locked_file(path: Path) -> int:
 
 
 def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None:
-    """Lock an entry in a wanted scope; None if it is not wanted, its owner lives, or it is gone.
+    """Lock an entry in a wanted scope; return None if it is not wanted, in use, or gone.
 
     Raises:
-        RefusedError: it cannot be told whether it is one.
-
+        RefusedError: it is not known whether the file is an entry.
     """
     try:
         descriptor = open_own(path, _READ_AND_APPENDED_TO)
@@ -308,7 +312,7 @@ def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None
 
 def _abandoned(path: Path, descriptor: int, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None:
     begun = lines.loaded(own_files.read(descriptor))
-    # Before it is locked, or whoever sweeps its scope now would take it for one that lives.
+    # Before the lock, or a sweep of its scope that runs now would see a living process.
     if isinstance(begun, Entry) and not is_wanted(begun.plan.scope):
         return None
     if not (locks.lock(descriptor) and locks.is_still(path, descriptor)):

@@ -1,4 +1,4 @@
-"""The first format of an entry, which had no number: it is read, and not written any more."""
+"""Read the first format of an entry, which had no number. It is no longer written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["entry"]
 
 @attrs.frozen
 class _Begun:
-    """From when on it is counted how late the key may come."""
+    """The time from which the possible delay of the key counts."""
 
     begun_at: float
     boot: str | None = None
@@ -36,7 +36,7 @@ class _Begun:
 
 @attrs.frozen
 class _Attempt(_Begun):
-    """The first line: a create may be on its way."""
+    """The first line: a create may have been sent."""
 
     scope: Scope = attrs.field(kw_only=True)
     name: str = attrs.field(kw_only=True)
@@ -47,7 +47,7 @@ class _Attempt(_Begun):
 
 @attrs.frozen
 class _Received:
-    """The secret has come, and the store is about to be written."""
+    """The secret was received, and is about to be stored."""
 
     key_id: str | int | None
     store: str
@@ -59,12 +59,11 @@ def entry(lines: Sequence[bytes], structure: Any) -> Entry:
     """Return the entry of a file of that format.
 
     Args:
-        lines: those of the file that are whole.
-        structure: makes a record of a document.
+        lines: the complete lines of the file.
+        structure: converts a document to a record.
 
     Raises:
-        Exception: they are of no such file.
-
+        Exception: the file does not have that format.
     """
     first, *steps = map(json.loads, lines)
     attempt = structure({**first, "scope": renamed(first["scope"])}, _Attempt)
@@ -78,7 +77,7 @@ def entry(lines: Sequence[bytes], structure: Any) -> Entry:
         else:
             received = structure(step, _Received)
             store = received.store
-            # Whether other tries had been made was not noted.
+            # The format did not record whether there were other tries.
             state = Writing(received.key_id, received.digest, False, begun, 0.0, received.found)
     exact = attempt.nonce is None
     name = attempt.name if exact else base_of(attempt.name, attempt.nonce)

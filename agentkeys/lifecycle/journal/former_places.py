@@ -1,4 +1,4 @@
-"""The places of the formats 1 and 2, which were paths of the services' APIs of that time."""
+"""Convert the scopes of formats 1 and 2, which were paths of the services' APIs of that time."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _PLACES: Final = {
 
 
 def renamed(scope: dict[str, Any]) -> dict[str, Any]:
-    """Return what a scope was written as, by what it is instead of by its path.
+    """Return a scope of an old format as a scope that is named by what it is.
 
     Raises:
-        ValueError: no service that we know had such a place.
-
+        ValueError: no known service had such a scope.
     """
     same: dict[str, Any] = {
         name: scope[name] for name in ("service", "account", "also") if name in scope

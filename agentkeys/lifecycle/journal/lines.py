@@ -1,7 +1,7 @@
-"""An entry as a line of text, and back. Nothing here touches a disk.
+"""Convert an entry to a line of text, and back; no disk access.
 
-What is read may be anybody's, of an earlier version or of a later one: it is an entry, or it is
-said why not.
+The text may come from another user, or from an earlier or later version: `loaded` returns an entry,
+or the reason why it is not one.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ _NOTED: Final[tuple[type[State], ...]] = (
     Kept,
 )
 _PLACES_BY_NAME: Final = 3
-"""The first format that names a place by what it is, and not by a path."""
+"""The first format that names a scope by what it is, and not by a path."""
 
 _STATES: Final = {kind.__name__: kind for kind in _NOTED}
 
 
 @attrs.frozen
 class Torn:
-    """The first line is not whole: its owner died before it was durable, so nothing was sent."""
+    """The first line is incomplete: its process died before it was durable, so nothing was sent."""
 
 
 @attrs.frozen
 class NotAnEntry:
-    """It is no entry that this version can read, or trust.
+    """The text is not an entry that this version can read or trust.
 
     Attributes:
-        why: the rest of a sentence about the file.
+        why: the reason, as the end of a sentence about the file.
     """
 
     why: str
 
 
 def dumped(entry: Entry) -> bytes:
-    """Return an entry as a line that `loaded` reads."""
+    """Return an entry as a line that `loaded` can read."""
     document = {
         "format": FORMAT,
         "plan": _converter.unstructure(entry.plan),
@@ -82,7 +82,7 @@ def dumped(entry: Entry) -> bytes:
 
 
 def fingerprint(entry: Entry) -> str:
-    """Return what tells a key that is kept from all others: 64 bits, as 16 characters."""
+    """Return the fingerprint of a kept key: 64 bits, as 16 characters."""
     scope, plan = attrs.evolve(entry.plan.scope, account="", also=()), entry.plan
     state = entry.state
     what = [attrs.astuple(scope), plan.store, plan.name, entry.key_id, getattr(state, "digest", "")]
@@ -90,22 +90,22 @@ def fingerprint(entry: Entry) -> str:
 
 
 def loaded(text: bytes) -> Entry | NotAnEntry | Torn:
-    """Return the entry of which a file has a line for each step; the last one that is whole counts.
+    """Return the entry of a file with one line for each step; the last complete line counts.
 
-    A line that is torn was not yet acted on.
+    The step of an incomplete line was not yet taken.
     """
     lines = text.split(b"\n")[:-1]
     if not lines:
         return Torn()
     try:
-        # By the last line: a later version may have gone on with what an earlier one began.
+        # The last line counts: a later version may have continued an entry of an earlier version.
         last = json.loads(lines[-1])
         number = last.get("format", 1)
         if number not in range(1, FORMAT + 1):
-            return NotAnEntry(f"it is of format {number}, which a newer agentkeys reads")
+            return NotAnEntry(f"it has format {number}, which needs a newer agentkeys")
         entry = first_format.entry(lines, _converter.structure) if number == 1 else _entry(last)
-    except Exception:  # noqa: BLE001  # whatever is wrong with it
-        return NotAnEntry("it is no entry that this version can read")
+    except Exception:  # noqa: BLE001  # any error means that it is not an entry
+        return NotAnEntry("it is not an entry that this version can read")
     if entry.plan.exact or is_made_of(entry.name, entry.plan.name):
         return entry
     return NotAnEntry("the name of its key does not end in a nonce, so it proves nothing")
@@ -121,7 +121,7 @@ def _entry(document: dict[str, Any]) -> Entry:
     return Entry(plan, name, _converter.structure(document, kind))
 
 
-# Strictly: of anything cattrs would make a str, and JSON has numbers that no clock shows.
+# Strictly: cattrs would convert any value to a str, and JSON has numbers that are not times.
 
 
 def _text(value: object, _: object) -> str:
@@ -139,7 +139,7 @@ def _flag(value: object, _: object) -> bool:
 def _seconds(value: object, _: object) -> float:
     if type(value) not in {int, float}:
         raise TypeError
-    seconds = float(value)  # type: ignore[arg-type]  # just looked at
+    seconds = float(value)  # type: ignore[arg-type]  # its type was checked above
     if not 0 <= seconds < math.inf:
         raise ValueError
     return seconds
@@ -154,7 +154,7 @@ def _texts(value: object, _: object) -> tuple[str, ...]:
 def _key_id(value: object, _: object) -> str | int | None:
     if value is not None and type(value) not in {int, str}:
         raise TypeError
-    return value  # type: ignore[return-value]  # just looked at
+    return value  # type: ignore[return-value]  # its type was checked above
 
 
 def _known_key_id(value: object, _: object) -> KeyId:

@@ -1,7 +1,7 @@
-"""Files and folders of state: they are ours, of a bounded size, and of nobody's making else.
+"""Files and folders of the journal: only this user owns them, and their size is limited.
 
-What lies in the folder may have been put there by another user, by root, or by a backup. A file
-decides what is deleted, so only one is read that this user alone can have written.
+Another user, root or a backup may have put a file into the folder. A file decides which key is
+deleted, so only files that this user alone can have written are read.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["append", "check_folder", "make_folder", "names", "read"]
 
 _LARGEST: Final = 1 << 20
-"""Bytes: more than any entry has."""
+"""The largest size of a file in bytes; no entry is that long."""
 
 
 def read(descriptor: int) -> bytes:
-    """Return what a file holds.
+    """Return the content of a file.
 
     Raises:
-        RefusedError: it has grown beyond all bounds.
-
+        RefusedError: the file is too long.
     """
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
@@ -37,7 +36,7 @@ def read(descriptor: int) -> bytes:
 
 
 def append(descriptor: int, line: bytes) -> None:
-    """Add a line, which is durable when this returns."""
+    """Append a line; it is durable when this returns."""
     _cut_torn_line(descriptor)
     rest = memoryview(line)
     while rest:
@@ -46,7 +45,7 @@ def append(descriptor: int, line: bytes) -> None:
 
 
 def _cut_torn_line(descriptor: int) -> None:
-    """Of a process that died, or on a disk that was full, the last line may be a part of one."""
+    """Remove an incomplete last line, from a process that died or a disk that was full."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     if size:
         os.lseek(descriptor, size - 1, os.SEEK_SET)
@@ -55,19 +54,18 @@ def _cut_torn_line(descriptor: int) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """See that a folder and the one above it, which may be a link of this user's, are ours alone.
+    """Check that a folder and its parent are this user's alone; the parent may be a link.
 
     Raises:
-        FileNotFoundError: one is not there.
-        RefusedError: one is somebody else's, or cannot be looked at.
-
+        FileNotFoundError: one of them does not exist.
+        RefusedError: one of them belongs to another user, or its status cannot be read.
     """
     for folder, may_be_link in ((path.parent, True), (path, False)):
         try:
             why = filesystem.folder_objection(folder, may_be_link=may_be_link)
         except FileNotFoundError:
             if os.path.lexists(folder):
-                raise RefusedError(f"{folder} is a link that leads nowhere") from None
+                raise RefusedError(f"{folder} is a link without a target") from None
             raise
         except OSError as error:
             why = error.strerror or type(error).__name__
@@ -76,7 +74,7 @@ def check_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, so that a power failure leaves them."""
+    """Create a folder and its missing parents, durably."""
     if not path.is_dir():
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
@@ -87,12 +85,11 @@ def names(folder: Path, suffix: str) -> list[Path]:
     """Return the files of a folder with that ending; none if there is no folder.
 
     Raises:
-        RefusedError: the folder is not ours alone, or cannot be listed.
-
+        RefusedError: the folder is not this user's alone, or cannot be listed.
     """
     try:
         check_folder(folder)
-        found = os.listdir(folder)  # noqa: PTH208  # Path.glob passes over what it cannot read
+        found = os.listdir(folder)  # noqa: PTH208  # Path.glob skips what it cannot read
     except FileNotFoundError:
         return []
     except RefusedError:

@@ -1,4 +1,4 @@
-"""Entries as whoever does not drive them reads them: no file is locked, and none is changed."""
+"""Read entries without taking them over: no file is locked or changed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["KEPT", "each", "in_ledger", "read"]
 
 KEPT: Final = ".key"
-"""How the name of a file ends that lies in the ledger."""
+"""The ending of the names of the ledger's files."""
 _ID: Final = re.compile("[0-9a-f]{16}")
 
 T = TypeVar("T")
 
 
 def each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterator[T | str | None]:
-    """Look at each file of a folder; of what cannot be looked at, give a sentence."""
+    """Yield the result of *look* for each file of a folder, or a sentence if it cannot be read."""
     try:
         paths = own_files.names(folder, ending)
     except RefusedError as error:
         yield (
-            f"{shown(folder)} may name keys that are left, but was not looked into: {error}:"
-            " sweep as its owner, or make it yours alone (chown, chmod)"
+            f"{shown(folder)} may name unfinished keys, but was not read: {error}:"
+            " run the sweep as its owner, or make it yours alone (chown, chmod)"
         )
         return
     for path in paths:
@@ -43,31 +43,29 @@ def each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterato
             found = look(path)
         except RefusedError as error:
             yield (
-                f"{shown(path)} may name a key that is left, but was not used: {error}:"
-                " see what it is, then delete the file"
+                f"{shown(path)} may name an unfinished key, but was not read: {error}:"
+                " check the file, then delete it"
             )
         else:
             yield found
 
 
 def in_ledger(ledger: Path, entry_id: str) -> Path:
-    """Return the file of an entry, whose id was read from another one.
+    """Return the path of an entry in the ledger, whose id comes from another entry.
 
     Raises:
-        RefusedError: it is no id, and may lead elsewhere.
-
+        RefusedError: *entry_id* is not an id, and may name another path.
     """
     if _ID.fullmatch(entry_id) is None:
-        raise RefusedError("it is no id of an entry")
+        raise RefusedError("it is not an id of an entry")
     return ledger / f"{entry_id}{KEPT}"
 
 
 def read(path: Path) -> Seen | None:
-    """Return the entry of a file, whoever drives it; None if it is gone or has none yet.
+    """Return the entry of a file, in use or not; None if the file is gone or still empty.
 
     Raises:
-        RefusedError: it cannot be told whether it is one.
-
+        RefusedError: it is not known whether the file is an entry.
     """
     try:
         descriptor = open_own(path, os.O_RDONLY)
@@ -92,7 +90,7 @@ def read(path: Path) -> Seen | None:
 
 
 def _as_kept(entry: Entry) -> Entry:
-    """Return an entry of the ledger: that it lies there says that its secret is stored."""
+    """Return an entry of the ledger with the state `Kept`, which its place stands for."""
     match entry.state:
         case Writing(key_id, digest) as state:
             return attrs.evolve(entry, state=Kept(key_id, digest, state.begun, state.found))
@@ -100,4 +98,4 @@ def _as_kept(entry: Entry) -> Entry:
             return attrs.evolve(entry, state=Kept(key_id, digest, state.switched, state.found))
         case Kept():
             return entry
-    raise RefusedError("it is no entry of a key whose secret is stored")
+    raise RefusedError("it is not the entry of a key whose secret is stored")

@@ -1,4 +1,4 @@
-"""What is decided: the states of a key as data, and one row for each event that may meet them.
+"""The decisions: the states of a key as data, and one row for each pair of state and event.
 
-All of it is pure. What is remembered lives in `journal`, what is done in `driving`.
+All of it is pure. The entries are in `journal`, and the work in `driving`.
 """

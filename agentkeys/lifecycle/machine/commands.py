@@ -1,4 +1,4 @@
-"""What a driver is told to do, as data."""
+"""The commands to a driver, as data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 
 @attrs.frozen
 class Create:
-    """Ask the service for the key."""
+    """Create the key on the service."""
 
 
 @attrs.frozen
@@ -46,17 +46,17 @@ class Delete:
 
 @attrs.frozen
 class Weed:
-    """Delete the keys of the entry's name that are not *but*: tries that were refused made them."""
+    """Delete the keys of the entry's name other than *but*: rejected tries made them."""
 
     but: KeyId | None
 
 
 @attrs.frozen
 class Verify:
-    """Use the new secret once, before a store is touched.
+    """Use the new secret once, before a store is changed.
 
     Attributes:
-        made: what the service has answered.
+        made: the service's answer.
     """
 
     made: Made
@@ -64,10 +64,10 @@ class Verify:
 
 @attrs.frozen
 class Write:
-    """Put the secret into the store, if that still holds what it held when it was planned.
+    """Write the secret to the store, if the store still holds what it held when it was planned.
 
     Attributes:
-        wanted: what is noted directly before the store is touched, when it is known what it is.
+        wanted: the state to note right before the store is changed, with the store's state then.
     """
 
     wanted: Writing
@@ -75,10 +75,10 @@ class Write:
 
 @attrs.frozen
 class Look:
-    """See whether the store holds the secret.
+    """Read whether the store holds the secret.
 
     Attributes:
-        late: whether a write may still be under way, so that what is not there may come.
+        late: whether a write may still be running, so that a missing secret may arrive.
     """
 
     late: bool
@@ -86,15 +86,15 @@ class Look:
 
 @attrs.frozen
 class Announce:
-    """Tell those who use the key that there is another one."""
+    """Announce the new key to the users of the old one."""
 
 
 @attrs.frozen
 class Watch:
-    """See whether the key that was replaced is still there, and when it was used last.
+    """List whether the replaced key still exists, and when it was last used.
 
     Attributes:
-        force: whether it is to go though it is used, or its grace is not over.
+        force: whether to delete it even if it is in use, or its grace is not over.
     """
 
     force: bool
@@ -102,28 +102,28 @@ class Watch:
 
 @attrs.frozen
 class Restore:
-    """Put the old secret back into the store, if that still holds the new one."""
+    """Write the old secret back to the store, if the store still holds the new one."""
 
 
 class Ending(enum.Enum):
-    """How it ends, for now."""
+    """How a drive ends, for now."""
 
     STORED = "the store holds the secret"
     REFUSED = "the service refused, and there is no key"
-    DROPPED = "the key was deleted, for nobody holds its secret"
-    GONE = "there is no key, and none will come"
-    MAY_COME = "nothing is there, but it may come late"
-    LEFT = "a key may be left, and a later sweep can finish it"
-    UNPROVEN = "keys are there of the exact name, which does not prove whose they are"
+    DROPPED = "the key was deleted, because no store holds its secret"
+    GONE = "there is no key, and none will be made"
+    MAY_COME = "there is no key yet, but it may be made late"
+    LEFT = "a key may be left; a later sweep can delete it"
+    UNPROVEN = "there are keys of the exact name, which does not prove whose they are"
     FOREIGN = "these credentials do not see whether the key is there"
-    UNKNOWN = "whether the store holds the secret cannot be known"
-    RETIRING = "the store holds the secret, and the key that was replaced lives on for a while"
-    OWED = "the store holds the secret, and those who use the key have not been told"
-    IN_USE = "the key that was replaced is used, though it should have retired long ago"
-    CHANGED = "somebody has changed the store or deleted the new key, so nothing is deleted"
-    RETIRED = "the store holds the secret, and the key that was replaced is gone"
+    UNKNOWN = "it is not known whether the store holds the secret"
+    RETIRING = "the store holds the secret, and the replaced key is valid until its grace is over"
+    OWED = "the store holds the secret, and the users of the key have not been told"
+    IN_USE = "the replaced key is still in use, after its longest grace"
+    CHANGED = "the store was changed or the new key was deleted, so nothing is deleted"
+    RETIRED = "the store holds the secret, and the replaced key is deleted"
     LENT = "the caller holds the secret, and the key is deleted when the lease ends"
-    HELD = "a write may still come while this process lives, so it keeps the entry to itself"
+    HELD = "a write may still arrive while this process runs, so it keeps the entry"
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""What a driver comes back with, as data. An error says in words what the event says."""
+"""The events of a driver, as data. An event's error says in words what the event says."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Begin:
 
 @attrs.frozen
 class Resumed:
-    """The entry was left by somebody who is gone.
+    """The entry's last driver is gone.
 
     Attributes:
-        force: whether a key that was replaced is to go at once, though it may be used.
+        force: whether to delete a replaced key now, even if it is in use.
     """
 
     force: bool = False
@@ -63,14 +63,14 @@ class Resumed:
 
 @attrs.frozen
 class Abort:
-    """Somebody wants the key back that was replaced, and has its secret."""
+    """The caller aborts the rotation, and has the secret of the replaced key."""
 
     digest: str
 
 
 @attrs.frozen
 class Made:
-    """The service answered with the key's secret, though perhaps with nothing else.
+    """The service's answer holds the key's secret, though perhaps nothing else.
 
     Attributes:
         alone: whether the request was sent once, so that no other try can have made a key.
@@ -84,7 +84,7 @@ class Made:
 
 @attrs.frozen
 class Verified:
-    """The new secret works, or there is no way to try it."""
+    """The new secret works, or there is no way to verify it."""
 
     made: Made
 
@@ -98,7 +98,7 @@ class Unusable(_Trouble):
 
 @attrs.frozen
 class Unsent(_Trouble):
-    """The create never reached the service."""
+    """The create was not sent to the service."""
 
 
 @attrs.frozen
@@ -108,7 +108,7 @@ class Refused(_Trouble):
 
 @attrs.frozen
 class Lost(_Trouble):
-    """No answer that tells came to the create."""
+    """The create got no clear answer."""
 
 
 @attrs.frozen
@@ -118,12 +118,12 @@ class Written:
 
 @attrs.frozen
 class NotWritten(_Trouble):
-    """The store says that it failed, and is done with it."""
+    """The store failed, and its write is over."""
 
 
 @attrs.frozen
 class WriteUnknown(_Trouble):
-    """The write was given up, and may still come."""
+    """The write was given up, and may still arrive."""
 
 
 @attrs.frozen
@@ -133,11 +133,11 @@ class Holds:
 
 @attrs.frozen
 class Lacks:
-    """The store is the one that was planned, was read, and does not hold the secret.
+    """The store is the planned one, was read, and does not hold the secret.
 
     Attributes:
-        late: whether a write may still be under way.
-        asked: when the reading began.
+        late: whether a write may still be running.
+        asked: when the read began.
     """
 
     late: bool
@@ -146,7 +146,7 @@ class Lacks:
 
 @attrs.frozen
 class CannotLook(_Trouble):
-    """The store cannot be read, or is not the one that was planned.
+    """The store cannot be read, or is not the planned one.
 
     Attributes:
         remedy: what may change that, as the beginning of a sentence.
@@ -161,7 +161,7 @@ class Listed:
 
     Attributes:
         whole: whether these credentials see all that the entry's could.
-        asked: when the listing began. What came later may not be in it.
+        asked: when the listing began. A later key may be missing.
     """
 
     ids: tuple[KeyId, ...]
@@ -174,7 +174,7 @@ class CannotList(_Trouble):
     """The keys could not be listed.
 
     Attributes:
-        refused: whether the service said that these credentials may not.
+        refused: whether the service said that these credentials may not list them.
     """
 
     refused: bool = False
@@ -182,51 +182,51 @@ class CannotList(_Trouble):
 
 @attrs.frozen
 class Deleted:
-    """The keys are gone."""
+    """The keys are deleted."""
 
     ids: tuple[KeyId, ...]
 
 
 @attrs.frozen
 class NotDeleted(_Trouble):
-    """One of them may be there still."""
+    """One of the keys may still exist."""
 
     ids: tuple[KeyId, ...] = ()
 
 
 @attrs.frozen
 class Weeded:
-    """No key of the entry's name is left but the one whose secret is stored."""
+    """No key of the entry's name is left other than the one whose secret is stored."""
 
     ids: tuple[KeyId, ...]
 
 
 @attrs.frozen
 class NotWeeded(_Trouble):
-    """There may be another one."""
+    """There may be another key of the entry's name."""
 
 
 @attrs.frozen
 class Announced:
-    """Those who use the key have been told."""
+    """The users of the key have been told."""
 
 
 @attrs.frozen
 class NotAnnounced(_Trouble):
-    """They were not, or nobody here knows how to."""
+    """The users of the key were not told, or there is no callback to tell them."""
 
 
 @attrs.frozen
 class Watched:
-    """What the service tells of the key that was replaced, and of the one that replaced it.
+    """What the service lists of the replaced key, and of the key that replaced it.
 
     Attributes:
-        is_there: whether it is listed.
-        is_replaced: whether the new one is listed.
+        is_there: whether the replaced key is listed.
+        is_replaced: whether the new key is listed.
         whole: whether these credentials see all that the entry's could.
-        used: when it was used last, in seconds since 1970; None if nobody tells.
+        used: when the replaced key was last used, in seconds since 1970; None if not known.
         asked: when the listing began.
-        force: as it was commanded.
+        force: the `force` of the command.
     """
 
     is_there: bool
@@ -239,7 +239,7 @@ class Watched:
 
 @attrs.frozen
 class NotNoted(_Trouble):
-    """The next state could not be noted; so what it announces was not begun."""
+    """The next state could not be noted, so its step was not taken."""
 
     wanted: State = attrs.field(kw_only=True)
 

@@ -1,4 +1,4 @@
-"""When something was, so that it can be told how long ago that is, though clocks are set."""
+"""Moments, so that the time since one is known even if clocks are set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Moment:
     """A moment by two clocks.
 
     Attributes:
-        wall: seconds since 1970, by a clock that anybody may set.
-        boot: which boot of the machine it was in; None if the system has no name for it.
-        uptime: seconds since that boot, those that the machine slept included.
+        wall: seconds since 1970, by the wall clock, which may be set.
+        boot: the id of the machine's boot; None if the system has none.
+        uptime: seconds since that boot, with the time that the machine slept.
     """
 
     wall: float
@@ -39,10 +39,10 @@ def now() -> Moment:
 
 
 def _boot() -> str:
-    """Return the name of this boot, "" if the system has none.
+    """Return the id of this boot, "" if the system has none.
 
-    It is read each time, for a process may have been restored in another boot; and not as a text
-    file, which takes four times as long.
+    It is read each time, because a process may be restored in another boot; and not in text mode,
+    which takes four times as long.
     """
     try:
         descriptor = os.open(_BOOT_ID, os.O_RDONLY)
@@ -55,11 +55,11 @@ def _boot() -> str:
 
 
 def elapsed(since: Moment, until: Moment) -> float | None:
-    """Return the seconds between two moments; None if no clock can tell.
+    """Return the seconds between two moments; None if they are not known.
 
-    In one boot nobody can set the clock that counts. Over a boot only the wall clock would know,
-    and a machine without a battery begins each boot with a wrong one. Moments without a boot have
-    nothing else, but what lies ahead is surely wrong.
+    Within a boot, no one can set the clock that counts. Across a boot only the wall clock would
+    know, and a machine without a battery starts each boot with a wrong one. Moments without a boot
+    have only the wall clock, but a moment in the future is surely wrong.
     """
     if since.boot is None or until.boot is None:
         seconds = until.wall - since.wall
@@ -71,11 +71,11 @@ def elapsed(since: Moment, until: Moment) -> float | None:
 
 
 def aged(since: Moment, until: Moment) -> float | None:
-    """Return the seconds between two moments that may be weeks apart; None if no clock can tell.
+    """Return the seconds between two moments that may be weeks apart; None if they are not known.
 
-    Over a boot it is the wall clock that tells, or what is to last for a month would begin anew
-    with each boot. It is for what may come too late, and harms nobody if it comes too early by what
-    a wall clock is wrong.
+    Across a boot the wall clock counts, or a period of a month would begin anew with each boot. Use
+    this only where an event may be late, and does no harm if it is early by the error of a wall
+    clock.
     """
     if since.boot is not None and since.boot == until.boot:
         return elapsed(since, until)
@@ -84,8 +84,8 @@ def aged(since: Moment, until: Moment) -> float | None:
 
 
 def before(moment: Moment, seconds: float) -> Moment:
-    """Return the moment that was so many seconds before that one."""
+    """Return the moment *seconds* before *moment*."""
     wall = max(moment.wall - seconds, 0.0)  # the clock may have been set to 1970
-    if moment.boot is None or moment.uptime < seconds:  # it was before that boot
+    if moment.boot is None or moment.uptime < seconds:  # before that boot
         return Moment(wall)
     return Moment(wall, moment.boot, moment.uptime - seconds)

@@ -1,4 +1,4 @@
-"""Names that prove whose entry a key comes from."""
+"""Names with a nonce, which prove the entry that a key comes from."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def new_nonce() -> str:
 
 
 def with_nonce(name: str, nonce: str) -> str:
-    """Return the name of a key that only the entry with this nonce can have made."""
+    """Return a key's name with the nonce; only this entry can have made a key of that name."""
     return f"{name}~{nonce}"
 
 
 def is_made_of(name: str, base: str) -> bool:
-    """Whether *name* is *base* with a nonce, so that the key of that name is one of ours."""
+    """Whether *name* is *base* with a nonce, so that a key of that name is ours."""
     return (
         base != ""
         and name.startswith(f"{base}~")
@@ -33,11 +33,11 @@ def is_made_of(name: str, base: str) -> bool:
 
 
 def base_name(name: str) -> str:
-    """Return the name of a key without the nonce that it may end in."""
+    """Return the name of a key without its nonce, if it has one."""
     base, _, nonce = name.rpartition("~")
     return base if base and _NONCE.fullmatch(nonce) else name
 
 
 def base_of(name: str, nonce: str) -> str:
-    """Return what a name was before it got a nonce."""
+    """Return a name without this nonce."""
     return name.removesuffix(with_nonce("", nonce))

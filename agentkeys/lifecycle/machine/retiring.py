@@ -1,8 +1,8 @@
-"""The rows for a key that another one has replaced: how long it lives on, and the way back.
+"""The rows for a replaced key: how long it stays valid, and how a rotation is aborted.
 
-It is deleted on proof alone: the new secret was seen in the store again directly before, everybody
-has been told, the grace is over, and nobody uses the old one any more. That it is to be deleted is
-noted first, for from then on there is no way back.
+The key is deleted on proof alone: right before, the new secret was read in the store again, all
+users have been told, the grace is over, and nobody uses the old key. Its deletion is noted first,
+because after that the rotation cannot be aborted.
 """
 
 from __future__ import annotations
@@ -54,18 +54,17 @@ from agentkeys.lifecycle.machine.states import (
 __all__ = ["ROWS", "WRITE_PATIENCE", "is_in_use_for_too_long", "switched"]
 
 WRITE_PATIENCE: Final = 60.0
-"""Seconds for which a write that was given up may still come, from a thread that hangs."""
+"""Seconds for which a write that was given up may still arrive, from a thread that hangs."""
 
 
 def switched(entry: Entry, state: Writing, now: Moment, *, is_new: bool) -> Move:
-    """Go on from where the store holds the secret of a key that replaces another one.
+    """Continue after the store holds the secret of a key that replaces another one.
 
     Args:
-        entry: that of the new key.
+        entry: the entry of the new key.
         state: its state.
-        now: when that was seen.
+        now: when the secret was seen in the store.
         is_new: whether the store has just read it back, and the old key was just listed.
-
     """
     is_told = not entry.replaced.must_announce
     retiring = Retiring(state.key_id, state.digest, now, now, is_told, state.found)
@@ -75,7 +74,7 @@ def switched(entry: Entry, state: Writing, now: Moment, *, is_new: bool) -> Move
 
 
 def _next(entry: Entry, state: Retiring, now: Moment, *, force: bool = False) -> Any:
-    """Return what is done for a key that retires: its users are told, and then it has its grace."""
+    """Return the next step for a retiring key: its users are told, and then its grace begins."""
     if not state.announced:
         return Announce()
     seconds = aged(state.since, now)
@@ -84,7 +83,7 @@ def _next(entry: Entry, state: Retiring, now: Moment, *, force: bool = False) ->
 
 
 def _go_on(entry: Entry, state: Retiring, resumed: Resumed, now: Moment) -> Move:
-    if aged(state.since, now) is None:  # no clock can tell, so it counts from now
+    if aged(state.since, now) is None:  # the time is not known, so it counts from now
         state = attrs.evolve(state, since=now, switched=now)
     return noting(entry, state, _next(entry, state, now, force=resumed.force))
 
@@ -102,19 +101,18 @@ def _oust_if_quiet(entry: Entry, state: Retiring, watched: Watched, now: Moment)
         return Move(entry, Look(late=False))
     if is_in_use_for_too_long(entry, watched.used, now):
         return Move(entry, End(Ending.IN_USE))
-    # Its grace begins anew with its last use.
+    # The grace begins anew with each use.
     since = before(now, quiet)
     return noting(entry, attrs.evolve(state, since=since), End(Ending.RETIRING))
 
 
 def is_in_use_for_too_long(entry: Entry, used: float | None, now: Moment) -> bool:
-    """Return whether a replaced key is still used although its longest grace is over.
+    """Return whether a replaced key is still in use after its longest grace.
 
     Args:
-        entry: that of the key that replaced it.
-        used: when the replaced key was last used, in seconds since 1970; None if that is not known.
+        entry: the entry of the key that replaced it.
+        used: when the replaced key was last used, in seconds since 1970; None if not known.
         now: this moment.
-
     """
     state = entry.state
     if not isinstance(state, Retiring) or not state.announced:
@@ -125,7 +123,7 @@ def is_in_use_for_too_long(entry: Entry, used: float | None, now: Moment) -> boo
 
 
 def _quiet(state: Retiring, used: float | None, now: Moment) -> float:
-    """Return for how many seconds nobody has used the key, as far as that matters."""
+    """Return for how many seconds the key has not been used, since its grace began."""
     lasts = aged(state.since, now) or 0.0
     if used is None or used <= state.switched.wall:
         return lasts
@@ -133,10 +131,10 @@ def _quiet(state: Retiring, used: float | None, now: Moment) -> float:
 
 
 def _gone(entry: Entry, state: Retiring | Ousting, watched: Watched, now: Moment) -> Move:
-    # What these credentials do not see may be there all the same.
+    # The key may exist nevertheless, if these credentials do not see it.
     if not watched.whole:
         return Move(entry, End(Ending.FOREIGN))
-    # The old key works, or it was somebody else who deleted both.
+    # The old key works, or someone else has deleted both.
     if not watched.is_replaced:
         return Move(entry, End(Ending.CHANGED))
     return _retired(entry, state, None, now)
@@ -186,7 +184,8 @@ def _stay_or_wait(entry: Entry, state: Restoring, lacks: Lacks, now: Moment) -> 
         return noting(entry, attrs.evolve(state, begun=lacks.asked), End(Ending.MAY_COME))
     if seconds < state.late:
         return Move(entry, End(Ending.MAY_COME))
-    # The new secret is in its place still, or somebody else's: whoever retires the old key looks.
+    # The new secret is still in the store, or another one is: the retirement of the old key will
+    # tell.
     return noting(entry, attrs.evolve(state.retiring, since=now), End(Ending.RETIRING))
 
 

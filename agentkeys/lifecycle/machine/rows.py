@@ -1,4 +1,4 @@
-"""What a move of the machine is, and the rows that need no more than a word."""
+"""The moves of the machine, and the rows that are a single move."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Move", "Row", "Table", "closed", "end", "noting", "over", "then"]
 
 @attrs.frozen
 class Move:
-    """What comes next: an entry to note, if it is another one, and then a command to run."""
+    """The next step: an entry to note, if it has changed, and then a command to run."""
 
     entry: Entry
     command: Command
@@ -31,22 +31,22 @@ Table: TypeAlias = Mapping[tuple[type[Any], type[Any]], Row]
 
 
 def then(command: Command) -> Row:
-    """Return the row that runs a command, whatever has happened."""
+    """Return a row that runs a command, whatever the event."""
     return lambda entry, _state, _event, _now: Move(entry, command)
 
 
 def end(ending: Ending) -> Row:
-    """Return the row that does nothing more for now."""
+    """Return a row that ends the drive for now."""
     return then(End(ending))
 
 
 def over(ending: Ending) -> Row:
-    """Return the row that forgets the entry."""
+    """Return a row that removes the entry."""
     return lambda entry, _state, _event, _now: closed(entry, ending)
 
 
 def closed(entry: Entry, ending: Ending) -> Move:
-    """Forget the entry."""
+    """Remove the entry."""
     return noting(entry, Closed(), End(ending))
 
 

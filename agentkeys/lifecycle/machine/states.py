@@ -1,4 +1,4 @@
-"""How far a key has come: what the journal remembers of it, as data.
+"""The states of a key in the journal, as data.
 
 An entry is durable before the step that it announces is taken. It holds no secret.
 """
@@ -34,20 +34,20 @@ __all__ = [
 KeyId: TypeAlias = str | int
 
 FORMAT: Final = 4
-"""The number of the format in which entries are written; of the first one it was not written."""
+"""The number of the format in which entries are written; the first format had no number."""
 
 
 @attrs.frozen
 class Replaced:
-    """The key that a new one is to replace, and how it retires.
+    """The key that a new key is to replace, and how it retires.
 
     Attributes:
         key_id: its id.
         name: its name on the service.
         entry: the id of its own entry in the ledger.
-        grace: for how many seconds it lives on when everybody has been told.
-        longest: for how many seconds at most, if it is used all the while; then a person decides.
-        must_announce: whether something is owed to those who use it before its grace begins.
+        grace: how many seconds it stays valid after the announcement.
+        longest: how many seconds at most, if it is still in use; then a person must decide.
+        must_announce: whether its users must be told before its grace begins.
     """
 
     key_id: KeyId
@@ -60,17 +60,17 @@ class Replaced:
 
 @attrs.frozen
 class Plan:
-    """What is wanted. It never changes.
+    """What the caller wants. It never changes.
 
     Attributes:
-        scope: whose keys the new one belongs to.
-        name: what the caller calls the key.
-        exact: whether the key has that very name on the service, without a nonce.
+        scope: the scope of the new key.
+        name: the caller's name for the key.
+        exact: whether the key has exactly this name on the service, without a nonce.
         store: the address of the store; empty for a lease, whose secret is in no store.
-        late_write: for how many seconds a write may still come whose process has died; more than
-            0.0 for a store on another machine.
-        replaces: the key that retires when the new one is stored, if there is one.
-        write_only: whether the store cannot be read with the rights of whoever writes to it.
+        late_write: how many seconds a write may still arrive after its process died; more than 0.0
+            for a store on another machine.
+        replaces: the key that retires when the new one is stored, or None.
+        write_only: whether the writer has no rights to read the store.
     """
 
     scope: Scope
@@ -84,11 +84,11 @@ class Plan:
 
 @attrs.frozen
 class Asking:
-    """A create may be on its way, or may come late.
+    """A create may have been sent, or may still arrive.
 
     Attributes:
         begun: when it was noted.
-        seconds: for how long after that the request may still be sent.
+        seconds: how long after that the request may still be sent.
     """
 
     begun: Moment
@@ -97,20 +97,20 @@ class Asking:
 
 @attrs.frozen
 class Denied:
-    """The service refused the create. A proxy that asked twice may have made the key before."""
+    """The service refused the create. A proxy that repeated the request may have made the key."""
 
 
 @attrs.frozen
 class Writing:
-    """The secret has come, and the store may hold it.
+    """The secret was received, and the store may hold it.
 
     Attributes:
-        key_id: the key's id, or None if the answer did not tell.
+        key_id: the key's id, or None if the answer did not have it.
         digest: the SHA-256 of the secret.
         alone: whether the request was sent once, so that no other try can have made a key.
         begun: when it was noted.
-        late: for how many seconds after that a write may still come.
-        found: what the store was directly before it was written; None if it cannot tell.
+        late: how many seconds after that a write may still arrive.
+        found: the state of the store right before it was written; None if it is not known.
     """
 
     key_id: KeyId | None
@@ -130,15 +130,15 @@ class Dropping:
 
 @attrs.frozen
 class Retiring:
-    """The store holds the secret, and the key that was replaced is still alive.
+    """The store holds the secret, and the replaced key is still valid.
 
     Attributes:
         key_id: the new key's id.
         digest: the SHA-256 of the new secret.
-        switched: when the store was seen to hold it.
-        since: when the grace of the old key began, or began anew.
-        announced: whether everybody has been told who had to be.
-        found: what the store was directly before it was written; None if it cannot tell.
+        switched: when the store was seen to hold the new secret.
+        since: when the grace of the old key began, or last began anew.
+        announced: whether all users that must be told have been told.
+        found: the state of the store right before it was written; None if it is not known.
     """
 
     key_id: KeyId | None
@@ -151,7 +151,7 @@ class Retiring:
 
 @attrs.frozen
 class Ousting:
-    """The deletion of the key that was replaced may have been sent: there is no way back.
+    """The deletion of the replaced key may have been sent: the rotation cannot be aborted.
 
     The attributes are those of `Retiring`.
     """
@@ -164,14 +164,14 @@ class Ousting:
 
 @attrs.frozen
 class Restoring:
-    """The store may hold the old secret again, which somebody has asked for.
+    """The store may hold the old secret again, because the rotation is being aborted.
 
     Attributes:
-        retiring: what is so if it does not.
+        retiring: the state if the store does not hold it.
         digest: the SHA-256 of the old secret.
         begun: when it was noted.
-        late: for how many seconds after that a write may still come.
-        found: what the store was directly before it was written; None if it cannot tell.
+        late: how many seconds after that a write may still arrive.
+        found: the state of the store right before it was written; None if it is not known.
     """
 
     retiring: Retiring
@@ -191,10 +191,10 @@ class Kept:
     """The store holds the secret.
 
     Attributes:
-        key_id: the key's id, or None if no answer told it.
+        key_id: the key's id, or None if no answer had it.
         digest: the SHA-256 of the secret.
         since: when that was noted.
-        found: what the store was directly before it was written; None if it cannot tell.
+        found: the state of the store right before it was written; None if it is not known.
     """
 
     key_id: KeyId | None
@@ -205,7 +205,7 @@ class Kept:
 
 @attrs.frozen
 class Closed:
-    """Nothing is left to be done, and the entry is forgotten."""
+    """Nothing is left to do, and the entry is removed."""
 
 
 State: TypeAlias = (
@@ -215,11 +215,11 @@ State: TypeAlias = (
 
 @attrs.frozen
 class Entry:
-    """What the journal remembers of one key.
+    """What the journal keeps of one key.
 
     Attributes:
-        name: the key's name on the service: the plan's, and a nonce that proves whose it is,
-            unless the plan wants the exact name.
+        name: the key's name on the service: the plan's name with a nonce that proves the entry, or
+            the exact name if the plan says so.
     """
 
     plan: Plan
@@ -228,11 +228,11 @@ class Entry:
 
     @property
     def key_id(self) -> KeyId | None:
-        """The key's id, if it is known yet."""
+        """The key's id, if it is known."""
         return getattr(self.state, "key_id", None)
 
     @property
     def replaced(self) -> Replaced:
         """The key that this one replaces; only for an entry whose plan replaces one."""
-        assert self.plan.replaces is not None  # noqa: S101  # or nothing retires
+        assert self.plan.replaces is not None  # noqa: S101  # only a plan with a replaced key gets here
         return self.plan.replaces

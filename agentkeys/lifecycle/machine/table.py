@@ -1,9 +1,9 @@
-"""What is done next for a key: one row for each pair of state and event, and nothing else decides.
+"""The next step for a key: one row for each pair of state and event. Nothing else decides.
 
-`advance` is pure. The driver notes the entry that it returns, runs the command, and comes back with
-the event that the command ended in. A key is deleted on proof alone: its name has our nonce and
-no store was touched, or the store was seen not to hold its secret. "Could not look" is an event of
-its own, and proves nothing.
+`advance` is pure. The driver notes the entry that it returns, runs the command, and calls it again
+with the command's event. A key is deleted on proof alone: its name has our nonce and no store was
+changed, or the store was read and does not hold its secret. "Cannot look" is an event of its own,
+and proves nothing.
 """
 
 from __future__ import annotations
@@ -66,21 +66,20 @@ from agentkeys.lifecycle.machine.states import (
 __all__ = ["LONGEST", "PATIENCE", "TABLE", "advance"]
 
 PATIENCE: Final = 600.0
-"""Seconds for which a key that is not there is looked for again: a service may make it late."""
+"""Seconds for which a missing key is looked for again: a service may make it late."""
 
 LONGEST: Final = 86400.0
-"""Seconds: a request that takes longer is given up by somebody on the way."""
+"""Seconds after which a request is given up somewhere on its way."""
 
 
 def advance(entry: Entry, event: Event, now: Moment, table: Table | None = None) -> Move:
-    """Return what is done next.
+    """Return the next step.
 
     Args:
-        entry: what the journal remembers.
-        event: what came of the last command.
-        now: when the next entry is noted.
+        entry: the entry in the journal.
+        event: the event of the last command.
+        now: the time for the next entry.
         table: the rows; a test breaks some of them.
-
     """
     row = (TABLE if table is None else table)[type(entry.state), type(event)]
     return row(entry, entry.state, event, now)
@@ -95,10 +94,10 @@ def _lend_verify_or_write(entry: Entry, _: Asking, made: Made, now: Moment) -> M
 
 
 def _lend(entry: Entry, made: Made) -> Move:
-    # From now on the key is to be deleted by whoever finds that nobody drives its entry.
+    # From now on, any sweep that finds no driver of this entry deletes the key.
     if made.key_id is not None:
         return noting(entry, Dropping(made.key_id), End(Ending.LENT))
-    return Move(entry, Find())  # a key of which nothing but the secret is known cannot be lent
+    return Move(entry, Find())  # an unreadable answer with only a secret cannot be lent
 
 
 def _write_what_works(entry: Entry, _: Asking, verified: Verified, now: Moment) -> Move:
@@ -115,7 +114,7 @@ def _remove_what_does_not_work(entry: Entry, _: Asking, failed: Unusable, __: Mo
 
 
 def _ask_why_it_was_refused(entry: Entry, _: Asking, __: Refused, ___: Moment) -> Move:
-    # Without a nonce a key of that name may be anybody's, and the refusal is all there is to know.
+    # Without a nonce, a key of that name may be anyone's, and the refusal is all that is known.
     if entry.plan.exact:
         return closed(entry, Ending.REFUSED)
     return Move(attrs.evolve(entry, state=Denied()), Find())
@@ -129,7 +128,7 @@ def _delete_by_nonce_or_wait(entry: Entry, state: Asking, listed: Listed, _: Mom
     if not listed.whole:
         return Move(entry, End(Ending.FOREIGN))
     seconds = elapsed(state.begun, listed.asked)
-    if seconds is None:  # no clock can tell, so it counts from now
+    if seconds is None:  # the time is not known, so it counts from now
         state = attrs.evolve(state, begun=listed.asked)
         return Move(attrs.evolve(entry, state=state), End(Ending.MAY_COME))
     if seconds < min(state.seconds, LONGEST) + PATIENCE:
@@ -138,16 +137,16 @@ def _delete_by_nonce_or_wait(entry: Entry, state: Asking, listed: Listed, _: Mom
 
 
 def _delete_unnoted(entry: Entry, _: Asking, failed: NotNoted, __: Moment) -> Move:
-    """Go on without the note: by this entry no store was touched either."""
+    """Continue without the note: by the noted entry, no store was changed either."""
     if isinstance(failed.wanted, Writing):
         return Move(entry, _removal(entry, failed.wanted))
     return Move(entry, Find())
 
 
 def _removal(entry: Entry, writing: Writing | Made) -> Delete | Find:
-    """Return what gets rid of a key whose answer this very process has heard.
+    """Return the command that deletes a key whose answer this process received.
 
-    If other tries were made, their keys have the same name, and a listing finds them all.
+    If there were other tries, their keys have the same name, and a listing finds all of them.
     """
     if writing.key_id is not None and (writing.alone or entry.plan.exact):
         return Delete((writing.key_id,))
@@ -163,7 +162,7 @@ def _delete_what_was_denied(entry: Entry, _: Denied, listed: Listed, __: Moment)
 
 
 def _believe_the_refusal(entry: Entry, _: Denied, failed: CannotList, __: Moment) -> Move:
-    # Who may not see these keys may not make them either.
+    # Credentials that cannot list these keys cannot create any either.
     if failed.refused:
         return closed(entry, Ending.REFUSED)
     return Move(entry, End(Ending.REFUSED))
@@ -177,7 +176,7 @@ def _note_that_it_may_come(entry: Entry, state: Writing, _: WriteUnknown, now: M
 
 
 def _weed_or_keep(entry: Entry, state: Writing, event: Written | Holds, now: Moment) -> Move:
-    # A try that was refused may have made a key all the same. It has our nonce.
+    # A rejected try may have made a key nevertheless. That key has our nonce.
     if state.alone or entry.plan.exact or state.key_id is None:
         return _kept(entry, state, now, is_new=isinstance(event, Written))
     return Move(entry, Weed(but=state.key_id))
@@ -201,12 +200,12 @@ def _drop_or_wait(entry: Entry, state: Writing, lacks: Lacks, _: Moment) -> Move
     if seconds < state.late:
         return Move(entry, End(Ending.MAY_COME))
     dropping = attrs.evolve(entry, state=Dropping(state.key_id))
-    # An id that was read from the journal may have been given to another key meanwhile.
+    # The id from the journal may belong to another key by now.
     return Move(dropping, Find() if lacks.late else _removal(entry, state))
 
 
 def _go_on_without_the_note(entry: Entry, state: Writing, failed: NotNoted, _: Moment) -> Move:
-    # A later sweep sees for itself that the store holds the secret, or what has become of the key.
+    # A later sweep reads whether the store holds the secret, or what happened to the key.
     if isinstance(failed.wanted, Kept | Retiring | Ousting):
         return Move(entry, End(Ending.STORED))
     if isinstance(failed.wanted, Writing):
@@ -224,7 +223,7 @@ def _see_whether_it_is_gone(entry: Entry, _: Writing, listed: Listed, __: Moment
 def _drop(entry: Entry, _: Dropping, listed: Listed, __: Moment) -> Move:
     if not listed.ids:
         return closed(entry, Ending.GONE) if listed.whole else Move(entry, End(Ending.FOREIGN))
-    # Of an exact name there may be several, and an id alone may have been given to another key.
+    # There may be several keys of an exact name, and the id alone may belong to another key by now.
     if entry.plan.exact:
         return Move(entry, End(Ending.UNPROVEN))
     return Move(entry, Delete(listed.ids))

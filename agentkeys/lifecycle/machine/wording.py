@@ -1,4 +1,4 @@
-"""How what others have named is shown in a sentence."""
+"""How names from outside are shown in a text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ __all__ = ["shown"]
 
 
 def shown(path: object) -> str:
-    """Return a path for a sentence: whoever named the file, no terminal obeys what it says."""
+    """Return a path for a text, without characters that a terminal would obey."""
     text = str(path)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""What it came to: what callers get, and every sentence that the lifecycle ends in.
+"""The results of the lifecycle's functions, and the texts of its errors.
 
-Nothing is done here. The ways in, which return and raise it, are one floor above.
+Nothing is done here. The functions that return and raise them are one folder above.
 """

@@ -1,4 +1,4 @@
-"""What a drive has heard on its way, as far as the ways in must know."""
+"""The facts of a drive's events that the calling functions need."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-# What says why there is no key, or why its secret is not stored.
+# The events that say why there is no key, or why its secret is not stored.
 _CAUSES: Final = (
     events.Unsent,
     events.Refused,
@@ -48,7 +48,7 @@ _CAUSES: Final = (
 )
 
 
-# What says why that could not be put right.
+# The events that say why that could not be cleaned up.
 _HINDRANCES: Final = (events.CannotList, events.NotDeleted, events.CannotLook)
 
 
@@ -58,12 +58,12 @@ _STORED: Final = frozenset(
 
 
 def is_stored(outcome: Outcome) -> bool:
-    """Whether the secret is where it was to be: in the store, or with who leases the key."""
+    """Whether the secret is where it belongs: in the store, or with the caller of a lease."""
     return outcome.ending in _STORED or isinstance(outcome.entry.state, Retiring | Ousting)
 
 
 def may_be_asked_again(outcome: Outcome) -> bool:
-    """Whether another key may be asked for: no store was touched, and no key is seen."""
+    """Whether another key may be created: no store was changed, and no key is listed."""
     is_before_the_store = isinstance(outcome.entry.state, Asking | Denied)
     ended = {Ending.DROPPED, Ending.MAY_COME}
     is_no_matter_of_luck = any(
@@ -73,24 +73,24 @@ def may_be_asked_again(outcome: Outcome) -> bool:
 
 
 def deleted(outcome: Outcome) -> tuple[KeyId, ...]:
-    """Return the ids of the keys that were deleted on the way, as nobody held their secrets."""
+    """Return the ids of the keys that the drive deleted, as no store held their secrets."""
     gone = (event for event in outcome.events if isinstance(event, events.Deleted | events.Weeded))
     return tuple(key_id for event in gone for key_id in event.ids if key_id != replaced(outcome))
 
 
 def replaced(outcome: Outcome) -> KeyId | None:
-    """Return the id of the key that was replaced, if one was to be."""
+    """Return the id of the replaced key, or None."""
     replaces = outcome.entry.plan.replaces
     return None if replaces is None else replaces.key_id
 
 
 def asked_to_wait(outcome: Outcome) -> float | None:
-    """Return the seconds that the service asked to wait before the next try, if it did."""
+    """Return the seconds that the service asked to wait before the next try, or None."""
     return getattr(cause(outcome), "retry_after", None)
 
 
 def not_listed(outcome: Outcome) -> AgentKeysError | None:
-    """Return why a sweep cannot go on: the keys cannot be listed."""
+    """Return the error that stops a sweep because the keys cannot be listed, or None."""
     last = outcome.events[-1]
     return last.error if isinstance(last, events.CannotList) else None
 
@@ -102,23 +102,23 @@ def cause(outcome: Outcome) -> AgentKeysError:
 
 
 def reason(outcome: Outcome) -> str:
-    """Return why what went wrong could not be put right."""
+    """Return why the failure could not be cleaned up."""
     errors = [event.error for event in outcome.events if isinstance(event, _HINDRANCES)]
     return next((str(error) for error in reversed(errors) if error is not None), "")
 
 
 def leaves_a_key(outcome: Outcome) -> bool:
-    """Whether a key may be there."""
+    """Whether a key may exist."""
     return outcome.ending not in {Ending.REFUSED, Ending.DROPPED, Ending.GONE}
 
 
 def is_nameless(outcome: Outcome) -> bool:
-    """Whether neither the name nor the id of what may be left tells it from other keys."""
+    """Whether neither the name nor the id distinguishes the possible leftover from other keys."""
     return outcome.entry.plan.exact and told_id(outcome) is None
 
 
 def key_id(outcome: Outcome) -> KeyId | None:
-    """Return the id of the key at hand, if an answer told it or a listing shows it."""
+    """Return the id of the current key, if an answer or a listing has it."""
     for event in reversed(outcome.events):
         if isinstance(event, events.NotDeleted | events.Listed) and event.ids:
             return event.ids[0]
@@ -126,11 +126,11 @@ def key_id(outcome: Outcome) -> KeyId | None:
 
 
 def told_id(outcome: Outcome) -> KeyId | None:
-    """Return the key's id, if an answer told it."""
+    """Return the key's id, if an answer had it."""
     made = (event.key_id for event in outcome.events if isinstance(event, events.Made))
     return next(made, None) or outcome.entry.key_id
 
 
 def looked(looks: Sequence[events.CannotLook]) -> str:
-    """Return why a store could not be looked into."""
-    return str(looks[-1].error) if looks else "its store cannot be looked into"
+    """Return why a store could not be read."""
+    return str(looks[-1].error) if looks else "its store cannot be read"

@@ -1,4 +1,4 @@
-"""What a drive came to, in words: every sentence that the lifecycle ends in is made here."""
+"""The text of every error and sentence about issuing and sweeping."""
 
 from __future__ import annotations
 
@@ -40,42 +40,41 @@ __all__ = [
 KeyT = TypeVar("KeyT", bound="Key[Any]")
 ErrorT = TypeVar("ErrorT", bound=AgentKeysError)
 
-_LOOK: Final = "list the keys of that name, and delete what nobody holds"
+_LOOK: Final = "list the keys of that name, and delete those whose secrets nobody has"
 _SWEEP: Final = "run `agentkeys sweep` when the service answers again"
 
 
 def complaint(outcome: Outcome, store: str) -> AgentKeysError | None:
-    """Return what to say of an answer that could not be read, though its secret is stored."""
+    """Return the error of an unreadable answer whose secret is stored nevertheless, or None."""
     for event in outcome.events:
         if isinstance(event, events.Made) and event.error is not None:
             error = _retold(event.error, f"but the key's secret is stored: {store}")
-            error.applied = "yes"  # type: ignore[attr-defined]  # only errors of requests salvage
+            error.applied = "yes"  # type: ignore[attr-defined]  # only errors of requests hold a salvaged secret
             return error
     return None
 
 
 def late(name: str, seconds: float) -> DeadlineExceededError:
-    """Return the error of a call for which there was no time to ask for a key."""
+    """Return the error of a call that had no time to create a key."""
     return DeadlineExceededError(
-        f"the key {mask(name)!r} was not issued within {seconds:g} s: give it a longer timeout",
+        f"the key {mask(name)!r} was not issued within {seconds:g} s: set a longer timeout",
         applied="no",
     )
 
 
 def left_behind(outcome: Outcome, late_names: Sequence[str] = ()) -> str | None:
-    """Return what to do about the keys that a call may have left, or None if there are none."""
+    """Return the advice about keys that a call may have left, or None if there are none."""
     if heard.is_stored(outcome) or not (late_names or heard.leaves_a_key(outcome)):
         return None
     return _LOOK if heard.is_nameless(outcome) else _SWEEP
 
 
 def explain(outcome: Outcome, late_names: Sequence[str] = ()) -> AgentKeysError:
-    """Return the error of a call of `issue` that ended in *outcome*, and in no stored secret.
+    """Return the error of a call of `issue` that ended in *outcome* without a stored secret.
 
     Args:
-        outcome: of the last key that was asked for.
-        late_names: the names of keys that were asked for before, and may come late.
-
+        outcome: the outcome of the last key that was created.
+        late_names: the names of earlier keys that may be created late.
     """
     cause = heard.cause(outcome)
     if not heard.leaves_a_key(outcome):
@@ -92,7 +91,7 @@ def explain(outcome: Outcome, late_names: Sequence[str] = ()) -> AgentKeysError:
 
 _NAMELESS: Final = frozenset({Ending.MAY_COME, Ending.UNPROVEN, Ending.LEFT})
 _UNKNOWN: Final = frozenset({Ending.MAY_COME, Ending.UNKNOWN, Ending.HELD})
-_MAY_COME: Final = "a slow service may make the key yet"
+_MAY_COME: Final = "a slow service may still make the key"
 
 
 def _without_a_key(
@@ -107,19 +106,19 @@ def _without_a_key(
 
 def _nothing_left(cause: AgentKeysError) -> AgentKeysError:
     if isinstance(cause, StoreError):
-        return _retold(cause, "the key was deleted again")
+        return _retold(cause, "the new key was deleted")
     if isinstance(cause, RequestError):
         cause.applied = "no"
-    return _retold(cause, "the key that was left was deleted")
+    return _retold(cause, "the leftover key was deleted")
 
 
 def _hindered(outcome: Outcome) -> str:
     reason = heard.reason(outcome)
     if isinstance(heard.cause(outcome), StoreError):
-        return f"and the key could not be deleted: {reason or 'it is not known which one it is'}"
+        return f"the key could not be deleted: {reason or 'its id is not known'}"
     if isinstance(outcome.entry.state, Denied):
-        return f"it was made all the same; {reason}"
-    return f"and then: {reason}"
+        return f"the key was made nevertheless; {reason}"
+    return f"the clean-up failed: {reason}"
 
 
 def _orphan(
@@ -147,8 +146,8 @@ def _uncertain(outcome: Outcome, cause: AgentKeysError) -> UncertainCreateError:
         said = f"the keys could not be listed: {heard.reason(outcome)}"
     name = outcome.entry.name
     return UncertainCreateError(
-        f"{_fact(cause)}: whether the key {mask(name)!r} was made is not known; {said}: delete what"
-        " nobody holds, and issue it again",
+        f"{_fact(cause)}: it is not known whether the key {mask(name)!r} was made; {said}: delete"
+        " the keys whose secrets nobody has, and issue it again",
         name=name,
         candidates=candidates,
         **{**_request_of(cause), "applied": "maybe"},
@@ -160,9 +159,9 @@ def _unknown(outcome: Outcome, cause: AgentKeysError) -> UncertainStoreError:
     which = repr(mask(outcome.entry.name)) + ("" if key_id is None else f", id {key_id}")
     looked = f"; it cannot be read: {reason}" if reason else ""
     return UncertainStoreError(
-        f"{_fact(cause)}{looked}; so whether it holds the secret is not known, and the key is kept"
-        f" ({which}): see whether it holds the secret, and delete the key if not; `agentkeys sweep`"
-        " does it if the store can be read",
+        f"{_fact(cause)}{looked}; so it is not known whether the store holds the secret; the key is"
+        f" kept ({which}): check the store, and delete the key if its secret is not there;"
+        " `agentkeys sweep` does this if the store can be read",
         store=getattr(cause, "store", ""),
         name=outcome.entry.name,
         key_id=key_id,
@@ -170,7 +169,7 @@ def _unknown(outcome: Outcome, cause: AgentKeysError) -> UncertainStoreError:
 
 
 def unresolved(outcome: Outcome) -> str:
-    """Return the sentence about an entry that only a person can decide on."""
+    """Return the sentence about an entry that needs a person's decision."""
     if isinstance(outcome.entry.state, Retiring | Ousting | Restoring):
         return rotations.half_replaced(outcome)
     why, advice = _why(outcome)
@@ -178,14 +177,14 @@ def unresolved(outcome: Outcome) -> str:
 
 
 def _why(outcome: Outcome) -> tuple[str, str]:
-    find_out = f"delete the key if nobody holds its secret, or else the file {outcome.where}"
+    by_hand = f"delete the key if nobody has its secret, else delete the file {outcome.where}"
     match outcome.ending:
         case Ending.UNPROVEN:
             ids = ", ".join(map(str, getattr(outcome.events[-1], "ids", ())))
-            return f"has an exact name, which does not prove that it made {ids}", find_out
+            return f"has an exact name, which does not prove that it made {ids}", by_hand
         case Ending.FOREIGN:
             account = shown(outcome.entry.plan.scope.account)
-            advice = f"sweep with those, or else delete the file {outcome.where}"
+            advice = f"sweep with those credentials, or delete the file {outcome.where}"
             return _FOREIGN.format(account), advice
         case Ending.LEFT:
             which, why = heard.key_id(outcome), heard.reason(outcome)
@@ -197,35 +196,35 @@ def _why(outcome: Outcome) -> tuple[str, str]:
     which = "" if key_id is None else f" (id {key_id})"
     looks = [event for event in outcome.events if isinstance(event, events.CannotLook)]
     remedy = looks[-1].remedy if looks else ""
-    why = f"is not known to have stored its key{which}: {heard.looked(looks)}"
-    return why, f"{remedy}{find_out}"
+    why = f"may not have stored the secret of its key{which}: {heard.looked(looks)}"
+    return why, f"{remedy}{by_hand}"
 
 
-_FOREIGN: Final = (
-    "was begun with other credentials ({}), and these do not show that they are of the same account"
-)
+_FOREIGN: Final = "was begun with other credentials ({}), and these may belong to another account"
 
 
 def _fact(error: AgentKeysError) -> str:
-    """Return what *error* says happened, without what it advises to do about it."""
+    """Return what happened, from the text of *error*, without its advice."""
     return getattr(error, "fact", "") or str(error)
 
 
 def _retold(error: ErrorT, more: str) -> ErrorT:
-    """Return *error*, whose text says *more* now, instead of its advice."""
+    """Return *error* with a text that ends in *more* instead of its advice."""
     error.args = (f"{_fact(error)}; {more}",)
     return error
 
 
 def _with_length(error: AgentKeysError, entry: Entry) -> AgentKeysError:
-    """Add to a refusal of what was sent that the name was longer than the caller's."""
+    """Add to a refusal of the create that the nonce made the name longer."""
     more = len(entry.name) - len(entry.plan.name)
     if not more or getattr(error, "status", None) not in {400, 422}:
         return error
-    return _retold(error, f"the name got {more} characters more (exact_name leaves them out)")
+    return _retold(
+        error, f"the name was {more} characters longer than yours (exact_name prevents this)"
+    )
 
 
 def _request_of(error: AgentKeysError) -> dict[str, Any]:
-    """Return what *error* knows of the request that failed."""
+    """Return the fields of the failed request that *error* has."""
     names = ("method", "path", "attempts", "applied")
     return {name: getattr(error, name) for name in names if hasattr(error, name)}

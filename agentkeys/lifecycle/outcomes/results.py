@@ -1,4 +1,4 @@
-"""What `issue`, `rotate` and `sweep` return."""
+"""The results of `issue`, `rotate`, `sweep` and `status`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Issued(Record, Generic[KeyT]):
     """A key that was issued, and whose secret is in a store.
 
     Attributes:
-        key: the key as it is listed, without its secret.
-        store: where the secret lies, in words.
-        recovered: the ids of keys that lost answers had left behind, and that were deleted.
+        key: the key, without its secret.
+        store: the place of the secret, in words.
+        recovered: the ids of keys from lost answers, which were deleted.
     """
 
     key: KeyT
@@ -33,17 +33,17 @@ class Issued(Record, Generic[KeyT]):
 
 @attrs.frozen
 class Swept(Record):
-    """What `sweep` found.
+    """What `sweep` found and did.
 
     Attributes:
-        deleted: the ids of keys that nobody held, and that were deleted.
-        stored: the ids of keys whose secrets are where they belong; None for one that is unknown.
-        waiting: the names of keys that are not there but may come late: sweep again after ten
+        deleted: the ids of deleted keys whose secrets no store held.
+        stored: the ids of keys whose secrets are in their stores; None for an unknown id.
+        waiting: the names of keys that do not exist but may be created late: sweep again after ten
             minutes.
-        unresolved: the cases that need your decision, one sentence each: also every file and folder
-            of entries that could not be looked at, or is not yours alone.
-        retired: the ids of keys that others had replaced, and that were deleted.
-        retiring: the ids of keys that others have replaced, and that live on for a while.
+        unresolved: the cases that need your decision, one sentence each; also the files and folders
+            of the journal that could not be read, or are not yours alone.
+        retired: the ids of replaced keys that were deleted.
+        retiring: the ids of replaced keys that are still valid for their grace.
     """
 
     deleted: tuple[KeyId, ...] = ()
@@ -60,11 +60,12 @@ class Rotated(Record, Generic[KeyT]):
 
     Attributes:
         key: the new key, without its secret.
-        store: where its secret lies, in words.
-        replaced: the key that it replaces. It is alive until then.
-        retires_at: when `sweep` may delete that; the time is aware. It is later if it is used.
-        rotation: the id of the rotation, as `then` gets it.
-        recovered: the ids of keys that lost answers had left behind, and that were deleted.
+        store: the place of its secret, in words.
+        replaced: the replaced key. It is valid until it retires.
+        retires_at: when `sweep` may delete the replaced key; the time is aware. It is later if the
+            key is still in use.
+        rotation: the id of the rotation, as in the `Announcement` for `then`.
+        recovered: the ids of keys from lost answers, which were deleted.
     """
 
     key: KeyT
@@ -77,21 +78,22 @@ class Rotated(Record, Generic[KeyT]):
 
 @attrs.frozen
 class Known(Record):
-    """A key that the journal remembers.
+    """A key that the journal keeps.
 
     Attributes:
-        id: what the journal calls it.
-        name: what the caller calls the key.
+        id: the id of its entry in the journal.
+        name: the caller's name for the key.
         key_name: its name on the service.
-        key_id: its id; None if no answer has told it yet.
-        scope: whose key it is.
-        store: the address of the store that holds its secret, or is to hold it; "" for a lease.
+        key_id: its id; None if no answer had it yet.
+        scope: the scope of the key.
+        store: the address of the store for its secret; "" for a lease.
         state: how far it has come: "kept", "asking", "denied", "writing", "dropping", "retiring",
-            "ousting" or "restoring"; "leased" from the begin of a lease until its key is deleted.
+            "ousting" or "restoring"; "leased" from the beginning of a lease until its key is
+            deleted.
         since: when its secret was stored; None if it is not known to be. The time is aware.
-        retires: the id of the key that it has replaced, and that is still there.
-        retires_at: when `sweep` may delete that; None while those who use it have not been told.
-        digest: the SHA-256 of its secret; empty if that is not known.
+        retires: the id of the key that it has replaced, and that still exists.
+        retires_at: when `sweep` may delete that key; None while its users have not been told.
+        digest: the SHA-256 of its secret; empty if not known.
     """
 
     id: str
@@ -109,13 +111,13 @@ class Known(Record):
 
 @attrs.frozen
 class Status(Record):
-    """What the journal remembers.
+    """What the journal keeps.
 
     Attributes:
         kept: the keys whose secrets are in their stores.
-        under_way: what is being issued, or was left on the way.
-        retiring: the keys that have replaced others which are still there.
-        unreadable: what could not be looked at, and may be one of these: a sentence each.
+        under_way: the keys whose issue is running or unfinished.
+        retiring: the keys that have replaced others which still exist.
+        unreadable: files that may be entries but could not be read, one sentence each.
     """
 
     kept: tuple[Known, ...] = ()

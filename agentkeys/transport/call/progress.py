@@ -197,7 +197,7 @@ async def discard(
         return
     logger.warning(
         "the creation of the key %r was cancelled; the key may exist, and its secret is lost:"
-        "  list the keys, and delete it",
+        " list the keys, and delete it",
         mask(name),
     )
 

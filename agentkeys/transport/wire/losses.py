@@ -85,7 +85,7 @@ def _unmade(error: aiohttp.ClientConnectorError, address: Address, proxy: Proxy 
         case aiohttp.ClientConnectorCertificateError():
             return _unsent(
                 f"the TLS certificate of {error.host} is not trusted: check the address; for your"
-                "  own authority, set SSL_CERT_FILE, or pass a context as ssl",
+                " own authority, set SSL_CERT_FILE, or pass a context as ssl",
                 lasting=True,
             )
         case aiohttp.ClientSSLError():
@@ -116,7 +116,7 @@ def _words_after_writing(error: Exception, address: Address) -> str:
         case SentTwiceError():
             return (
                 "a middleware of the aiohttp session that the client was given tried to send it"
-                "  twice: give the client a session without that middleware"
+                " twice: give the client a session without that middleware"
             )
         case aiohttp.ClientError() | OSError():
             return f"the connection broke before the answer arrived ({_reason(error)})"

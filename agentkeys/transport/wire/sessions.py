@@ -111,7 +111,7 @@ def check_lent(lent: object) -> None:
         raise ConfigurationError(
             "the aiohttp session that the client was given has credentials of its own"
             f" ({own or 'auth'}), which would be sent with the client's: give the client a session"
-            "  without credentials"
+            " without credentials"
         )
 
 
@@ -125,7 +125,7 @@ def check_usable(lent: aiohttp.ClientSession, applied: Applied) -> None:
     if lent._loop is not asyncio.get_running_loop():  # noqa: SLF001  # no public name says it without a warning
         error = ConfigurationError(
             "the aiohttp session that the client was given belongs to another event loop:"
-            "  make one for each loop, or make the client without a session"
+            " make one for each loop, or make the client without a session"
         )
         error.applied = applied
         raise error
