@@ -1,7 +1,7 @@
-"""Where a secret is kept: stores, all of one contract.
+"""Stores for secrets, all with one contract.
 
-Every store is imported when it is first used, for it may need what is not installed. What helps to
-write a store is here as well: checks of what it is given, and work in threads.
+Every store is imported when it is first used, because it may need an extra. This module also has
+the tools for a store of your own: checks of its arguments, and work in threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A store as a line of text, for a command line or a file."""
+"""Open a store from its address, a line of text for a command line or a file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["open_store"]
 
 
 def open_store(address: str) -> Store:
-    """Return the store of an address: what says which kind of store, a colon, and where.
+    """Return the store of an address: a scheme, a colon, and the place.
 
     - ``memory:NAME``: the memory of this process.
-    - ``dotenv:PATH#NAME``: an entry of a dotenv file; ``dotenv:PATH#NAME?allow_tracked`` permits a
+    - ``dotenv:PATH#NAME``: an entry of a dotenv file; ``dotenv:PATH#NAME?allow_tracked`` allows a
       file that git tracks.
-    - ``file:PATH``: a file with the secret and nothing else; ``file:PATH?allow_tracked``.
+    - ``file:PATH``: a file that holds the secret only; ``file:PATH?allow_tracked``.
     - ``keyring:SERVICE#NAME``: the keyring of the operating system.
     - ``kubernetes:NAMESPACE/SECRET#KEY``: a key of a Secret of Kubernetes;
       ``kubernetes:NAMESPACE/SECRET#KEY?context=NAME`` names a context of the kubeconfig.
@@ -33,13 +33,12 @@ def open_store(address: str) -> Store:
     - ``aws:NAME#JSON_KEY``: AWS Secrets Manager; without ``#JSON_KEY`` the whole secret.
       ``?region=REGION`` may follow.
 
-    An installed package can declare more schemes. It is imported when an address needs it.
+    An installed package can declare further schemes. It is imported when an address needs it.
 
     Raises:
-        InvalidArgumentError: it is no address.
-        ConfigurationError: what the store needs is not installed, or the package that has the
-            store is broken. The text says what to do.
-
+        InvalidArgumentError: *address* is not an address.
+        ConfigurationError: a dependency of the store is not installed, or the package of the store
+            is broken. The text says what to do.
     """
     if not isinstance(address, str):
         kind = type(address).__name__
@@ -56,11 +55,11 @@ def open_store(address: str) -> Store:
 
 
 def _no_address() -> InvalidArgumentError:
-    # Not the address itself, nor a part of it: somebody may have given a secret instead.
+    # Not the address itself or a part of it, which may be a secret by mistake.
     known = ", ".join([*KEPT, *(f"{scheme}:..." for scheme in installed.schemes())])
     return InvalidArgumentError(
-        f"that is no address of a store: known are {known} and, for tests, {FORMS['memory']}; for"
-        " another kind of store, install the package that has it"
+        f"that is not the address of a store: use {known} or, for tests, {FORMS['memory']}; for"
+        " another kind of store, install its package"
     )
 
 
@@ -74,7 +73,7 @@ def _dotenv(place: str) -> Store:
     from agentkeys.stores.dotenv import DotenvStore
     from agentkeys.stores.files import ALLOW_TRACKED
 
-    # From the right: a path may have a # in it, and a name may not.
+    # From the right: a path may contain a #, and a name may not.
     path, name = _divided("dotenv", place)
     allow_tracked = name.endswith(ALLOW_TRACKED)
     return DotenvStore(path, name.removesuffix(ALLOW_TRACKED), allow_tracked=allow_tracked)
@@ -120,11 +119,11 @@ def _kubernetes(place: str) -> Store:
 def _divided(scheme: str, place: str) -> tuple[str, str]:
     where, sign, name = place.rpartition("#")
     if not sign or not where or not name:
-        raise InvalidArgumentError(f"the address of such a store is {FORMS[scheme]}")
+        raise InvalidArgumentError(f"the address of this kind of store is {FORMS[scheme]}")
     return where, name
 
 
-# What each looks like is in `FORMS`, and in a table of docs/stores.md.
+# The form of each address is in `FORMS`, and in a table of docs/stores.md.
 _OPENING: Final[dict[str, Callable[[str], Store]]] = {
     "memory": _memory,
     "dotenv": _dotenv,

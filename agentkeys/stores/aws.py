@@ -1,4 +1,4 @@
-"""AWS Secrets Manager: a secret, or one field of it, in an account and a region."""
+"""A store in AWS Secrets Manager: a secret, or one field of it, in an account and a region."""
 
 from __future__ import annotations
 
@@ -49,28 +49,31 @@ _ARN: Final = re.compile(
 )
 _REGION: Final = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 _MOST: Final = 65_536
-"""The bytes of the largest secret, by AWS's documentation of PutSecretValue."""
+"""The largest secret in bytes, by AWS's documentation of PutSecretValue."""
 _ROOM: Final = 1024
-"""The bytes that a probe wants to be left for a field beside the others."""
+"""The bytes that a probe requires to be free for a field beside the others."""
 _REMOVED: Final = Secret("{}")
 _CURRENT: Final = "AWSCURRENT"
 _PENDING: Final = "agentkeys-pending"
-"""The staging label of a version that is not current yet. AWSPENDING is that of AWS's own rotation,
-which fails if its version loses the label, or if another version that is not current has it."""
+"""The staging label of a version that is not current yet.
+
+It is not AWSPENDING: AWS's own rotation fails if its version loses that label, or if another
+version that is not current has it.
+"""
 _PROBE: Final = "agentkeys-probe"
-"""The staging label, and in a UUID the version, of what a write-only probe writes."""
+"""The staging label, and as a UUID the version, that a write-only probe writes."""
 
 _ADDRESS: Final = (
-    "the address of such a store is aws:NAME or aws:NAME#JSON_KEY, and ?region=REGION may follow;"
-    " if the key has a ? in it, the region must follow"
+    "the address of an AWS store is aws:NAME or aws:NAME#JSON_KEY, and ?region=REGION may follow;"
+    " if the key contains a ?, the region must follow"
 )
 _REFUSED: Final = frozenset(
     {"InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"}
 )
 _opened: Final[ContextVar[tuple[contextlib.AsyncExitStack, dict[str, Any]]]] = ContextVar("opened")
-"""What closes the clients of a call, and the clients by their service."""
+"""The exit stack that closes the clients of a call, and the clients by their service."""
 _models: Final = functools.cache(create_loader)
-"""What botocore knows of services: 36 ms to read, and the same for all sessions."""
+"""botocore's data about services: it takes 36 ms to read, and all sessions share it."""
 
 _FIELDS_NEED_READING: Final = (
     "to keep the other fields of the JSON object, the credentials must permit"
@@ -86,23 +89,22 @@ class AwsStore(RemoteStore):
     description, rotation, KMS key and all other fields of a JSON object stay. If the secret does
     not exist, it is created.
 
-    To remove a field leaves the rest of the object. To remove a whole secret makes ``{}`` of it,
-    for AWS has no conditional deletion: this can be written to again without a further permission,
-    and the removed secret is AWSPREVIOUS.
+    `remove` of a field keeps the rest of the object. `remove` of a whole secret writes ``{}``,
+    because AWS has no conditional deletion: the secret can be written again without a further
+    permission, and the removed value is AWSPREVIOUS.
 
     Credentials, the profile, the endpoint and the proxy are those of botocore.
 
     Args:
         name: the name or the ARN of the secret.
         key: the field of the JSON object; None if the whole value is the secret.
-        region: where the secret is. If None, it is the region of the ARN, or what botocore is
-            configured with (``AWS_DEFAULT_REGION``, or the profile).
-        timeout: seconds for each call; `math.inf` waits for ever.
+        region: the region of the secret; defaults to the region of the ARN, or to botocore's
+            configuration (``AWS_DEFAULT_REGION``, or the profile).
+        timeout: seconds for each call; `math.inf` means no limit.
 
     Raises:
-        InvalidArgumentError: an argument cannot be right.
+        InvalidArgumentError: an argument is invalid.
         ConfigurationError: aiobotocore is not installed, or no region is known.
-
     """
 
     quiet = ("aiobotocore", "botocore", "aiohttp", "urllib3")
@@ -125,7 +127,7 @@ class AwsStore(RemoteStore):
             )
         self._key = None if key is None else check_text("the key of a field", key)
         if len((self._key or "-").splitlines()) != 1:
-            raise InvalidArgumentError("the key of a field is one line")
+            raise InvalidArgumentError("the key of a field must be one line")
         self._region = _region_of(self._arn, region)
         field = "" if self._key is None else f"#{self._key}"
         self.address = f"aws:{self._name}{field}?region={self._region}"
@@ -136,9 +138,8 @@ class AwsStore(RemoteStore):
         """Return the store of an address without its ``aws:``.
 
         Raises:
-            InvalidArgumentError: it is no such address.
+            InvalidArgumentError: *place* is not such an address.
             ConfigurationError: aiobotocore is not installed, or no region is known.
-
         """
         where, mark, option = place.rpartition("?")
         if not mark:
@@ -150,7 +151,7 @@ class AwsStore(RemoteStore):
         return cls(name, key if sign else None, region=region)
 
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
         field = "" if self._key is None else f"{self._key} of "
         return f"{field}{self._name} in AWS Secrets Manager, {self._region}"
 
@@ -159,13 +160,12 @@ class AwsStore(RemoteStore):
         return f"AwsStore({self._name!r}{field}, region={self._region!r})"
 
     async def previous(self) -> Stored:
-        """Return the secret before the current one, which AWS labels AWSPREVIOUS.
+        """Return the previous secret, which AWS labels AWSPREVIOUS.
 
-        If only another field has changed since then, it is none.
+        If only another field has changed since then, the result is empty.
 
         Raises:
             StoreError: it cannot be read.
-
         """
         return Stored.of(await self._bounded(lambda: self._asked_again(self._before)))
 
@@ -178,7 +178,7 @@ class AwsStore(RemoteStore):
     async def _bounded(
         self, work: Callable[[], Awaitable[T]], changing: _Changing | None = None
     ) -> T:
-        """Do as the base does. What *work* asks goes over one connection, which is closed then."""
+        """Like the base class, but *work* shares one connection, which is closed at the end."""
         async with contextlib.AsyncExitStack() as exits:
             token = _opened.set((exits, {}))
             try:
@@ -187,10 +187,10 @@ class AwsStore(RemoteStore):
                 _opened.reset(token)
 
     async def _client(self, service: str = "secretsmanager") -> Any:
-        """Return the client of this call. It sends each request once: we settle what is lost."""
+        """Return the client of this call. It sends each request once: this store retries itself."""
         exits, clients = _opened.get()
         if service not in clients:
-            # A third: after a request without an answer there is time to look and to send it again.
+            # A third: after a request without an answer there is time to read and to repeat it.
             most = None if self._timeout == math.inf else self._timeout / 3
             config = AioConfig(
                 connect_timeout=most, read_timeout=most, retries={"total_max_attempts": 1}
@@ -200,7 +200,7 @@ class AwsStore(RemoteStore):
         return clients[service]
 
     def _session(self) -> Any:
-        """Return the session of the running loop: a session keeps credentials, and locks them."""
+        """Return the session of the running loop: a session caches credentials, and locks them."""
         loop = asyncio.get_running_loop()
         if loop not in self._sessions:
             session = get_session()
@@ -214,13 +214,13 @@ class AwsStore(RemoteStore):
         return await self._version(client, _CURRENT)
 
     async def _version(self, client: Any, stage: str) -> Held:
-        """Return the version with a staging label; its `rest` is all of its text."""
+        """Return the version with a staging label; its `rest` is its whole text."""
         try:
             answer = await client.get_secret_value(SecretId=self._name, VersionStage=stage)
         except client.exceptions.ResourceNotFoundException:
             return Held(None, None)
         if "SecretString" not in answer:
-            raise self._error("it is binary, and agentkeys keeps text: use another secret")
+            raise self._error("it is binary, but agentkeys stores text: use another secret")
         text = Secret(answer.pop("SecretString"))
         return Held(self._secret_in(text), answer["VersionId"], text)
 
@@ -231,11 +231,11 @@ class AwsStore(RemoteStore):
             return field_in(text, self._key)
         except FieldError as error:
             reason = str(error)
-        raise self._error(f"{reason}: it was left as it is")
+        raise self._error(f"{reason}: it was not changed")
 
     def _objection(self, secret: Secret) -> str | None:
         if self._key is None and secret == _REMOVED:
-            return "the secret is {}, which is how a removed one looks"
+            return "the secret is {}, which stands for a removed secret"
         return self._objection_to_size(secret, 0)
 
     def _objection_to_size(self, text: Secret, more: int) -> str | None:
@@ -244,7 +244,7 @@ class AwsStore(RemoteStore):
         return f"AWS keeps at most {_MOST} bytes, with all fields of the secret"
 
     def _text_with(self, secret: Secret | None, held: Held) -> Secret:
-        """Return what the whole text becomes."""
+        """Return the new whole text."""
         if self._key is None:
             return secret or _REMOVED
         before = held.rest or Secret("{}")
@@ -265,13 +265,13 @@ class AwsStore(RemoteStore):
                 raise Moved("it was deleted")
             await self._created(client, version, text)
             return
-        # The first version of a secret is current at once. To look would not do: what a read
-        # returns can be old for a while.
+        # The first version of a secret is current at once. Reading would not be enough, because a
+        # read may return an old value for a while.
         is_ours = _CURRENT in labels or await self._labelled(client, _CURRENT, held.token, version)
         # AWS may delete a version without a label. If this fails, the next write does it.
         with contextlib.suppress(BotoCoreError, ClientError):
             await self._labelled(client, _PENDING, version, None)
-        # It is refused as well if it is done: a proxy may send a request twice.
+        # AWS also refuses a move that is already done: a proxy may repeat a request.
         if not is_ours and (await self._version(client, _CURRENT)).token != version:
             raise Moved("it holds another version")
 
@@ -289,18 +289,18 @@ class AwsStore(RemoteStore):
             return
         client = await self._client()
         if held.token is None:
-            # No request tells whether it may be created. AWS refuses this one in any case.
+            # No request shows whether the secret may be created. AWS always refuses this request.
             await self._labelled(client, _PENDING, str(uuid.uuid4()), None)
             return
         objection = self._objection_to_size(held.rest, _ROOM) if self._key else None
         if objection is not None:
             raise self._error(objection)
-        # The version that is there, with the text that it has: AWS does nothing.
+        # The existing version, with its own text: AWS does nothing.
         await self._added(client, held.token, held.rest, _PENDING)
         await self._labelled(client, _PENDING, held.token, None)
 
     async def _rehearse_unread(self) -> None:
-        """Write one version that is not current; it is the same one at every probe."""
+        """Write one version that is not current; every probe writes the same version."""
         if self._key is not None:
             raise self._error(_FIELDS_NEED_READING)
         version = str(uuid.uuid5(uuid.NAMESPACE_OID, _PROBE))
@@ -310,7 +310,7 @@ class AwsStore(RemoteStore):
     async def _added(
         self, client: Any, version: str, text: Secret, stage: str
     ) -> Sequence[str] | None:
-        """Add a version with a staging label; return all of its labels, or None: no such secret."""
+        """Add a version with a staging label; return its labels, or None if there is no secret."""
         try:
             answer = await client.put_secret_value(
                 SecretId=self._name,
@@ -324,18 +324,18 @@ class AwsStore(RemoteStore):
 
     async def _created(self, client: Any, version: str, text: Secret) -> None:
         if self._arn is not None:
-            raise self._error("there is no secret with this ARN: create it, or give its name")
+            raise self._error("there is no secret with this ARN: create it, or use its name")
         try:
             await client.create_secret(
                 Name=self._name, ClientRequestToken=version, SecretString=text.reveal()
             )
         except client.exceptions.ResourceExistsException:
-            raise Moved("it was created by somebody else") from None
+            raise Moved("another program created it") from None
 
     async def _labelled(
         self, client: Any, stage: str, before: str | None, version: str | None
     ) -> bool:
-        """Move a staging label from one version to another one; return whether it was there."""
+        """Move a staging label from one version to another; return whether the first one had it."""
         moves = {"RemoveFromVersionId": before, "MoveToVersionId": version}
         try:
             await client.update_secret_version_stage(
@@ -367,14 +367,16 @@ class AwsStore(RemoteStore):
 
 
 def _region_of(arn: re.Match[str] | None, given: str | None) -> str:
-    """Return the region of a store. It is part of the address, for cron knows another one."""
+    """Return the region of a store, for its address: cron may have another region."""
     region = given if given is not None else arn and arn["region"]
     if region is None:
         region = _configured_region()
     if not isinstance(region, str) or not _REGION.fullmatch(region):
-        raise InvalidArgumentError("that is no region of AWS: give one like eu-west-1")
+        raise InvalidArgumentError("the region is not one of AWS: use one like eu-west-1")
     if arn is not None and arn["region"] != region:
-        raise InvalidArgumentError(f"the ARN is of {arn['region']}, and the region is {region}")
+        raise InvalidArgumentError(
+            f"the ARN is in {arn['region']}, not in {region}: use one region"
+        )
     return region
 
 
@@ -390,7 +392,7 @@ def _configured_region() -> object:
         kind = ""
     if kind:
         raise ConfigurationError(
-            f"botocore cannot read its configuration ({kind}): see AWS_PROFILE and ~/.aws/config"
+            f"botocore cannot read its configuration ({kind}): check AWS_PROFILE and ~/.aws/config"
         )
     raise ConfigurationError(
         "no region of AWS is configured: add ?region=REGION to the address, or set"

@@ -1,4 +1,4 @@
-"""What the errors of botocore and of AWS mean. Their texts may have a secret, and are not shown."""
+"""The meaning of errors of botocore and AWS. Their texts may hold a secret, and are not shown."""
 
 from __future__ import annotations
 
@@ -42,24 +42,23 @@ _NO_CREDENTIALS: Final = (
 
 
 def meaning(error: Exception, which: str) -> Forbidden | Lost | str:
-    """Return what an error means; a str is the rest of a sentence.
+    """Return the meaning of an error; a str is the end of a sentence.
 
     Args:
-        error: what botocore has raised.
-        which: the options of ``aws`` that say which secret it is.
-
+        error: the exception of botocore.
+        which: the options of ``aws`` that name the secret.
     """
     if isinstance(error, exceptions.ClientError):
         return _of_answer(error, which)
     kind = type(error).__name__
     if isinstance(error, _NO_CREDENTIALS):
         return (
-            f"botocore has no credentials for AWS ({kind}): set AWS_PROFILE or what else botocore"
-            " reads, or log in with aws sso login"
+            f"botocore has no credentials for AWS ({kind}): set AWS_PROFILE or another source of"
+            " botocore's, or log in with aws sso login"
         )
     if isinstance(error, exceptions.ParamValidationError):
         return f"botocore rejects the request ({kind})"
-    return Lost(f"no whole answer came from AWS ({kind})")
+    return Lost(f"no complete answer came from AWS ({kind})")
 
 
 def _of_answer(error: Any, which: str) -> Forbidden | Lost | str:

@@ -1,4 +1,4 @@
-"""A store that is a program: it reads the secret on its standard input."""
+"""A store that passes the secret to a program, on its standard input."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandStore"]
 
-_UNKNOWN: Final = ", and whether it has kept the secret is not known"
+_UNKNOWN: Final = ", and it is not known whether it has kept the secret"
 
 
 class CommandStore:
     """A secret that a program of yours keeps: ``gh secret set``, ``kubectl``, ``op``, ``vault``.
 
     The program gets the secret on its standard input, without a line end, and never as an argument
-    or in its environment. It runs without a shell and without a terminal, and with your environment
-    but for ``AGENTITY_*`` and ``AGENTRY_*``. It has kept the secret if it has read it and ends with
-    0. What it prints is not shown. If it fails, its last line on the
-    standard error is, unless there is a piece of the secret in what it said.
+    or in its environment. It runs without a shell and without a terminal, in your environment
+    without ``AGENTITY_*`` and ``AGENTRY_*``. The secret counts as kept if the program has read it
+    and exits with code 0. The program's standard output is not shown. If it fails, the last line of
+    its standard error is shown, unless the standard error holds a piece of the secret.
 
-    The store is write-only: what the program keeps cannot be read, compared or removed.
+    The store is write-only: the secret cannot be read, compared or removed.
 
     Args:
-        command: the program and its arguments. Put no secret into them: others can see them.
-        timeout: seconds after which the program is killed, with all that it has started.
+        command: the program and its arguments. Other users can see arguments: pass no secret in
+            them.
+        timeout: seconds after which the program and its child processes are killed.
 
     Raises:
-        ConfigurationError: there is no such program.
-        InvalidArgumentError: *command* is no list of str, or empty.
-
+        ConfigurationError: the program does not exist.
+        InvalidArgumentError: *command* is empty or not a list of str.
     """
 
     readable = False
@@ -52,30 +52,28 @@ class CommandStore:
         self.address = f"command:{shlex.join(self._command)}"
 
     async def probe(self) -> None:
-        """Look whether the program is there: nobody knows what else it would do.
+        """Check that the program exists; it is not run, because its effects are not known.
 
         Raises:
-            StoreError: it is not there any more.
-
+            StoreError: the program no longer exists.
         """
         if shutil.which(self._command[0]) is None:
-            raise self._error("it is not there any more")
+            raise self._error("the program no longer exists: install it")
 
     async def read(self) -> Stored:
         """Raise `StoreError`: the store is write-only."""
-        self._refuse("what it keeps cannot be read")
+        self._refuse("its secret cannot be read")
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
         """Run the program with *secret* on its standard input.
 
         Raises:
-            StoreError: the program did not end with 0, or did not read the secret, or not in time;
-                or something else than `ANY` was expected, and it was not run.
-
+            StoreError: the program did not exit with code 0, did not read the secret, or took too
+                long; or *expected* is not `ANY`, and the program was not run.
         """
         check_secret(secret)
         if expected is not ANY:
-            self._refuse("what it holds is not known, so nothing but ANY can be expected")
+            self._refuse("its content is not known, so only ANY can be expected")
         await in_thread(
             lambda stop: self._run(secret, stop), timeout=self._timeout, store=self.describe()
         )
@@ -84,11 +82,11 @@ class CommandStore:
     async def remove(self, *, expected: Expected = ANY) -> None:
         """Raise `StoreError`: the store is write-only."""
         del expected
-        self._refuse("what it keeps cannot be removed")
+        self._refuse("its secret cannot be removed")
 
     def describe(self) -> str:
-        """Return where the secret lies: no more than the program's name is known."""
-        return f"the keeping of {self._command[0]}"
+        """Return the place of the secret: the program's name."""
+        return f"the program {self._command[0]}"
 
     def __repr__(self) -> str:
         return f"CommandStore({list(self._command)!r})"
@@ -103,7 +101,7 @@ class CommandStore:
             reason = programs.failure(ended)
         if reason:
             reason += _UNKNOWN if ended.code else ""
-            # Of one that was killed, or whose status is lost, nobody knows what it has done.
+            # If it was killed, or its exit code is lost, its effects are not known.
             kind = UncertainStoreError if isinstance(ended.code, programs.NoCode) else StoreError
             raise self._error(programs.with_what_was_said(reason, ended.said, secret), kind)
 

@@ -18,18 +18,18 @@ __all__ = ["can_be_opened", "opened", "schemes"]
 
 _GROUP: Final = "agentkeys.stores"
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
-"""As RFC 3986 has it, in lower case."""
+"""The form of a scheme in RFC 3986, in lower case."""
 
 _MEMBERS: Final = sorted(name for name in vars(Store) if not name.startswith("_"))
 
 
 class _Maker(NamedTuple):
-    """What makes the stores of one scheme.
+    """The maker of one scheme's stores.
 
     Attributes:
-        scheme: what an address begins with.
+        scheme: the start of an address.
         package: the distribution that declares it.
-        make: takes the rest of an address.
+        make: a function of the rest of an address.
     """
 
     scheme: str
@@ -37,13 +37,13 @@ class _Maker(NamedTuple):
     make: Callable[[str], Store]
 
 
-# What was found is kept, for a search reads the metadata of all packages. That nothing was found is
-# not kept, for a package can be installed while a notebook runs.
+# A maker that was found is cached, because a search reads the metadata of all packages. A failed
+# search is not cached, because a package can be installed while a notebook runs.
 _makers: Final[dict[str, _Maker]] = {}
 
 
 def can_be_opened(address: str) -> bool:
-    """Whether there are stores of an address's scheme, ours or those of an installed package."""
+    """Whether there is a store for an address's scheme, ours or of an installed package."""
     scheme, colon, _ = address.partition(":")
     return bool(colon) and (scheme in FORMS or scheme in _makers or scheme in schemes())
 
@@ -52,8 +52,7 @@ def schemes() -> list[str]:
     """Return the schemes that installed packages declare.
 
     Raises:
-        ConfigurationError: what is installed cannot be read.
-
+        ConfigurationError: the metadata of the installed packages cannot be read.
     """
     return sorted({each.name for each in _declared() if _SCHEME.fullmatch(each.name)})
 
@@ -62,8 +61,7 @@ def opened(scheme: str, place: str) -> Store | None:
     """Return the store of an address, or None if no package declares the scheme.
 
     Raises:
-        ConfigurationError: several packages declare it, or the one that does is broken.
-
+        ConfigurationError: several packages declare the scheme, or its package is broken.
     """
     maker = _makers.get(scheme) or _found(scheme)
     if maker is None:
@@ -77,11 +75,11 @@ def _declared() -> EntryPoints:
 
     try:
         return entry_points(group=_GROUP)
-    except Exception as error:  # noqa: BLE001  # any package may have left what cannot be read
+    except Exception as error:  # noqa: BLE001  # any package may have broken metadata
         reason = type(error).__name__
     raise ConfigurationError(
-        f"the entry points of the installed packages cannot be read ({reason}): reinstall the one"
-        " that is broken"
+        f"the entry points of the installed packages cannot be read ({reason}): reinstall the"
+        " broken package"
     )
 
 
@@ -91,7 +89,7 @@ def _found(scheme: str) -> _Maker | None:
     if len(packages) > 1:
         which = " and ".join(packages)
         raise ConfigurationError(
-            f"several packages declare the stores {scheme!r}: {which}: uninstall all but one"
+            f"several packages declare the scheme {scheme!r}: {which}: uninstall all but one"
         )
     return _loaded(points[0]) if points else None
 
@@ -108,13 +106,13 @@ def _loaded(point: EntryPoint) -> _Maker:
         raise
     except ModuleNotFoundError as error:
         reason = f"there is no module {mask(str(error.name))!r}"
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a package raises what it likes
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a package may raise anything
         reason = f"{type(error).__name__} was raised"
     else:
         if callable(make):
             return _Maker(point.name, package, make)
-        reason = "what it declares cannot be called"
-    # Nothing of what the error says, for that can be anything.
+        reason = "its entry point cannot be called"
+    # None of the error's text, because it can be anything.
     raise ConfigurationError(
         f"the stores {point.name!r} of the package {package} cannot be loaded: {reason}: reinstall"
         " or update the package"
@@ -128,14 +126,14 @@ def _made(maker: _Maker, place: str) -> Store:
         is_found_again = not lacking and can_be_opened(store.address)
     except AgentKeysError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a package raises what it likes
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a package may raise anything
         reason = f"{type(error).__name__} was raised: check the address, or update the package"
     else:
         if is_found_again:
             return store
         kind = type(store).__name__
         why = f"has no {', '.join(lacking)}" if lacking else "has an address that no sweep can open"
-        reason = f"what it made, of type {kind}, {why}: update the package"
+        reason = f"its store, of type {kind}, {why}: update the package"
     raise ConfigurationError(
-        f"the package {maker.package} makes no store of the address {maker.scheme}:...: {reason}"
+        f"the package {maker.package} cannot open the address {maker.scheme}:...: {reason}"
     )

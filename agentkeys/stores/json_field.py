@@ -1,4 +1,4 @@
-"""One field of a JSON object as text. All else of the text stays as it is, to the byte."""
+"""One field of a JSON object as text. The rest of the text stays the same, byte for byte."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _DECODER: Final = json.JSONDecoder()
 
 
 class FieldError(Exception):
-    """The text has no such field to work on. The message is a clause without any of the text."""
+    """The text has no usable field. The message is a clause without any of the text."""
 
 
 @attrs.frozen
 class _Member:
-    """A name and its value: where the name begins, and where the value begins and ends."""
+    """A member: the start of its name, and the start and end of its value."""
 
     name: str
     begin: int
@@ -32,11 +32,10 @@ class _Member:
 
 
 def field_in(text: Secret, name: str) -> Secret | None:
-    """Return the value of a field. None: there is no such field, or it is null.
+    """Return the value of a field; None if there is no such field, or it is null.
 
     Raises:
-        FieldError: the text is no JSON object, or the value is no string.
-
+        FieldError: the text is not a JSON object, or the value is not a string.
     """
     member = _only([each for each in _members(text) if each.name == name])
     if member is None or text.reveal()[member.value : member.end] == "null":
@@ -47,7 +46,7 @@ def field_in(text: Secret, name: str) -> Secret | None:
 
 
 def with_field(text: Secret, name: str, value: Secret) -> Secret:
-    """Return the text with another value of a field, which comes last if it is new."""
+    """Return the text with a new value of a field; a new field comes last."""
     members = _members(text)
     member = _only([each for each in members if each.name == name])
     if member is not None:
@@ -90,7 +89,7 @@ def _members(text: Secret) -> list[_Member]:
     members: list[_Member] | None
     try:
         members = [*_walked(text.reveal())]
-    except (ValueError, RecursionError):  # its frames have the text
+    except (ValueError, RecursionError):  # its frames hold the text
         members = None
     if members is None:
         raise FieldError("the value is not a JSON object")
@@ -98,8 +97,8 @@ def _members(text: Secret) -> list[_Member]:
 
 
 def _walked(content: str) -> Iterator[_Member]:
-    if not isinstance(json.loads(content), dict):  # what follows relies on the form
-        raise ValueError  # noqa: TRY004  # one kind for all that is no object
+    if not isinstance(json.loads(content), dict):  # the code below relies on this
+        raise ValueError  # noqa: TRY004  # one error for every other value
     at = _after_space(content, content.index("{") + 1)
     while content[at] != "}":
         begin = at

@@ -1,4 +1,4 @@
-"""A store that is the keyring of the operating system. It needs the extra ``keyring``."""
+"""A store in the keyring of the operating system. It needs the extra ``keyring``."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyringStore"]
 
-# Between what is read and what is written there must be no other thread's write.
+# No other thread may write between a read and the write that depends on it.
 _turn: Final = Turn()
 _LOCK: Final = ".agentkeys-lock"
 _PAUSE: Final = 0.01
-"""Seconds between two looks at whether the lock is free."""
+"""Seconds between two attempts to get the lock."""
 
 
 class KeyringStore(AtWork):
     """A secret in the keyring of the operating system.
 
-    That is Keychain, Credential Manager, the Secret Service and others: the library `keyring` finds
+    This is Keychain, Credential Manager, the Secret Service or another: the library `keyring` finds
     it, and ``PYTHON_KEYRING_BACKEND`` names another. Stores in one process wait for each other. If
-    the keyring is a file, stores in all processes do: such a keyring rewrites all of it for each
-    name. Of two processes that write one name to another keyring at once, the last one wins.
+    the keyring is a file, stores in all processes wait for each other, because each write rewrites
+    the whole file. With any other keyring, if two processes write the same name at the same time,
+    the last write wins.
 
     Args:
-        service: what the keyring calls the service.
-        name: what it calls the user name. It has no ``#``.
-        timeout: seconds for each call, in which somebody may have to unlock the keyring.
+        service: the keyring's name for the service.
+        name: the keyring's user name. It contains no ``#``.
+        timeout: seconds for each call, in which a person may have to unlock the keyring.
 
     Raises:
         ConfigurationError: the extra ``keyring`` is not installed.
-        InvalidArgumentError: *service* or *name* cannot be right.
-
+        InvalidArgumentError: *service* or *name* is invalid.
     """
 
     readable = True
@@ -69,38 +69,37 @@ class KeyringStore(AtWork):
         self._service = check_text("the service", service)
         self._name = check_text("the name", name)
         if "#" in self._name:
-            raise InvalidArgumentError("the name of a keyring entry has a # in it: choose another")
+            raise InvalidArgumentError("the name of a keyring entry contains a #: choose another")
         self._timeout = check_timeout(timeout)
         super().__init__()
         self.address = f"keyring:{self._service}#{self._name}"
 
     async def probe(self) -> None:
-        """Write something to another name, read it back, and remove it.
+        """Write a value to another name, read it back, and remove it.
 
         Raises:
-            StoreError: the keyring is locked, cannot be reached, or does not keep what it is given.
-
+            StoreError: the keyring is locked, cannot be reached, or does not keep a value.
         """
         await self._in_thread(self._probe)
 
     async def read(self) -> Stored:
-        """Return what the keyring holds; see `Store.read`."""
+        """Return the content of the keyring; see `Store.read`."""
         return await self._in_thread(lambda backend: Stored.of(self._read(backend)), reads=True)
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
-        """Keep *secret*; see `Store.write`."""
+        """Store *secret*; see `Store.write`."""
         check_secret(secret)
         return await self._in_thread(lambda backend: self._write(backend, secret, expected))
 
     async def write_noted(
         self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
     ) -> Version:
-        """Keep *secret*, once it is noted which keyring that is."""
+        """Store *secret*, after *note* has the identity of the keyring."""
         check_secret(secret)
         return await self._in_thread(lambda backend: self._write(backend, secret, expected, note))
 
     async def is_as_found(self, found: Found) -> bool:
-        """Return whether that was the keyring that is used now, under this environment."""
+        """Return whether the noted keyring is the one in use now, in this environment."""
         return await self._in_thread(_found) == found
 
     async def remove(self, *, expected: Expected = ANY) -> None:
@@ -108,7 +107,7 @@ class KeyringStore(AtWork):
         await self._in_thread(lambda backend: self._remove(backend, expected))
 
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
         return f"{self._name} of {self._service} in the keyring"
 
     def __repr__(self) -> str:
@@ -130,7 +129,7 @@ class KeyringStore(AtWork):
                 reason = "another process is using it: try again"
             except filesystem.RefusedError as error:
                 reason = str(error)
-            except Exception as error:  # noqa: BLE001  # a backend raises what it likes
+            except Exception as error:  # noqa: BLE001  # a backend may raise anything
                 reason = _reason(error)
             finally:
                 lock.release()
@@ -143,10 +142,10 @@ class KeyringStore(AtWork):
     def _backend(self) -> KeyringBackend:
         try:
             return keyring.get_keyring()
-        except Exception as error:  # noqa: BLE001  # a backend raises what it likes
-            # No secret has been near it yet, so it may speak.
+        except Exception as error:  # noqa: BLE001  # a backend may raise anything
+            # The backend has not received a secret yet, so its text may be shown.
             reason = f"{type(error).__name__}: {mask(str(error))}"
-        raise self._error(f"there is no keyring that can be used ({reason}): {_NAME_ONE}")
+        raise self._error(f"there is no usable keyring ({reason}): {_NAME_ONE}")
 
     def _probe(self, backend: KeyringBackend) -> None:
         name, value = f"agentkeys-probe-{secrets.token_hex(8)}", Secret(secrets.token_urlsafe(48))
@@ -156,7 +155,7 @@ class KeyringStore(AtWork):
         finally:
             backend.delete_password(self._service, name)
         if not kept:
-            raise self._error(f"it does not keep what it is given: {_NAME_ONE}")
+            raise self._error(f"it does not return what was written: {_NAME_ONE}")
 
     def _read(self, backend: KeyringBackend) -> Secret | None:
         return _password(backend, self._service, self._name)
@@ -173,7 +172,7 @@ class KeyringStore(AtWork):
             note(_found(backend))
         backend.set_password(self._service, self._name, secret.reveal())
         if self._read(backend) != secret:
-            raise self._error("something else than what was written is read back")
+            raise self._error("it does not return what was written")
         return Version.of(secret)
 
     def _remove(self, backend: KeyringBackend, expected: Expected) -> None:
@@ -191,11 +190,11 @@ class KeyringStore(AtWork):
 
 @contextlib.contextmanager
 def _locked(backend: KeyringBackend, stop: threading.Event, *, reads: bool) -> Iterator[None]:
-    """Be the only process of ours that uses a keyring which rewrites a file as a whole."""
+    """Hold the lock of a keyring that rewrites a file as a whole, among our processes."""
     with contextlib.ExitStack() as held:
         for path in _files(backend):
             folder = os.path.dirname(path)  # noqa: PTH120
-            # Who only reads needs no right to write there.
+            # A process that only reads needs no right to write there.
             with contextlib.suppress(*([OSError] if reads else [])):
                 if not reads:
                     os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
@@ -204,7 +203,7 @@ def _locked(backend: KeyringBackend, stop: threading.Event, *, reads: bool) -> I
 
 
 def _files(backend: KeyringBackend) -> list[str]:
-    """Return the files of a keyring, or of several that are one after the other."""
+    """Return the files of a keyring, or of a chain of keyrings."""
     if sys.platform == "win32":
         return []
     backends = getattr(backend, "backends", None) or [backend]
@@ -212,7 +211,7 @@ def _files(backend: KeyringBackend) -> list[str]:
     return sorted(filesystem.resolved(os.path.abspath(path)) for path in paths)  # noqa: PTH100
 
 
-_NAME_ONE: Final = "name another in PYTHON_KEYRING_BACKEND, or use another store"
+_NAME_ONE: Final = "name another keyring in PYTHON_KEYRING_BACKEND, or use another store"
 
 
 def _found(backend: KeyringBackend) -> Found:
@@ -220,9 +219,9 @@ def _found(backend: KeyringBackend) -> Found:
     path = getattr(backend, "file_path", None)
     if not isinstance(path, str):
         return Found(f"the keyring {names}", names)
-    # It was there when this was noted, for it has been probed: else it is another one.
+    # It existed when this was noted, because it had been probed: else it is another one.
     with contextlib.suppress(OSError):
-        status = os.stat(path)  # noqa: PTH116  # it came as a str, and goes as one
+        status = os.stat(path)  # noqa: PTH116  # `path` is a str, and stays one
         return Found(f"the keyring {names} in {path}", f"{names} {status.st_dev}:{status.st_ino}")
     return Found(f"the keyring {names} in {path}", "absent")
 
@@ -232,14 +231,14 @@ def _named(backend: KeyringBackend) -> str:
 
 
 def _password(backend: KeyringBackend, service: str, name: str) -> Secret | None:
-    # Not bound to a name: an empty one is none, and so is None.
+    # Not bound to a name: an empty value is none, and so is None.
     return Secret(backend.get_password(service, name) or "") or None
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, keyring_errors.KeyringLocked | keyring_errors.InitError):
-        return "it is locked, and nobody unlocked it: unlock it and try again"
+        return "it is locked: unlock it and try again"
     if isinstance(error, keyring_errors.NoKeyringError):
         return f"there is no keyring on this machine: {_NAME_ONE}"
-    # Nothing of what it says, for that may hold the secret.
-    return f"the keyring failed with {type(error).__name__}, and what it holds is not known"
+    # None of the error's text, because it may hold the secret.
+    return f"the keyring failed with {type(error).__name__}, and its content is not known"

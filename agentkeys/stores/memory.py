@@ -17,45 +17,44 @@ __all__ = ["MemoryStore"]
 
 
 class _Cell:
-    """What stores of one name share."""
+    """The cell that stores of one name share."""
 
     def __init__(self) -> None:
         self.secret: Secret | None = None
 
 
 _cells: Final[WeakValueDictionary[str, _Cell]] = WeakValueDictionary()
-# Whoever asks for a name again finds what it holds. Without a name it goes with the last store.
+# A named cell stays for the next store of its name. An unnamed cell is freed with its last store.
 _named: Final[dict[str, _Cell]] = {}
 _turn: Final = Turn()
 
 
-# A number may be another process's by now, and a forked child has the token of its parent.
+# A process id may be reused, and a forked child has the token of its parent.
 _token: Final = secrets.token_hex(8)
 _PATIENCE: Final = 30.0
-"""Seconds to wait for whoever takes a note."""
+"""Seconds to wait for a note."""
 
 
 def names() -> frozenset[str]:
-    """Return the names that the process remembers, for the pytest plugin."""
+    """Return the names in use in this process, for the pytest plugin."""
     with _turn.lock:
         return frozenset(_named)
 
 
 def forget(name: str) -> None:
-    """Let the next store of this name be an empty one. Those that are there keep what they hold."""
+    """Make the next store of this name an empty one. Existing stores keep their content."""
     with _turn.lock:
         _named.pop(name, None)
         _cells.pop(name, None)
 
 
 class MemoryStore:
-    """A secret in the memory of this process, for tests and for what lives no longer than it.
+    """A secret in the memory of this process, for tests and for short-lived keys.
 
-    Stores of one name hold the same secret, from everywhere in the process and to its end.
+    Stores of one name share their secret in the whole process, until it ends.
 
     Args:
-        name: its name. By default one that nobody else has; then the secret goes with the store.
-
+        name: its name. By default a new unique name; then the secret is lost with the store.
     """
 
     readable = True
@@ -71,27 +70,27 @@ class MemoryStore:
                 _named[self._name] = self._cell
 
     async def probe(self) -> None:
-        """Do nothing: memory can keep a secret."""
+        """Do nothing: memory can always keep a secret."""
 
     async def read(self) -> Stored:
-        """Return what the store holds."""
+        """Return the content of the store."""
         return Stored.of(self._cell.secret)
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
-        """Keep *secret*; see `Store.write`."""
+        """Store *secret*; see `Store.write`."""
         return self._put(check_secret(secret), expected)
 
     async def write_noted(
         self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
     ) -> Version:
-        """Keep *secret*, once it is noted that it goes into the memory of this process."""
+        """Store *secret*, after *note* has the identity of this process."""
         check_secret(secret)
         check_expected(expected, Stored.of(self._cell.secret).version, self.describe())
         await in_thread(lambda _: note(_here()), timeout=_PATIENCE, store=self.describe())
         return await self.write(secret, expected=expected)
 
     async def is_as_found(self, found: Found) -> bool:
-        """Return whether that was this process."""
+        """Return whether the note names this process."""
         return found == _here()
 
     async def remove(self, *, expected: Expected = ANY) -> None:
@@ -99,7 +98,7 @@ class MemoryStore:
         self._put(None, expected)
 
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
         return f"{self._name} in the memory of this process"
 
     def __repr__(self) -> str:

@@ -218,7 +218,7 @@ async def test_a_store_that_cannot_be_read_is_said_to_be_that(world):
     await world.issued(world.account)
     world.folder.rename(world.folder.with_name("elsewhere"))
     found = await finding_of(world.account, "AK010")
-    assert (found.severity, "its folder is not there" in found.sentence) == ("warning", True)
+    assert (found.severity, "its folder does not exist" in found.sentence) == ("warning", True)
     assert await ids_of(world.account) == ["AK010"]
 
 

@@ -88,7 +88,7 @@ def test_an_audit_does_not_delete_the_key_that_it_reads_from_a_store(
     [
         (
             "ag_S3NT1NELsecret",
-            "AGENTRY_API_KEY_FROM does not name a usable store: that is no address of a store",
+            "AGENTRY_API_KEY_FROM does not name a usable store: that is not the address of a store",
         ),
         ("command:touch ran", "AGENTRY_API_KEY_FROM names a write-only store"),
         ("file:nothing-here", "there is no token in"),

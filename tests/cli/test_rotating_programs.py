@@ -104,7 +104,7 @@ def test_what_a_program_says_of_the_secret_is_left_out(run, bot, env):
     ended = run(*BOT, "--verify", says, "--verify-within", "0s")
     assert ended.code == 4
     assert "left out" in ended.err
-    assert "It said" not in ended.err
+    assert "Its error output" not in ended.err
 
 
 SAYS_NO = "sh -c 'echo first >&2; echo not agk_live_0123456789abcdef today >&2; exit 3'"

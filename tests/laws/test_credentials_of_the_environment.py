@@ -155,8 +155,8 @@ def test_half_a_login(names, given):
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("S3NT1NEL-of-somebody", "no address of a store: known are"),
-        ("ag_S3NT1NEL:of-somebody", "no address of a store: known are"),
+        ("S3NT1NEL-of-somebody", "not the address of a store: use"),
+        ("ag_S3NT1NEL:of-somebody", "not the address of a store: use"),
         ("dotenv:S3NT1NEL-of-somebody", "dotenv:PATH#NAME"),
         ("dotenv:.env#S3NT1NEL-of-somebody", "name of a dotenv entry"),
         ("keyring:S3NT1NEL-of-somebody", "keyring:SERVICE#NAME"),

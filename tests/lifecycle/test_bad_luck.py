@@ -395,7 +395,7 @@ async def test_a_store_whose_folder_is_gone_may_hold_the_secret(tmp_path):
         held.receive(new.id, f"dotenv:{tmp_path}/unmounted/.env#KEY", new.secret)
         held.release()
         [sentence] = (await sweep(place.keys)).unresolved
-        assert "its folder is not there" in sentence
+        assert "its folder does not exist" in sentence
         assert await place.service.is_live(new.secret)
 
 

@@ -85,7 +85,7 @@ def test_a_folder_that_is_not_there(service, which, tmp_path, monkeypatch):
     monkeypatch.setenv("AGENTKEYS_HOME", str(tmp_path / "home"))
     client = sync.AgentityClient() if which == "agentity" else sync.AgentryClient()
     with client:
-        with pytest.raises(Exception, match="its folder is not there") as caught:
+        with pytest.raises(Exception, match="its folder does not exist") as caught:
             sync.issue(client.api_keys, "ci", into=f"dotenv:{tmp_path}/nowhere/.env#KEY")
         assert type(caught.value).__name__ == "StoreError"
         assert len(service.requests) == 0

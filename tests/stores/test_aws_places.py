@@ -115,7 +115,9 @@ async def test_an_endpoint_that_is_not_there_says_so(aws, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{port}")
         store = open_store("aws:a")
         store.pause = 0.001
-        with pytest.raises(StoreError, match=r"no whole answer.*EndpointConnectionError") as raised:
+        with pytest.raises(
+            StoreError, match=r"no complete answer.*EndpointConnectionError"
+        ) as raised:
             await store.write(NEW)
     hidden(NEW, raised.value)
     assert not aws.asked

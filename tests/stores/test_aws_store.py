@@ -126,7 +126,7 @@ async def test_a_removed_secret_is_an_empty_object(aws):
     await store.write(NEW, expected=ABSENT)
     assert (kept.text(), await store.previous()) == (NEW.reveal(), Stored(None, ABSENT))
     assert set(aws.asked) == {READS, ADDS, MOVES}
-    with pytest.raises(StoreError, match="how a removed one looks"):
+    with pytest.raises(StoreError, match="stands for a removed secret"):
         await store.write(Secret("{}"))
 
 

@@ -89,7 +89,7 @@ def test_a_program_that_fails_says_why():
     """Its code and its last line are in the error, and what the state is."""
     error = error_of(shell("cat >&-; echo usage >&2; echo 'not logged in' >&2; exit 3"))
     assert "it exited with code 3" in error
-    assert "whether it has kept the secret is not known" in error
+    assert "it is not known whether it has kept the secret" in error
     assert error.endswith("Its error output: not logged in")
 
 
@@ -146,7 +146,7 @@ def test_a_program_whose_status_is_lost_has_not_kept(way):
     assert len(ended.out) == 2, ended.err
     for said in ended.out:
         assert "its exit code is not known" in said
-        assert "whether it has kept the secret is not known" in said
+        assert "it is not known whether it has kept the secret" in said
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_program_that_prints_the_secret_shows_nothing(capfd, printed, code):
     """Neither the whole of it nor a piece, as it is or encoded, on either stream."""
     store = shell(f"text=$({printed}); echo $text; echo saved $text >&2; exit {code}")
     if code:
-        assert error_of(store).endswith("is not known")
+        assert error_of(store).endswith("whether it has kept the secret")
     else:
         write(store)
     assert capfd.readouterr() == ("", "")
@@ -253,7 +253,7 @@ def test_a_program_that_is_not_there_is_found_at_once(tmp_path):
     asyncio.run(store.probe())
     write(store)
     program.unlink()
-    with pytest.raises(StoreError, match="it is not there any more"):
+    with pytest.raises(StoreError, match="the program no longer exists"):
         asyncio.run(store.probe())
     assert "it cannot be run: No such file" in error_of(store)
 

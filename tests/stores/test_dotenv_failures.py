@@ -71,14 +71,14 @@ def twice(tmp_path):
 
 
 PLACES = {
-    missing_folder: "its folder is not there: make it",
-    below_a_file: "its path leads through a file",
-    in_proc: "its folder is not there|permission was denied",
+    missing_folder: "its folder does not exist: create it",
+    below_a_file: "a part of its path is a file",
+    in_proc: "its folder does not exist|permission was denied",
     a_folder: "[Ii]s a directory|it is not a regular file",
     a_pipe: "it is not a regular file",
     a_loop: "symbolic links",
     no_unicode: "it is not UTF-8",
-    twice: "the name stands there more than once",
+    twice: "the file has this name more than once",
 }
 
 
@@ -101,7 +101,7 @@ def test_a_refused_secret_shows_nothing(tmp_path):
     """Neither itself nor what else is in the file."""
     (tmp_path / ".env").write_text(OTHERS)
     error = error_of(DotenvStore(tmp_path / ".env", NAME).write(Secret("agk_live_x${HOME}")))
-    assert "python-dotenv would read" in str(error)
+    assert "python-dotenv would not return" in str(error)
     assert "somebody-elses-secret" not in shown(error)
     assert "agk_live_x" not in shown(error)
     assert (tmp_path / ".env").read_text() == OTHERS
@@ -235,10 +235,10 @@ ODD = r"""
 @pytest.mark.parametrize(
     ("mount", "reason", "left"),
     [
-        (FULL, "the disk is full: make room on it", "3 else env"),
-        (READ_ONLY, "the disk is read-only: give another path", "3 env"),
-        (BY_ITSELF, "it is mounted by itself: mount its folder instead", "3 env"),
-        (ODD, "it is mounted by itself: mount its folder instead", "3 env"),
+        (FULL, "the disk is full: free some space", "3 else env"),
+        (READ_ONLY, "the disk is read-only: use another path", "3 env"),
+        (BY_ITSELF, "it is a mount point: mount its folder instead", "3 env"),
+        (ODD, "it is a mount point: mount its folder instead", "3 env"),
     ],
     ids=["full", "read-only", "by itself", "by itself, with an odd name"],
 )

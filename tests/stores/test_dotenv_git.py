@@ -91,7 +91,7 @@ def test_what_git_tracks_is_refused_where_there_is_no_git(repository, monkeypatc
 def test_a_git_that_cannot_tell_is_no_permission(repository):
     """A repository that is damaged may track the file."""
     (repository / ".git" / "index").write_bytes(b"damaged")
-    with pytest.raises(StoreError, match="git could not say"):
+    with pytest.raises(StoreError, match="it is not known whether git tracks"):
         asyncio.run(DotenvStore(repository / "[.]env", NAME).probe())
 
 
@@ -251,7 +251,7 @@ def test_a_repository_that_git_would_not_read_is_refused_with_its_remedy(tmp_pat
     for each in (tmp_path, *tmp_path.rglob("*")):
         give(each)
     reason = refused(tmp_path / ".env")
-    assert "git could not say whether it tracks it: detected dubious ownership" in reason
+    assert "it is not known whether git tracks it: detected dubious ownership" in reason
     assert f"git config --global --add safe.directory {tmp_path}. Or use" in reason
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
     monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")

@@ -79,8 +79,8 @@ def no_unicode(tmp_path):
 
 
 PLACES = {
-    missing_folder: "its folder is not there: make it",
-    below_a_file: "its path leads through a file",
+    missing_folder: "its folder does not exist: create it",
+    below_a_file: "a part of its path is a file",
     a_folder: "it is not a regular file",
     a_pipe: "it is not a regular file",
     a_socket: "it is not a regular file",

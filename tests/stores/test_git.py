@@ -73,7 +73,7 @@ def test_linked_worktrees_and_submodules_are_followed(work, tmp_path):
     assert of(outer / "sub/.env") is Tracked.YES
     assert of(outer / "sub/new") is Tracked.NO
     (tmp_path / "outer/sub/.git").write_text("gitdir: nowhere\n")
-    assert "names no repository" in of(outer / "sub/.env").reason
+    assert "does not name a repository" in of(outer / "sub/.env").reason
 
 
 def test_a_worktree_that_is_elsewhere_is_found(work):

@@ -69,7 +69,7 @@ def test_a_shared_part_that_is_missing_is_no_permission(work):
     run(work, "add", "b")
     for file in (work / ".git").glob("sharedindex.*"):
         file.unlink()
-    assert "a part of git's index, is not there" in of(work / ".env").reason
+    assert "a part of git's index, does not exist" in of(work / ".env").reason
 
 
 def test_a_folder_that_a_sparse_index_has_as_a_whole_is_no_permission(work):

@@ -154,7 +154,7 @@ BROKEN = [
     ("import sys; sys.exit(3)", "cannot be loaded: SystemExit was raised"),
     ("import not_there.at_all", "cannot be loaded: there is no module 'not_there'"),
     ("", "cannot be loaded: AttributeError was raised"),
-    ("Store = 5", "cannot be loaded: what it declares cannot be called"),
+    ("Store = 5", "cannot be loaded: its entry point cannot be called"),
     (CALLED, "RuntimeError was raised: check the address"),
     ("import sys\ndef Store(place): sys.exit(3)", "SystemExit was raised"),
     ("def Store(place): return None", "of type NoneType, has no address, describe, probe, read"),

@@ -191,7 +191,7 @@ def test_a_program_of_the_kubeconfig_can_give_a_certificate(tmp_path):
     certificates = "".join(each.bytes().decode() for each in pair.cert_chain_pems)
     given = f"{certificates}|{pair.private_key_pem.bytes().decode()}"
     with KubernetesServer(context) as cluster:
-        for content, said in ((given, "(401 Unauthorized)"), ("|", "gave no answer (")):
+        for content, said in ((given, "(401 Unauthorized)"), ("|", "did not answer (")):
             config = json.loads(with_plugin(cluster, tmp_path, PAIRED).read_text())
             config["clusters"][0]["cluster"]["insecure-skip-tls-verify"] = True
             (tmp_path / "config").write_text(json.dumps(config))
@@ -208,7 +208,7 @@ def test_a_server_with_a_certificate_of_nobody_is_not_trusted(tmp_path):
         config = written(tmp_path / "config", "tests", {"server": cluster.url}, {"token": ADMIN})
         with using(config):
             said = sentence(KubernetesStore(NAMESPACE, "bot", "key").read())
-        assert "there is no trusted connection to the cluster (ClientConnectorCertificate" in said
+        assert "the TLS connection to the cluster failed (ClientConnectorCertificate" in said
         assert cluster.asked == []
 
 
@@ -222,7 +222,7 @@ def test_a_program_that_gives_no_token_says_so(own, tmp_path, caplog, program):
     caplog.set_level(logging.DEBUG)
     with using(with_plugin(own, tmp_path, program)):
         said = sentence(open_store(ADDRESS).read())
-    assert "the kubeconfig, the program that it names or the service account gives no" in said
+    assert "the kubeconfig, its program or the service account provides no" in said
     assert ADMIN not in caplog.text
     assert own.asked == []
 

@@ -260,7 +260,7 @@ def test_what_cannot_be_settled_is_uncertain(cluster, store):
     cluster.troubles = [Trouble("get"), *[Trouble("get", lost="before")] * 10]
     cluster.troubles += [Trouble("create", lost="after")]
     said = error_of(store.write(NEW), UncertainStoreError)
-    assert "the cluster gave no answer (ServerDisconnectedError)" in said
+    assert "the cluster did not answer (ServerDisconnectedError)" in said
 
 
 def test_a_request_without_an_answer_is_settled_in_the_time_of_the_call(cluster):
@@ -281,7 +281,7 @@ def test_a_cluster_that_is_away_is_named(cluster, store, tmp_path):
     """Nobody listens there."""
     cluster.url = "http://127.0.0.1:1"
     cluster.kubeconfig(tmp_path / "config", token=AGENT)
-    assert "the cluster gave no answer (ClientConnectorError)" in error_of(store.write(NEW))
+    assert "the cluster did not answer (ClientConnectorError)" in error_of(store.write(NEW))
 
 
 def test_another_server_is_not_taken_for_an_empty_cluster(cluster, store, tmp_path):
@@ -289,7 +289,7 @@ def test_another_server_is_not_taken_for_an_empty_cluster(cluster, store, tmp_pa
     cluster.url += "/elsewhere"
     cluster.kubeconfig(tmp_path / "config", token=AGENT)
     said = error_of(store.read())
-    assert "what answers is no Kubernetes API (404): see the server of the context" in said
+    assert "the answer is not from a Kubernetes API (404): check the server of the context" in said
 
 
 def test_a_namespace_that_is_being_deleted_is_named(cluster, store):

@@ -100,7 +100,7 @@ def test_no_redirect_is_followed(background, tmp_path, status, redirected):
     cluster = background.enter(Witness(answer))
     with using(written(tmp_path / "config", "c", {"server": cluster.url}, {"token": ADMIN})):
         said = sentence(store().write(made_up(), expected=ABSENT))
-    assert f"what answers is no Kubernetes API ({status})" in said
+    assert f"the answer is not from a Kubernetes API ({status})" in said
     assert [method for method, *_ in cluster.asked][-1] == redirected
     assert elsewhere.asked == []
 
@@ -187,7 +187,7 @@ def test_the_name_of_the_certificate_can_be_given(secured, trusted, tmp_path, na
         if name is None:
             assert asyncio.run(store().read()).version == ABSENT
         else:
-            assert "no trusted connection to the cluster" in sentence(store().read())
+            assert "the TLS connection to the cluster failed" in sentence(store().read())
     assert cluster.asked == ([] if name else ["get"])
 
 
@@ -212,7 +212,7 @@ def test_a_proxy_of_the_environment_is_used(own, tmp_path, monkeypatch):
         assert asyncio.run(store().read()).version == ABSENT
         assert own.asked == ["get"]
         monkeypatch.setenv("no_proxy", "cluster.invalid")
-        assert "the cluster gave no answer (" in sentence(store().read())
+        assert "the cluster did not answer (" in sentence(store().read())
         assert own.asked == ["get"]
 
 

@@ -93,11 +93,11 @@ def folder():
         yield Path(name)
 
 
-READ_ONLY_DISK = "the disk is read-only: give another path, or change what is mounted there"
+READ_ONLY_DISK = "the disk is read-only: use another path, or mount it writable"
 OF_KUBERNETES = "Kubernetes mounts it, and would undo the change: write the Secret itself"
 MOUNTS = {
     "docker": (DOCKER, READ_ONLY_DISK),
-    "compose": (COMPOSE, "it is mounted by itself"),
+    "compose": (COMPOSE, "it is a mount point"),
     "kubernetes": (KUBERNETES + READ_ONLY, OF_KUBERNETES),
     "kubernetes, writable": (KUBERNETES, OF_KUBERNETES),
     "kubernetes, nested": (NESTED, OF_KUBERNETES),
@@ -123,7 +123,7 @@ def test_a_full_disk_is_found_by_the_probe(folder):
     """A write that was not probed leaves the secret of before; a removal needs no room."""
     lines = on_mounts(folder, FULL, USE, SECRET, "key")
     for each in lines[1:4:2]:
-        assert "the disk is full: make room on it" in each
+        assert "the disk is full: free some space" in each
     assert lines[:6:2] == ["True"] * 3
     assert lines[5:] == ["None", "False", "False"]  # it was removed
 

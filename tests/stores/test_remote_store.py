@@ -211,7 +211,7 @@ async def test_a_service_that_returns_something_else_says_so():
     """It took the write, and does not have it."""
     store = InProcess(Service())
     store._put = lambda *_: store.service.request("put")
-    with pytest.raises(UncertainStoreError, match="something else than what was written"):
+    with pytest.raises(UncertainStoreError, match="does not return what was written"):
         await store.write(NEW)
 
 
@@ -237,7 +237,7 @@ async def test_others_who_write_all_the_while_end_it():
     numbers = itertools.count()
     change = [lambda: service.put(Secret(f"{next(numbers)}")), ""]
     service.troubles = ["", *change * 20]
-    with pytest.raises(StoreError, match="others keep changing it"):
+    with pytest.raises(StoreError, match="other programs keep changing it"):
         await InProcess(service).write(NEW)
 
 

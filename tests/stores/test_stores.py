@@ -75,13 +75,13 @@ def test_a_conflict_says_what_is_there_instead():
     store = MemoryStore("conflicts")
     version = asyncio.run(store.write(KEY))
     for expected, reason in (
-        (ABSENT, "holds a secret already"),
+        (ABSENT, "already holds a secret"),
         (Version("another"), "holds another secret than the one that was read"),
     ):
         with pytest.raises(StoreConflictError, match=f"conflicts in the memory .* {reason}"):
             asyncio.run(store.remove(expected=expected))
     asyncio.run(store.remove())
-    with pytest.raises(StoreConflictError, match="holds no secret any more"):
+    with pytest.raises(StoreConflictError, match="no longer holds a secret"):
         asyncio.run(store.remove(expected=version))
 
 

@@ -96,14 +96,14 @@ def test_the_token_of_a_login_is_used(store, setenv, tmp_path, server):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "no server is named: set VAULT_ADDR or BAO_ADDR"),
+        ({}, "no server is configured: set VAULT_ADDR or BAO_ADDR"),
         ({"VAULT_ADDR": "URL", "BAO_ADDR": "https://other"}, "name two servers: unset one"),
         ({"VAULT_ADDR": "vault.example.com:8200"}, "set it to https://HOST:PORT"),
         ({"VAULT_ADDR": "unix:///run/vault"}, "set it to https://HOST:PORT"),
         ({"VAULT_ADDR": "https://me:S3NT1NEL@example.com"}, "set it to https://HOST:PORT"),
         ({"VAULT_ADDR": "https://example.com:99999"}, "set it to https://HOST:PORT"),
-        ({"VAULT_ADDR": "http://vault.example.com"}, "is http, and the token and the secret"),
-        ({"VAULT_ADDR": "http://10.0.0.1:8200"}, "is http, and the token and the secret"),
+        ({"VAULT_ADDR": "http://vault.example.com"}, "is http, so others could read the token"),
+        ({"VAULT_ADDR": "http://10.0.0.1:8200"}, "is http, so others could read the token"),
         ({"VAULT_ADDR": "URL", "VAULT_TOKEN": "two S3NT1NEL"}, "a character that no token has"),
         ({"VAULT_ADDR": "URL", "VAULT_TOKEN": "x\r\ny: S3NT1NEL"}, "a character that no token"),
         ({"VAULT_ADDR": "URL", "VAULT_TOKEN": "clé-S3NT1NEL"}, "a character that no token has"),
@@ -152,7 +152,7 @@ def test_a_namespace_is_asked(store, setenv, server):
     setenv(VAULT_NAMESPACE="")
     assert asyncio.run(store.identity()) != inside
     setenv(VAULT_NAMESPACE="nowhere")
-    assert "is VAULT_NAMESPACE right?" in refusal(store.read())
+    assert "check VAULT_NAMESPACE" in refusal(store.read())
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_a_field_that_is_no_text_is_refused(store, path, admin):
     """It is nobody's key, and is left alone."""
     admin.put(path, {"key": {"nested": "x"}})
     for call in (store.read(), store.write(made_up()), store.remove(), store.probe()):
-        assert "the field key holds something else than text" in refusal(call)
+        assert "the field key holds a value that is not text" in refusal(call)
     assert admin.fields(path) == {"key": {"nested": "x"}}
 
 
@@ -218,7 +218,7 @@ def test_a_mount_may_have_several_segments(admin):
     run(store.write(Secret("x")))
     found = admin.ask("GET", f"{name}/kv/data/deep/path")
     assert found["data"]["data"] == {"key": "x"}
-    assert "there is no path of a secret behind it" in refusal(VaultStore(f"{name}/kv", "k").read())
+    assert "add the path of a secret to it" in refusal(VaultStore(f"{name}/kv", "k").read())
 
 
 def test_version_1_is_refused(admin):
@@ -227,7 +227,7 @@ def test_version_1_is_refused(admin):
     admin.mount(name, version=1)
     store = VaultStore(f"{name}/path", "key")
     for call in (store.probe(), store.read(), store.write(made_up()), store.identity()):
-        assert re.search(f"{name}/ is no key-value store of version 2", refusal(call))
+        assert re.search(f"{name}/ is not a key-value store of version 2", refusal(call))
     assert admin.ask("GET", f"{name}/data/path")["errors"] == []
 
 

@@ -115,7 +115,7 @@ def test_if_all_answers_to_a_write_are_lost_nobody_knows(store, server, kind):
     """It may have been done, and cannot be looked at."""
     server.troubles = [Trouble(kind, "POST"), *[Trouble("lost before", "GET") for _ in range(20)]]
     server.troubles.insert(0, Trouble(nothing, "GET"))
-    assert "whether key of kv/it in Vault was changed is not known" in refusal(
+    assert "it is not known whether key of kv/it in Vault was changed" in refusal(
         store.write(NEW), server, UncertainStoreError
     )
 
@@ -211,23 +211,26 @@ def test_no_call_lasts_longer_than_its_timeout(server, number):
 
 
 REFUSALS = {
-    "sealed": (lambda server: setattr(server, "is_sealed", True), "the server is sealed: somebody"),
+    "sealed": (lambda server: setattr(server, "is_sealed", True), "the server is sealed: unseal"),
     "standby": (lambda server: setattr(server, "active", "http://localhost:1"), "is a standby"),
     "unknown token": (lambda server: server.tokens.clear(), "the token is invalid or has expired"),
     "no rights": (
         lambda server: server.tokens.update({server.root: {}}),
         "is not permitted to use",
     ),
-    "no mount": (lambda server: server.namespaces[""].clear(), "the server knows no such path"),
+    "no mount": (
+        lambda server: server.namespaces[""].clear(),
+        "the server does not know this path",
+    ),
     "too busy": (lambda server: busy(server, 429), "the server answered 429: try again later"),
     "broken": (lambda server: busy(server, 500), "the server answered 500: try again later"),
     "odd": (lambda server: busy(server, 418), "the server answered 418 to: "),
     "too small": (lambda server: busy(server, 413), "is too large for the server"),
     "cut": (
         lambda server: busy(server, "cut"),
-        "there is no connection to the server, or it broke",
+        "the connection to the server failed or broke",
     ),
-    "reset": (lambda server: busy(server, "lost before"), "there is no connection to the server"),
+    "reset": (lambda server: busy(server, "lost before"), "the connection to the server failed"),
 }
 
 
@@ -279,7 +282,7 @@ def test_nobody_is_there(store, monkeypatch, server):
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     monkeypatch.setenv("VAULT_ADDR", address)
-    assert "there is no connection to the server" in refusal(store.probe(), server)
+    assert "the connection to the server failed" in refusal(store.probe(), server)
 
 
 def test_a_secret_that_is_too_large_is_said(store, server):

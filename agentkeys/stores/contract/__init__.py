@@ -1,6 +1,6 @@
-"""What every store does, and what helps to do it: checks, and work in threads.
+"""The contract of all stores, and the tools to implement it: checks, and work in threads.
 
-Here lives nothing of any one store.
+Nothing here belongs to a particular store.
 """
 
 from __future__ import annotations

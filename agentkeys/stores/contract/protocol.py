@@ -1,4 +1,4 @@
-"""What every store of secrets does."""
+"""The contract of a store for secrets."""
 
 from __future__ import annotations
 
@@ -37,25 +37,24 @@ __all__ = [
 @final
 @attrs.frozen
 class Version:
-    """What a store holds at one moment. Two are equal if it holds the same.
+    """The content of a store at one moment. Two versions are equal if the content is the same.
 
     Args:
-        tag: whatever tells one version from another. It holds no secret.
-
+        tag: any string that distinguishes the versions. It must not be a secret.
     """
 
     tag: str = attrs.field(repr=False)
 
     @classmethod
     def of(cls, secret: Secret | None) -> Version:
-        """Return the version of a store that has no versions of its own: a digest, or `ABSENT`."""
+        """Return the version for a store without its own ones: a digest, or `ABSENT`."""
         if secret is None:
             return ABSENT
         return cls(hashlib.sha256(secret.reveal().encode("utf-8", "surrogatepass")).hexdigest())
 
 
 ABSENT: Final = Version("absent")
-"""The version of a store that holds no secret. As `expected` it keeps what is there from harm."""
+"""The version of a store without a secret. As `expected`, it protects an existing secret."""
 
 
 class _Anything(enum.Enum):
@@ -63,21 +62,20 @@ class _Anything(enum.Enum):
 
 
 ANY: Final = _Anything.ANY
-"""As `expected`: whatever the store holds may be replaced or removed."""
+"""As `expected`: replace or remove whatever the store holds."""
 
 Expected: TypeAlias = Version | Literal[_Anything.ANY]
-"""What a store must hold for a change to be made: `ABSENT`, `ANY`, or the version last read."""
+"""What a store must hold to be changed: `ABSENT`, `ANY`, or the version that was read."""
 
 
 @final
 @attrs.frozen
 class Stored:
-    """What a store holds.
+    """The content of a store.
 
     Args:
-        secret: the secret, or None if there is none. An empty value is none.
-        version: what to expect when this is to be replaced or removed.
-
+        secret: the secret, or None. An empty value counts as None.
+        version: the version to expect when the secret is replaced or removed.
     """
 
     secret: Secret | None
@@ -85,19 +83,18 @@ class Stored:
 
     @classmethod
     def of(cls, secret: Secret | None) -> Stored:
-        """Return what a store holds that has no versions of its own."""
+        """Return the content of a store without its own versions."""
         return cls(secret or None, Version.of(secret or None))
 
 
 @final
 @attrs.frozen
 class Found:
-    """What a store was directly before it was changed, to be compared with what it is later.
+    """The state of a store right before it was changed, to compare with its state later.
 
     Args:
-        place: where that was, for a sentence. No secret.
-        state: whatever tells this place from another one of its name. No secret.
-
+        place: the place of the store, for a text. It must not hold a secret.
+        state: any string that distinguishes this place from another of its name. Not a secret.
     """
 
     place: str
@@ -106,77 +103,74 @@ class Found:
 
 @runtime_checkable
 class Store(Protocol):
-    """A place for one secret. Implement it to keep secrets where you keep yours.
+    """A place for one secret. Implement this protocol to use a store of your own.
 
-    Every method that cannot do what it says raises `StoreError`, and then the store holds what it
-    held before, or what it was told to hold. A call that is cancelled leaves one of the two as
-    well. `agentkeys.testing.store_conformance` has the tests for all of that.
+    Every method that fails raises `StoreError`; then the store holds its old content, or the new
+    one. A cancelled call leaves one of the two as well. The tests for this contract are in
+    `agentkeys.testing.store_conformance`.
 
-    What a cancelled call has begun may go on, as a thread of `asyncio.to_thread` does. So `issue`
-    keeps the key of a write that was cut off, and raises `UncertainStoreError`. A store that knows
-    better has an attribute ``is_at_work``: whether something of it goes on. If that is False,
-    `issue` looks into the store, and deletes the key of a secret that is not there.
+    The work of a cancelled call may continue, e.g. in a thread of `asyncio.to_thread`. So `issue`
+    keeps the key of an interrupted write, and raises `UncertainStoreError`. A store can have an
+    attribute ``is_at_work``: whether its work may continue. If it is False, `issue` reads the
+    store, and deletes the key if its secret is not there.
 
     A store may declare two more attributes:
 
-    - ``late_write``: the seconds for which a write may still arrive at the place after its process
-      has died, for a store on another machine. It is 0.0 if the store does not say.
-    - ``atomic``: whether one write wins, and all others raise `StoreConflictError`, if several
-      processes or machines write at once and expect the same version. It is False if the store
-      does not say.
+    - ``late_write``: the seconds for which a write may still arrive after its process died, for a
+      store on another machine. The default is 0.0.
+    - ``atomic``: whether one write succeeds, and all others raise `StoreConflictError`, if several
+      processes or machines write at the same time and expect the same version. The default is
+      False.
 
-    Other abilities have protocols of their own: `IdentifiedStore`, `VersionedStore` and
+    Further abilities have their own protocols: `IdentifiedStore`, `VersionedStore` and
     `RecognizableStore`.
     """
 
     @property
     def address(self) -> str:
-        """What `open_store` makes the same store of, in any process and folder. No secret."""
+        """The address for `open_store` to open the same store in any process. Not a secret."""
 
     @property
     def readable(self) -> bool:
         """Whether the store can be read. If not, `read` and `remove` raise `StoreError`.
 
-        `probe` may find out that it cannot.
+        `probe` may change this to False.
         """
 
     async def probe(self) -> None:
-        """Show that the store can keep a secret, by writing something else and removing it.
+        """Check that the store can keep a secret, by writing another value and removing it.
 
         Raises:
             StoreError: it cannot. The text says what to do.
-
         """
 
     async def read(self) -> Stored:
-        """Return what the store holds."""
+        """Return the content of the store."""
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
-        """Keep *secret*, and return the version that it now is. It has been read back.
+        """Store *secret*, read it back, and return its version.
 
         Raises:
-            InvalidArgumentError: *secret* is empty, or no Unicode.
+            InvalidArgumentError: *secret* is empty or cannot be encoded as UTF-8.
             StoreConflictError: the store does not hold what was *expected*. Nothing was changed.
-
         """
 
     async def remove(self, *, expected: Expected = ANY) -> None:
-        """Remove the secret. It is no error if there is none and `ANY` was expected.
+        """Remove the secret. If there is none and `ANY` is expected, do nothing.
 
         Raises:
             StoreConflictError: the store does not hold what was *expected*. Nothing was changed.
-
         """
 
     def describe(self) -> str:
-        """Return where the secret lies, for a sentence: ``NAME in /folder/.env``. No secret."""
+        """Return the place of the secret, for a text: ``NAME in /folder/.env``. Not a secret."""
 
 
 async def look_into(store: Store) -> Stored:
-    """Return what a store holds, and change nothing, not even what a killed writer has left.
+    """Return the content of a store without any change, even to the leftovers of a killed writer.
 
-    A read of a dotenv file removes that, by which a sweep can prove that a secret was never stored.
-    A store that tidies up when it is read has a method ``look`` that does not.
+    Reading a dotenv file removes these leftovers, but a sweep needs them as a proof that a secret
+    was never stored. A store that cleans up when it is read has a method ``look`` that does not.
     """
     look: Callable[[], Awaitable[Stored]] = getattr(store, "look", store.read)
     return await look()
@@ -184,77 +178,74 @@ async def look_into(store: Store) -> Stored:
 
 @runtime_checkable
 class VersionedStore(Store, Protocol):
-    """A store that keeps the secret before the current one, so that `abort` can go back to it."""
+    """A store that keeps the previous secret, so that `abort` can restore it."""
 
     async def previous(self) -> Stored:
-        """Return the secret before the current one; none, if the store keeps none.
+        """Return the previous secret; empty, if the store has none.
 
         Raises:
             StoreError: it cannot be read.
-
         """
 
 
 @runtime_checkable
 class IdentifiedStore(Store, Protocol):
-    """A store that can tell its place from another one at the same address.
+    """A store that can distinguish its place from another place at the same address.
 
-    A place is the account, the mount, the cluster or the database that the secret is in. If a
-    process dies while it writes, a sweep reads the store. If the secret is not there, and this is
-    the same place, then the secret was never stored, and its key can be deleted. If this is another
-    place, a person must decide.
+    A place is the account, the mount, the cluster or the database of the secret. If a process dies
+    while it writes, a sweep reads the store. If the secret is not there and the place is the same,
+    the secret was never stored, and its key can be deleted. If the place is another one, a person
+    must decide.
     """
 
     async def identity(self) -> str:
-        """Return what this place has and no other. No secret.
+        """Return an id that only this place has. Not a secret.
 
         It stays the same when the secret is written, replaced or removed.
 
         Raises:
-            StoreError: it cannot be found out.
-
+            StoreError: it cannot be read.
         """
 
 
 @runtime_checkable
 class RecognizableStore(Store, Protocol):
-    """A store that can be told from another one at its address, when its writer has died.
+    """A store that can be distinguished from another one at its address after its writer died.
 
-    Without that, a secret that is not there proves nothing: the disk may not be mounted, the file
-    renamed, the keyring another one. It helps a store that `open_store` knows, for a sweep opens
-    it by its address. `IdentifiedStore` is the simple way; this one is for a store that must note
-    something in the very moment before it is changed.
+    Without this, a missing secret proves nothing: the disk may not be mounted, the file may be
+    renamed, the keyring may be another one. It is used for stores that `open_store` knows, because
+    a sweep opens the store by its address. `IdentifiedStore` is simpler; this protocol is for a
+    store that must note its state right before it is changed.
     """
 
     async def write_noted(
         self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
     ) -> Version:
-        """Do as `write`, and call *note* directly before the store is changed.
+        """Like `write`, and call *note* right before the store is changed.
 
-        It is called in a thread, and may wait for a disk. If it raises `StoreError`, that goes
-        through, and nothing is changed.
+        *note* is called in a thread, and may wait for a disk. If it raises `StoreError`, this
+        method raises it too, and changes nothing.
         """
 
     async def is_as_found(self, found: Found) -> bool:
-        """Return whether this is the very place of the note.
+        """Return whether this is exactly the place in the note.
 
-        Only then a secret that it does not hold is not kept: it was never written there, or it was
-        replaced or removed. If that cannot be told, return False. `read` may remove what this looks
-        at, so call this first.
+        Only then does a missing secret prove that it is not stored: it was never written there, or
+        was replaced or removed. If this is not known, return False. Call this before `read`, which
+        may remove what this method checks.
 
         Raises:
-            StoreError: the place cannot be looked at.
-
+            StoreError: the place cannot be read.
         """
 
 
 def late_write(store: Store) -> float:
-    """Return for how many seconds a write may still arrive whose process has died."""
+    """Return for how many seconds a write may still arrive after its process died."""
     return float(getattr(store, "late_write", 0.0))
 
 
 async def found_at(store: Store) -> Found | None:
-    """Return which place an `IdentifiedStore` is; None if that cannot be told."""
+    """Return the place of an `IdentifiedStore`; None if it is not known."""
     if isinstance(store, IdentifiedStore):
         with contextlib.suppress(StoreError):
             return Found(store.describe(), await store.identity())
@@ -262,11 +253,10 @@ async def found_at(store: Store) -> Found | None:
 
 
 async def is_as_found(store: Store, found: Found) -> bool:
-    """Return whether a store is the very place of a note. If that cannot be told, it is not.
+    """Return whether a store is exactly the place in a note; False if this is not known.
 
     Raises:
-        StoreError: the place cannot be looked at.
-
+        StoreError: the place cannot be read.
     """
     if isinstance(store, RecognizableStore):
         return await store.is_as_found(found)

@@ -1,4 +1,4 @@
-"""Keeps the loggers of a library silent while a store uses it: some of them log bodies."""
+"""Silence the loggers of a library while a store uses it: some of them log bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _is_quiet: Final[ContextVar[bool]] = ContextVar("is_quiet", default=False)
 
 
 class _Filter(logging.Filter):
-    """Drops what is logged by the code of a store, and nothing that the program's own code logs."""
+    """Drops the records of a store's code, and none of the program's own code."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002  # logging's
         return not _is_quiet.get()
@@ -27,15 +27,13 @@ _filter: Final = _Filter()
 
 @contextlib.contextmanager
 def quiet(prefixes: tuple[str, ...]) -> Iterator[None]:
-    """Drop what these loggers and those below them log in this task or thread.
+    """Drop the records of these loggers and their children in this task or thread.
 
-    A filter of a logger does not see what a logger below it logs, so each one gets the filter. The
-    filter stays, for another task may be in here. Adding a filter twice does nothing.
+    A filter of a logger does not see the records of its children, so each logger gets the filter.
+    The filter stays, because another task may need it. Adding a filter twice does nothing.
 
     Args:
-        prefixes: the names of loggers. A logger below them that is made later is not silent: name
-            it as well.
-
+        prefixes: the names of loggers. A child that is created later is not silent: name it too.
     """
     below = tuple(f"{prefix}." for prefix in prefixes)
     names = [name for name in [*logging.root.manager.loggerDict] if name.startswith(below)]

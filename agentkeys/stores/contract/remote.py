@@ -30,17 +30,17 @@ logger: Final = logging.getLogger("agentkeys")
 
 _TRIES: Final = 5
 _WRITE_ONLY: Final = (
-    "the store is write-only with these credentials, so it cannot be read or removed, and nothing"
-    " but ANY can be expected"
+    "the store is write-only with these credentials, so it cannot be read or removed, and only"
+    " ANY can be expected"
 )
 
 
 class Moved(Exception):  # noqa: N818  # an outcome, which no caller of a store sees
-    """The service refused a conditional write, because it holds something else by now."""
+    """The service rejected a conditional write, because its content has changed."""
 
 
 class Lost(Exception):  # noqa: N818
-    """No whole answer came, so a write may have been done. The text says why, without a secret."""
+    """No complete answer came, so a write may have succeeded. The text says why."""
 
 
 class Forbidden(Exception):  # noqa: N818
@@ -49,12 +49,12 @@ class Forbidden(Exception):  # noqa: N818
 
 @attrs.frozen
 class Held:
-    """What a service holds.
+    """The content of a service.
 
     Attributes:
-        secret: the secret, or None if there is none.
-        token: what the service compares a conditional write with: a version number, say.
-        rest: what else lies there and must be kept, for the store alone.
+        secret: the secret, or None.
+        token: the value for a conditional write, e.g. a version number.
+        rest: other content that must be kept; only the store uses it.
     """
 
     secret: Secret | None
@@ -63,20 +63,19 @@ class Held:
 
 
 class RemoteStore(ABC):
-    """The base of a store that another machine keeps.
+    """The base class of a store on another machine.
 
-    It reads before it writes, and the service refuses the write if something else was written in
-    between. If the answer to a write is lost, the store is read again: the write was done, or it is
-    sent once more under the same condition, so that the first one has no effect if it comes late.
+    It reads before it writes, and the service rejects the write if its content has changed in
+    between. If the answer to a write is lost, the store is read again: the write has succeeded, or
+    it is repeated under the same condition, so that the first one has no effect if it arrives late.
 
     If the credentials permit writing but not reading, the store becomes write-only.
 
-    A subclass says how one request is made, and what its errors mean. Each of these methods may
-    raise what it likes; `_told` says what that means.
+    A subclass makes the single requests, and says what its errors mean. These methods may raise any
+    exception; `_told` converts it.
 
     Args:
-        timeout: seconds for each call; `math.inf` waits for ever.
-
+        timeout: seconds for each call; `math.inf` means no limit.
     """
 
     atomic = True
@@ -94,65 +93,63 @@ class RemoteStore(ABC):
 
     @property
     def readable(self) -> bool:
-        """Whether it can be read, as far as is known."""
+        """Whether the store can be read, as far as is known."""
         return self._is_readable
 
     @abstractmethod
     def describe(self) -> str:
-        """Return where the secret lies; see `Store.describe`."""
+        """Return the place of the secret; see `Store.describe`."""
 
     @abstractmethod
     async def _held(self) -> Held:
-        """Return what the service holds."""
+        """Return the content of the service."""
 
     @abstractmethod
     async def _put(self, secret: Secret | None, held: Held) -> None:
-        """Write or remove the secret, if the service still holds what was read; else `Moved`."""
+        """Write or remove the secret if the content is still what was read; else raise `Moved`."""
 
     @abstractmethod
     async def _put_unread(self, secret: Secret) -> None:
-        """Write the secret without a condition, and keep all else that lies there."""
+        """Write the secret without a condition, and keep all other content."""
 
     @abstractmethod
     async def _rehearse(self, held: Held | None) -> None:
-        """See that a secret can be written, and change nothing that a reader could see.
+        """Check that a secret can be written, without a change that a reader could see.
 
         Args:
-            held: what the service holds; None if it cannot be read.
-
+            held: the content of the service; None if it cannot be read.
         """
 
     @abstractmethod
     async def _place(self) -> str:
-        """Return what this place has and no other; see `IdentifiedStore.identity`."""
+        """Return an id that only this place has; see `IdentifiedStore.identity`."""
 
     @abstractmethod
     def _told(self, error: Exception) -> Exception:
-        """Return what an error means: `Moved`, `Lost`, `Forbidden`, or an `AgentKeysError`."""
+        """Return the meaning of an error: `Moved`, `Lost`, `Forbidden`, or an `AgentKeysError`."""
 
     def _objection(self, secret: Secret) -> str | None:  # noqa: ARG002  # a subclass uses it
-        """Return why a secret cannot be kept, as the rest of a sentence, or None."""
+        """Return why a secret cannot be stored, as the end of a sentence, or None."""
         return None
 
     async def probe(self) -> None:
-        """See that a secret can be written, without a change that a reader could see.
+        """Check that a secret can be written, without a change that a reader could see.
 
         Raises:
             StoreError: it cannot.
-
         """
         await self._bounded(self._probed)
 
     async def read(self) -> Stored:
-        """Return what the store holds; see `Store.read`."""
+        """Return the content of the store; see `Store.read`."""
         return Stored.of((await self._bounded(self._looked)).secret)
 
     async def identity(self) -> str:
-        """Return what this place has and no other; see `IdentifiedStore.identity`."""
+        """Return an id that only this place has; see `IdentifiedStore.identity`."""
         return await self._bounded(lambda: self._asked_again(self._place))
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
-        """Keep *secret*; see `Store.write`."""
+        """Store *secret*; see `Store.write`."""
         objection = self._objection(check_secret(secret))
         if objection is not None:
             raise self._error(objection)
@@ -168,7 +165,7 @@ class RemoteStore(ABC):
     async def _bounded(
         self, work: Callable[[], Awaitable[T]], changing: _Changing | None = None
     ) -> T:
-        """Return what *work* does in time; all that fails is a `StoreError`."""
+        """Return the result of *work* within the time limit; every failure is a `StoreError`."""
         limit = asyncio.timeout(None if self._timeout == math.inf else self._timeout)
         try:
             async with limit:
@@ -183,16 +180,16 @@ class RemoteStore(ABC):
             failure = error.with_traceback(None)
         if changing is not None and changing.may_be_done:
             raise UncertainStoreError(
-                f"whether {self.describe()} was changed is not known: {failure}: look there before"
+                f"it is not known whether {self.describe()} was changed: {failure}: check it before"
                 " you try again",
                 store=self.describe(),
             )
         raise failure if isinstance(failure, StoreError) else self._error(failure)
 
     async def _asked(self, request: Coroutine[Any, Any, T]) -> T:
-        """Return what a request returns. What it raises keeps no frame of the library.
+        """Return the result of a request. Its error keeps no frame of the library.
 
-        Such a frame has the body of a request, and so the secret.
+        Such a frame holds the body of the request, and so the secret.
         """
         told: BaseException
         with quiet(self.quiet):
@@ -202,7 +199,7 @@ class RemoteStore(ABC):
                 told = type(error)(*error.args)
             except (Moved, Lost, Forbidden, AgentKeysError) as error:
                 told = error.with_traceback(None)
-            except Exception as error:  # noqa: BLE001  # a library raises what it likes
+            except Exception as error:  # noqa: BLE001  # a library may raise anything
                 told = self._told(error).with_traceback(None)
         told.__cause__ = told.__context__ = None
         try:
@@ -211,13 +208,13 @@ class RemoteStore(ABC):
             del told  # or error, traceback and this frame would keep each other alive
 
     async def _looked(self) -> Held:
-        """Return what the service holds. If an answer is lost, ask again."""
+        """Return the content of the service; if the answer is lost, repeat the request."""
         if not self._is_readable:
             raise self._error(_WRITE_ONLY)
         return await self._asked_again(self._held)
 
     async def _asked_again(self, request: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what a request returns that changes nothing. If its answer is lost, ask again."""
+        """Return the result of a request that changes nothing; if the answer is lost, repeat it."""
         for tried in range(1, _TRIES):
             try:
                 return await self._asked(request())
@@ -251,11 +248,11 @@ class RemoteStore(ABC):
                 return
         elif changing.expected is not ANY:
             raise self._error(_WRITE_ONLY)
-        assert changing.secret is not None  # noqa: S101  # a write has one
+        assert changing.secret is not None  # noqa: S101  # a removal does not get here
         await self._put_once(changing, self._put_unread(changing.secret))
 
     async def _changed(self, changing: _Changing) -> None:
-        """Write or remove under the condition that nobody else does, until it is read back."""
+        """Write or remove under the condition, and repeat until the result is read back."""
         wanted, expected = changing.secret, changing.expected
         failed = ""
         for tried in range(_TRIES):
@@ -271,19 +268,19 @@ class RemoteStore(ABC):
             try:
                 await self._put_once(changing, self._put(wanted, held))
             except Moved:
-                failed = "others keep changing it: try again"
+                failed = "other programs keep changing it: try again"
             except Lost as error:
                 failed = str(error)
             else:
                 failed = ""
         if (await self._looked()).secret != wanted:
-            raise self._error(failed or "something else than what was written is read back")
+            raise self._error(failed or "it does not return what was written")
 
     async def _put_once(self, changing: _Changing, request: Coroutine[Any, Any, None]) -> None:
         before, changing.may_be_done = changing.may_be_done, True
         try:
             await self._asked(request)
-        except (Moved, Forbidden, AgentKeysError):  # what was refused was not done
+        except (Moved, Forbidden, AgentKeysError):  # a rejected request changed nothing
             changing.may_be_done = before
             raise
 
@@ -296,9 +293,9 @@ class _Changing:
     """A write or a removal.
 
     Attributes:
-        secret: what is to be written; None to remove what is there.
+        secret: the new secret; None to remove it.
         expected: what the store must hold.
-        may_be_done: whether a request was sent that the service may have acted on.
+        may_be_done: whether the service may have acted on a request.
     """
 
     secret: Secret | None

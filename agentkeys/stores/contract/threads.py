@@ -1,4 +1,4 @@
-"""Blocking work of stores, in a thread that nobody waits for longer than they say."""
+"""Run the blocking work of stores in threads, with a time limit for the caller."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ T = TypeVar("T")
 
 
 class Turn:
-    """A lock for all threads of a process. A forked child has one of its own, which is free."""
+    """A lock for all threads of a process. A forked child has its own lock, which is free."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         forks.watch(self)
 
     def begin_afresh(self) -> object:
-        """Forget a lock that a thread of the parent may have held."""
+        """Replace the lock in a forked child, because a thread of the parent may have held it."""
         inherited, self.lock = self.lock, threading.Lock()
         return inherited
 
 
 class AtWork:
-    """The base of a store whose work blocks, and so is done in threads.
+    """The base class of a store whose work blocks, and so runs in threads.
 
-    A thread goes on when the call that waits for it is cancelled. `is_at_work` says so, and then
-    `issue` keeps the key of a write that was cut off. If no thread goes on, `issue` looks into the
-    store, and knows.
+    A thread continues when the call that waits for it is cancelled. If `is_at_work` is True then,
+    `issue` keeps the key of an interrupted write. If it is False, `issue` reads the store, and so
+    knows the result.
     """
 
     def __init__(self) -> None:
@@ -43,12 +43,12 @@ class AtWork:
 
     @property
     def is_at_work(self) -> bool:
-        """Whether a thread may still write that nobody waits for any more."""
+        """Whether a thread that nobody waits for any more may still write."""
         self._left = [ended for ended in self._left if not ended.done()]
         return bool(self._left)
 
     async def _waited_for(self, work: Work[T], *, timeout: float, store: str) -> T:
-        """Return what *work* does in a thread, as `in_thread` does. It is for the subclass."""
+        """Run *work* in a thread, as `in_thread` does. For subclasses."""
         return await in_thread(work, timeout=timeout, store=store, on_leaving=self._left.append)
 
 
@@ -59,24 +59,23 @@ async def in_thread(
     store: str,
     on_leaving: Callable[[asyncio.Future[Any]], object] | None = None,
 ) -> T:
-    """Return what *work* does, in a thread that nothing else waits for.
+    """Run *work* in a thread of its own, and return its result.
 
-    A thread cannot be cancelled. If the call is cancelled or late, the work is told to stop and
-    waited for, for two seconds at most.
+    A thread cannot be cancelled. If the call is cancelled or late, the work is told to stop, and
+    the call waits for it for two seconds at most.
 
     Args:
-        work: what to do. It is given a `threading.Event`, and ends soon once that is set: before it
-            changes anything, or after it has.
-        timeout: seconds after which it is told to stop.
-        store: where the secret lies, for the error.
-        on_leaving: gets a future that is done when work has ended that was told to stop.
+        work: a function of a `threading.Event`. It ends soon after the event is set: before it
+            changes anything, or when it has finished a change.
+        timeout: seconds after which the work is told to stop.
+        store: the place of the secret, for the error.
+        on_leaving: called with a future that is done when the stopped work has ended.
 
     Raises:
-        UncertainStoreError: it did not end in time. Errors of *work* pass through.
-        StoreError: no thread can be started, and nothing was begun.
-
+        UncertainStoreError: the work did not end in time. Errors of *work* are raised unchanged.
+        StoreError: no thread can be started; no work was started.
     """
-    # What is said of this call holds in its thread, too: which loggers are silent, say.
+    # Context variables of this call hold in its thread too, e.g. which loggers are silent.
     context = contextvars.copy_context()
     try:
         return await threads.in_thread(
@@ -84,8 +83,8 @@ async def in_thread(
         )
     except threads.LateError:
         error: StoreError = UncertainStoreError(
-            f"{store} did not answer within {timeout:g} s, and what it holds is not known:"
-            " look there before you try again",
+            f"{store} did not answer within {timeout:g} s, and its content is not known:"
+            " check it before you try again",
             store=store,
         )
     except threads.NoThreadError as failure:

@@ -1,7 +1,7 @@
-"""A store that is one entry of a dotenv file. It needs the extra ``issue``.
+"""A store in one entry of a dotenv file. It needs the extra ``issue``.
 
-Here live the store, and how the text of its file is edited. What it shares with other stores in
-files is in `stores/files`.
+This folder holds the store, and the editing of the file's text. The code that it shares with other
+stores in files is in `stores/files`.
 """
 
 from __future__ import annotations

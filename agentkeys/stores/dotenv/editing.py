@@ -1,7 +1,7 @@
-"""One entry of a dotenv file, changed without touching a byte of the others. Pure.
+"""Change one entry of a dotenv file, and no byte of the others. Pure.
 
-Texts are `Secret`, for they hold others' secrets too. What python-dotenv would read otherwise than
-it is meant is not written.
+Texts are `Secret`, because they hold other secrets too. A text that python-dotenv would read in
+another way than intended is not written.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\
 
 
 class _Place(NamedTuple):
-    """Where an entry stands in a text, from the start of its line; and how it is quoted."""
+    """The position of an entry in a text, from the start of its line; and its quotes."""
 
     start: int
     end: int
@@ -51,12 +51,12 @@ class _Place(NamedTuple):
 
 
 def values(text: Secret, name: str) -> list[Secret]:
-    """Return what *name* is set to, each time that it stands in *text*; "" if to nothing."""
+    """Return the values of *name* in *text*, one for each entry; "" for a missing value."""
     return [Secret(each.value or "") for each in _as_read(text) if each.key == name]
 
 
 def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:
-    """Return *text* with *name* set to *value*, or None if it would be read otherwise."""
+    """Return *text* with *name* set to *value*, or None if it would be read in another way."""
     if "\0" in value.reveal():  # no environment variable can hold it
         return None
     place = _place(text, name)
@@ -69,7 +69,7 @@ def with_entry(text: Secret, name: str, value: Secret) -> Secret | None:
 
 
 def without_entry(text: Secret, name: str) -> Secret:
-    """Return *text* without the line of *name*. No other is read otherwise for that."""
+    """Return *text* without the line of *name*; other entries keep their values."""
     place = _place(text, name)
     return _spliced(text, place, Secret("")) if place else text
 
@@ -78,7 +78,7 @@ def _set(text: Secret, place: _Place | None, name: str, literal: Secret) -> Secr
     if place is None:
         return _appended(text, name, literal)
     parts = _STATEMENT.fullmatch(text.reveal(), place.start, place.end)
-    if parts is None:  # an older python-dotenv, which reads odd quotes in another way
+    if parts is None:  # an older python-dotenv reads unusual quotes in another way
         statement = f"{name}={literal.reveal()}{_line_end(text)}"
     else:
         statement = f"{parts['head']}{parts['sign'] or '='}{literal.reveal()}{parts['tail']}"
@@ -106,7 +106,7 @@ def _place(text: Secret, name: str) -> _Place | None:
     for each in parse_stream(io.StringIO(text.reveal()[end:], newline="")):
         start, end = end, end + len(each.original.string)
         if each.key == name:
-            # What python-dotenv takes for a statement begins with the blank lines before it.
+            # python-dotenv counts the blank lines before a statement as its part.
             space = re.match(r"(?:\s*[\r\n])?", each.original.string)
             start += len(space[0]) if space else 0
             return _Place(start, end, _quote(text, start, end))
@@ -119,7 +119,7 @@ def _quote(text: Secret, start: int, end: int) -> str:
 
 
 def _literals(value: Secret, quote: str) -> Iterator[Secret]:
-    """Write *value* in every way there is, first as what stands there now is written."""
+    """Yield *value* in all forms of quoting; the current entry's form comes first."""
     ways = {"": _plain(value), "'": [_single(value)], '"': [_double(value)]}
     return chain.from_iterable(ways[way] for way in sorted(ways, key=lambda way: way != quote))
 
@@ -138,13 +138,13 @@ def _double(value: Secret) -> Secret:
 
 
 def _meant(name: str, literal: Secret) -> Secret:
-    """Return what a program gets that lets python-dotenv fill in ``${...}``, as it does unasked."""
+    """Return the value for a program that lets python-dotenv expand ``${...}``, its default."""
     line = io.StringIO(_universal(f"{name}={literal.reveal()}\n"))
     return Secret(dotenv_values(stream=line).get(name) or "")
 
 
 def _as_read(text: Secret) -> Iterator[Binding]:
-    """Return what a program reads, which opens the file as text."""
+    """Return the bindings that a program reads when it opens the file as text."""
     return parse_stream(io.StringIO(_universal(text.reveal())))
 
 

@@ -1,4 +1,4 @@
-"""A store that is one entry of a dotenv file. It needs the extra ``issue``."""
+"""A store in one entry of a dotenv file. It needs the extra ``issue``."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class DotenvStore(StoreInFile):
-    """A secret that is one entry of a dotenv file, for programs that use python-dotenv.
+    """A secret in one entry of a dotenv file, for programs that use python-dotenv.
 
     All other entries, comments, the order, quotes and line ends stay as they are. A symbolic link
-    is followed. The file is replaced at once and for good, and is readable for its owner alone from
-    then on, if it was not already. Stores of other processes and threads wait for each other.
+    is followed. The file is replaced atomically and durably. If others could read it, only its
+    owner can read the new file. Stores in other processes and threads wait for each other.
 
-    An entry without a value counts as none, so that ``NAME=`` can stand there from the start.
-    ``${...}`` in a value is not filled in. An entry that stands there twice is a `StoreError`, and
-    so is a secret that python-dotenv would read otherwise than it is.
+    An entry without a value counts as no secret, so ``NAME=`` can be in the file from the start.
+    ``${...}`` in a value is not expanded. If the file has the entry twice, or python-dotenv would
+    not return the secret unchanged, the store raises `StoreError`.
 
     Args:
-        path: the file. It need not be there, but its folder must. ``~`` is the home directory.
+        path: the file. It need not exist, but its folder must. ``~`` is the home directory.
         name: the entry: the name of an environment variable.
-        allow_tracked: permit a file that git tracks, which is refused otherwise.
+        allow_tracked: allow a file that git tracks; by default such a file is refused.
 
     Raises:
         ConfigurationError: the extra ``issue`` is not installed.
-        InvalidArgumentError: *path* or *name* cannot be right.
-
+        InvalidArgumentError: *path* or *name* is invalid.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class DotenvStore(StoreInFile):
         self.address = f"dotenv:{self._path}#{self._name}{ALLOW_TRACKED if allow_tracked else ''}"
 
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
         return f"{self._name} in {self._path}"
 
     def __repr__(self) -> str:
@@ -65,7 +64,7 @@ class DotenvStore(StoreInFile):
     def _secret_in(self, text: Secret) -> Secret | None:
         values = editing.values(text, self._name)
         if len(values) > 1:
-            raise self._error("cannot use", "the name stands there more than once: leave one")
+            raise self._error("cannot use", "the file has this name more than once: keep one")
         return values[0] if values else None
 
     def _text_with(self, text: Secret, secret: Secret) -> Secret:
@@ -74,8 +73,8 @@ class DotenvStore(StoreInFile):
             return edited
         raise self._error(
             "cannot write",
-            "python-dotenv would read the file otherwise than it is meant (a line that is not"
-            " closed, or a secret with '${' or a NUL): it was left as it is",
+            "python-dotenv would not return the secret unchanged (a quote that is not"
+            " closed, or a secret with '${' or a NUL): the file was not changed",
         )
 
     def _text_without(self, text: Secret) -> Secret:
@@ -87,5 +86,5 @@ def _checked_name(name: object) -> str:
         return plain.text(name)
     raise InvalidArgumentError(
         "the name of a dotenv entry must be that of an environment variable:"
-        " letters, digits and _, and no digit first"
+        " letters, digits and _, not starting with a digit"
     )

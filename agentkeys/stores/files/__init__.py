@@ -1,6 +1,6 @@
-"""What stores in files stand on: their base, how a file is replaced, and whether git keeps it.
+"""The base of stores in files: how a file is replaced, and whether git tracks it.
 
-What a file holds is said by the store: `stores/dotenv` and `stores/file.py`.
+The content of a file is up to the stores: `stores/dotenv` and `stores/file.py`.
 """
 
 from __future__ import annotations

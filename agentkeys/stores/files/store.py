@@ -1,6 +1,6 @@
-"""The base of stores in files: how the file is read, replaced and recognized, and what is refused.
+"""The base class of stores in files: read, replace and recognize the file, and refuse bad ones.
 
-A frame that raises holds no text of the file but in a `Secret`.
+A frame that raises holds the file's text only in a `Secret`.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ logger: Final = logging.getLogger("agentkeys")
 
 _turn: Final = Turn()
 _looked_at: Final[set[str]] = set()
-"""Files of which it is known whether to warn of them."""
+"""The files that were checked for a warning."""
 
 ALLOW_TRACKED: Final = "?allow_tracked"
-"""What an address ends in whose file may be tracked by git."""
+"""The end of an address whose file git may track."""
 
 _PATIENCE: Final = 30.0
 """Seconds to wait for other writers and for the disk."""
-# More than a secret takes beyond what stands in the file already.
+# More than a secret adds to the content of the file.
 _ROOM: Final = 4096
-_ALLOW: Final = f"use a file that .gitignore names; allow_tracked=True ({ALLOW_TRACKED}) permits it"
+_ALLOW: Final = f"use a file that .gitignore names; allow_tracked=True ({ALLOW_TRACKED}) allows it"
 _REASONS: Final = {
-    errno.ENOENT: "its folder is not there: make it, or give another path",
-    errno.ENOTDIR: "its path leads through a file: give another path",
-    errno.ENOSPC: "the disk is full: make room on it",
-    errno.EDQUOT: "your quota of the disk is used up: make room on it",
-    errno.EROFS: "the disk is read-only: give another path, or change what is mounted there",
-    errno.EACCES: "permission was denied: give yourself the right to it and to its folder",
-    errno.EPERM: "it is somebody else's, or protected: give another path",
-    errno.EBUSY: "it is mounted by itself: mount its folder instead",
+    errno.ENOENT: "its folder does not exist: create it, or use another path",
+    errno.ENOTDIR: "a part of its path is a file: use another path",
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your disk quota is used up: free some space",
+    errno.EROFS: "the disk is read-only: use another path, or mount it writable",
+    errno.EACCES: "permission was denied: allow access to it and to its folder",
+    errno.EPERM: "it belongs to another user, or is protected: use another path",
+    errno.EBUSY: "it is a mount point: mount its folder instead",
 }
 
 
 class StoreInFile(AtWork, abc.ABC):
     """A store whose secret is in a file, which is replaced as a whole.
 
-    A subclass sets `address`, has `describe`, and says what the file holds: `_secret_in`,
+    A subclass sets `address`, implements `describe`, and defines the file's content: `_secret_in`,
     `_text_with` and `_text_without`.
     """
 
@@ -72,7 +72,7 @@ class StoreInFile(AtWork, abc.ABC):
     address: str
 
     _most: ClassVar[int | None] = None
-    """The bytes of the largest file that is read; None if any is."""
+    """The largest size of the file in bytes; None for no limit."""
 
     def __init__(self, path: str | os.PathLike[str], *, allow_tracked: bool) -> None:
         self._path = _absolute(path)
@@ -86,54 +86,50 @@ class StoreInFile(AtWork, abc.ABC):
 
     @abc.abstractmethod
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
 
     @abc.abstractmethod
     def _secret_in(self, text: Secret) -> Secret | None:
-        """Return the secret of a file with that text, which is empty if there is no file."""
+        """Return the secret in a file's text, which is empty if there is no file."""
 
     @abc.abstractmethod
     def _text_with(self, text: Secret, secret: Secret) -> Secret:
-        """Return the text that the file is to have, or raise `StoreError` if none would do."""
+        """Return the new text of the file, or raise `StoreError` if it cannot hold the secret."""
 
     @abc.abstractmethod
     def _text_without(self, text: Secret) -> Secret | None:
-        """Return the text that the file is to have without the secret; None to remove the file."""
+        """Return the new text of the file without the secret; None to remove the file."""
 
     async def probe(self) -> None:
-        """Write as much as there would be beside the file, read it back, and remove it.
+        """Write as many bytes beside the file as a secret needs, read them back, and remove them.
 
         Raises:
             StoreError: the file cannot be replaced or read, or git tracks it.
-
         """
         await self._in_thread("cannot keep a secret in", self._probe)
 
     async def read(self) -> Stored:
-        """Return what the store holds.
+        """Return the content of the store.
 
         Raises:
             StoreError: the file cannot be read.
-
         """
         return await self._in_thread("cannot read", self._read)
 
     async def look(self) -> Stored:
-        """Return what `read` does, and leave what a killed writer has left for a sweep to see.
+        """Return the content as `read` does, but keep the leftovers of a killed writer for a sweep.
 
         Raises:
-            StoreError: as `read` does.
-
+            StoreError: as from `read`.
         """
         return await self._in_thread("cannot read", self._look)
 
     async def write(self, secret: Secret, *, expected: Expected = ANY) -> Version:
-        """Keep *secret*; see `Store.write`.
+        """Store *secret*; see `Store.write`.
 
         Raises:
             StoreError: the file cannot be replaced or read, git tracks it, or the file cannot hold
                 this secret.
-
         """
         check_secret(secret)
         return await self._in_thread(
@@ -143,15 +139,15 @@ class StoreInFile(AtWork, abc.ABC):
     async def write_noted(
         self, secret: Secret, *, expected: Expected = ANY, note: Callable[[Found], object]
     ) -> Version:
-        """Keep *secret*, once it is noted which file stands there, and which one will."""
+        """Store *secret*, after *note* has the marks of the old file and of the new one."""
         check_secret(secret)
         return await self._in_thread(
             "cannot write", lambda stop: self._replace(secret, expected, stop, note)
         )
 
     async def is_as_found(self, found: Found) -> bool:
-        """Return whether the file is the very one of the note, or the next one still beside it."""
-        return await self._in_thread("cannot look at", lambda stop: self._is_as_found(found, stop))
+        """Return whether the file is exactly the noted one, or the new one is still beside it."""
+        return await self._in_thread("cannot read", lambda stop: self._is_as_found(found, stop))
 
     async def remove(self, *, expected: Expected = ANY) -> None:
         """Remove the secret; see `Store.remove`."""
@@ -214,7 +210,7 @@ class StoreInFile(AtWork, abc.ABC):
 
     def _is_as_found(self, found: Found, stop: threading.Event) -> bool:
         path = filesystem.resolved(self._path)
-        # A writer that is still at work is waited for.
+        # Wait for a writer that is still at work.
         with replacing.locked(path, stop):
             return replacing.is_untouched(path, found.state)
 
@@ -225,10 +221,10 @@ class StoreInFile(AtWork, abc.ABC):
         return Stored.of(self._secret_in(found.text))
 
     def _check_read_back(self, following: Prepared, secret: Secret | None) -> None:
-        """Read a file before it is put in its place, as a program does that uses it."""
+        """Read the new file before it is put in place, as a program that uses it would."""
         if self._secret_in(following.read()) != secret:
             raise self._error(
-                "cannot write", "it would hold something else than it should: it was left as it is"
+                "cannot write", "the new file would not return the secret: it was not changed"
             )
 
     def _writable_path(self) -> str:
@@ -243,22 +239,22 @@ class StoreInFile(AtWork, abc.ABC):
 
     def _check_untracked(self, found: git.Tracking, which: str) -> None:
         if isinstance(found, git.CouldNotLook):
-            objection = f"git could not say whether it tracks {which}: {found.reason}. Or"
+            objection = f"it is not known whether git tracks {which}: {found.reason}. Or"
         elif found is git.Tracked.YES:
-            objection = f"git tracks {which}, so the secret would end up in a commit:"
+            objection = f"git tracks {which}, so a commit would contain the secret:"
         else:
             return
         raise self._error("cannot keep a secret in", f"{objection} {_ALLOW}")
 
     def _warn_if_exposed(self, path: str) -> None:
-        """Warn, once in a process, of a file that nothing keeps out of the next commit."""
+        """Warn once in a process about a file that the next commit may contain."""
         with _turn.lock:
             if self._allow_tracked or path in _looked_at:
                 return
             _looked_at.add(path)
         if git.is_exposed(path):
             logger.warning(
-                "git neither tracks nor ignores %r, so the secret in it would end up in a commit"
+                "git neither tracks nor ignores %r, so a commit would contain its secret"
                 " after `git add .`: add a line %r to .gitignore",
                 path,
                 os.path.basename(path),  # noqa: PTH119

@@ -1,4 +1,4 @@
-"""A store that is a Secret of a Kubernetes cluster. It needs the extra ``kubernetes``."""
+"""A store in a Secret of a Kubernetes cluster. It needs the extra ``kubernetes``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cluster a store asks, and as whom: found out as kubectl does it."""
+"""Find the cluster and the credentials of a store as kubectl does."""
 
 from __future__ import annotations
 
@@ -44,69 +44,68 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "NoProgramError", "context_of"]
 
 _PAIR: Final = {"clientCertificateData": "cert_file", "clientKeyData": "key_file"}
-"""What a program may give instead of a token."""
+"""The certificate and key that a program may return instead of a token."""
 
 _PATIENCE: Final = 1.0
-"""Seconds for a program that was killed to end."""
+"""Seconds that a killed program has to end."""
 
 _ENDED_WELL: Final = {0, 255}
-"""The exit codes of a program that is believed; asyncio reports one that is lost as 255."""
+"""The exit codes of a successful program; asyncio reports 255 if the code is lost."""
 
 _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 """The variable that Kubernetes sets in each container."""
 
 _RELEVELLED: Final = ("client", "urllib3")
-"""The loggers whose level a `Configuration` sets, whatever the program has set."""
+"""The loggers whose level a `Configuration` overwrites."""
 
 
 class NoProgramError(Exception):
-    """A program that the kubeconfig names cannot be run. The text says which one."""
+    """A program in the kubeconfig cannot be run. The text names the program."""
 
 
 def context_of(named: str | None) -> str | None:
-    """Return the context that a store uses: the named one, or the current one.
+    """Return the context of a store: the named one, or the current one.
 
     None stands for the service account of the pod that this process runs in.
 
     Raises:
-        ConfigurationError: there is no such context, or nothing that names a cluster.
-
+        ConfigurationError: there is no such context, or no cluster is configured.
     """
     paths = _kubeconfig()
     if paths is None:
         if named is None and _IN_CLUSTER in os.environ:
             return None
         raise ConfigurationError(
-            "there is no kubeconfig, neither in KUBECONFIG nor in ~/.kube/config, that names a"
-            " cluster: write one, or run in a pod with a service account"
+            "there is no kubeconfig in KUBECONFIG or ~/.kube/config that names a"
+            " cluster: create one, or run in a pod with a service account"
         )
     try:
         config = KubeConfigMerger(paths).config
         context = named or (config and config.safe_get("current-context"))
         is_known = bool(config and context and config["contexts"].get_with_name(context, safe=True))
-    except Exception as error:  # noqa: BLE001  # it shows what stands in the file, and so tokens
+    except Exception as error:  # noqa: BLE001  # the error shows the file's content, and so tokens
         reason = f"cannot be read ({type(error).__name__})"
     else:
         if is_known:
             return str(context)
         reason = f"has no context {context!r}" if context else "has no current context"
-    sentence = f"the kubeconfig {paths} {reason}: see kubectl config get-contexts"
+    sentence = f"the kubeconfig {paths} {reason}: run kubectl config get-contexts"
     raise ConfigurationError(mask(sentence))
 
 
 def _kubeconfig() -> str | None:
-    """Return the paths of the kubeconfig, as in KUBECONFIG, if one of them is there."""
-    # Not the library's default, for it is what KUBECONFIG was when the library was imported.
+    """Return the paths of the kubeconfig, as in KUBECONFIG, if one of them exists."""
+    # Not the library's default: the library reads KUBECONFIG only when it is imported.
     paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
     is_there = any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
     return paths if is_there else None
 
 
 class Connection:
-    """What one call of a store has open: a session, with fresh credentials when it is needed.
+    """The connection of one call: a session with current credentials, opened when needed.
 
     Attributes:
-        ends: when the call ends, by the clock of the event loop.
+        ends: the deadline of the call, by the clock of the event loop.
     """
 
     def __init__(self, context: str | None, ends: float) -> None:
@@ -128,17 +127,16 @@ class Connection:
         """Send a request and return its answer, whatever its status.
 
         Args:
-            request: which one.
-            names: what stands in its path.
-            body: what is sent as JSON, if anything.
+            request: the request.
+            names: the values for its path.
+            body: its JSON body, or None.
             query: the query.
-            timeout: the seconds after which no answer is expected any more.
-
+            timeout: seconds to wait for the answer.
         """
         from aiohttp import ClientTimeout
 
         session = self._session or await self._opened()
-        # A redirect would take the secret to another server, so it is an answer like any other.
+        # A redirect could take the secret to another server, so it is not followed.
         async with session.request(
             request.method,
             f"{self._server}{request.path.format(**names)}",
@@ -166,14 +164,14 @@ class Connection:
         self._options = {"proxy": proxy, "server_hostname": configuration.tls_server_name}
         is_secure = self._server.startswith("https:")
         secure = await asyncio.to_thread(_ssl_of, configuration) if is_secure else True
-        # Not the library's session, which sends passwords of netrc as well.
+        # Not the library's session, which also sends passwords from netrc.
         self._session = ClientSession(
             connector=TCPConnector(ssl=secure), headers=_headers(configuration, impersonated)
         )
         return self._session
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connection."""
         if self._session is not None:
             await self._session.close()
 
@@ -181,7 +179,7 @@ class Connection:
 def _headers(
     configuration: Configuration, impersonated: list[tuple[str, str]]
 ) -> list[tuple[str, str]]:
-    # Audit logs and the managers of fields name the agent.
+    # Audit logs and field managers show this name.
     headers = [("Accept", "application/json"), ("User-Agent", "agentkeys"), *impersonated]
     # A file with a token ends in a line end.
     token = str(configuration.api_key.get("BearerToken", "")).strip()
@@ -199,19 +197,19 @@ def _ssl_of(configuration: Configuration) -> ssl.SSLContext:
 
 
 def _proxy_for(server: str) -> str | None:
-    """Return the proxy that the environment names for a server."""
+    """Return the proxy for a server, from the environment."""
     url = urlsplit(server)
     return None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
 
 
 async def _load(configuration: Configuration, context: str) -> list[tuple[str, str]]:
-    """Load what the kubeconfig says, and return the headers that say as whom to act."""
+    """Load the kubeconfig, and return the headers for impersonation."""
     files = await asyncio.to_thread(KubeConfigMerger, _kubeconfig() or "")
     loader = _Loader(
         config_dict=files.config,
         active_context=context,
         config_base_path=None,
-        # A refreshed token replaces the one in the file, which the issuer does not take any more.
+        # A refreshed token replaces the one in the file, which the issuer no longer accepts.
         config_persister=lambda _: files.save_changes(),
     )
     await loader.load_and_set(configuration)
@@ -219,18 +217,18 @@ async def _load(configuration: Configuration, context: str) -> list[tuple[str, s
 
 
 class _Loader(KubeConfigLoader):
-    """Reads a kubeconfig. A program that it names ends with the call, which the library's does not.
+    """Reads a kubeconfig. Unlike the library's, its programs end with the call.
 
-    Neither does it get our own credentials.
+    The programs do not get our own credentials either.
     """
 
     def set_active_context(self, context_name: str | None = None) -> None:
-        """Take a context. One without a user is anonymous, which the library does not expect."""
+        """Select a context. One without a user is anonymous, which the library lacks."""
         super().set_active_context(context_name)  # type: ignore[no-untyped-call]  # likewise
         self._user = self._user or ConfigNode("user", {})
 
     def impersonated(self) -> Iterator[tuple[str, str]]:
-        """Yield the headers that kubectl sends for a user who acts as another one."""
+        """Yield the headers that kubectl sends for a user who impersonates another one."""
         user = cast("ConfigNode", self._user).value
         if name := user.get("as"):
             yield "Impersonate-User", str(name)
@@ -251,12 +249,12 @@ class _Loader(KubeConfigLoader):
                 held = FileOrData(status, None, name, base64_file_content=False)
                 setattr(self, attribute, held.as_file())
         else:
-            raise ConfigException("the program gives neither a token nor a certificate")
+            raise ConfigException("the program returned neither a token nor a certificate")
         return True
 
 
 async def _status_of(plugin: ExecProvider) -> dict[str, Any]:
-    """Return what a program of a kubeconfig says; nothing if that cannot be understood."""
+    """Return the status that a program of a kubeconfig prints; empty if it is not valid."""
     from agentkeys.programs import is_for_programs
 
     info = {

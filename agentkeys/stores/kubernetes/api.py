@@ -1,4 +1,4 @@
-"""The requests of the Kubernetes API that a store makes, and what their answers hold."""
+"""The requests of the Kubernetes API that a store makes, and their answers."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 MANAGED: Final = {"app.kubernetes.io/managed-by": "agentkeys"}
-"""The label of a Secret that this package has made, and may delete when it is empty."""
+"""The label of a Secret that this package created, and may delete when it is empty."""
 
 MOST: Final = 1 << 20
-"""The bytes of all values of a Secret together (Kubernetes' documentation, Secrets)."""
+"""The largest size of all values of a Secret in bytes (Kubernetes' documentation, Secrets)."""
 
 _CODE: Final = re.compile(r"[A-Za-z]{1,40}")
 _SOON: Final = 1.0
 _LEAST: Final = 0.1
-"""The shortest pause before a busy server is asked again; the server may say 0."""
+"""The shortest pause before a request to a busy server is repeated; the server may say 0."""
 
 
 @attrs.frozen
@@ -74,7 +74,7 @@ class Answer:
     Attributes:
         status: its HTTP status.
         body: its body, which may hold secrets.
-        pause: the seconds after which to ask again, if the server is busy.
+        pause: the seconds to wait before a retry, if the server is busy.
     """
 
     status: int
@@ -83,7 +83,7 @@ class Answer:
 
     @classmethod
     def of(cls, status: int, body: Secret, headers: Mapping[str, str]) -> Answer:
-        """Return an answer with what its headers say."""
+        """Return an answer with the values of its headers."""
         pause = headers.get("Retry-After", "")
         return cls(status, body, max(_LEAST, float(pause)) if pause.isdecimal() else _SOON)
 
@@ -92,18 +92,18 @@ class Answer:
         """The object in the body; an empty one if there is none."""
         try:
             found = json.loads(self.body.reveal())
-        except ValueError:  # the page of a proxy, say
+        except ValueError:  # e.g. the page of a proxy
             found = None
         return found if isinstance(found, dict) else {}
 
     @property
     def is_of_the_api(self) -> bool:
-        """Whether the body is an object of the API, as all of its bodies are."""
+        """Whether the body is an object of the API, as all of the API's bodies are."""
         return "kind" in self.object
 
     @property
     def label(self) -> str:
-        """The status and its code, for a sentence: ``409 AlreadyExists``."""
+        """The status and its code, for a text: ``409 AlreadyExists``."""
         code = str(self.object.get("reason", ""))
         return f"{self.status} {code}" if _CODE.fullmatch(code) else str(self.status)
 
@@ -115,14 +115,14 @@ class Answer:
 
 @attrs.frozen
 class Others:
-    """What a Secret holds besides our key. None of it is secret.
+    """The content of a Secret other than our key. None of it is secret.
 
     Attributes:
-        count: how many other keys there are.
-        size: the bytes of their values.
-        type: what kind of Secret it is.
+        count: the number of other keys.
+        size: the size of their values in bytes.
+        type: the type of the Secret.
         is_immutable: whether its values can never be changed.
-        is_managed: whether this package has made it.
+        is_managed: whether this package created it.
     """
 
     count: int
@@ -133,7 +133,7 @@ class Others:
 
     @classmethod
     def of(cls, found: dict[str, Any], key: str) -> Others:
-        """Return what a Secret holds besides *key*."""
+        """Return the content of a Secret other than *key*."""
         others = [value for name, value in (found.get("data") or {}).items() if name != key]
         labels = found["metadata"].get("labels") or {}
         return cls(
@@ -141,20 +141,21 @@ class Others:
             size=sum(len(value) * 3 // 4 - value.count("=") for value in others),
             type=found.get("type", ""),
             is_immutable=bool(found.get("immutable")),
-            # With a finalizer it would stay, and hold the secret, until somebody else is done.
+            # A Secret with a finalizer would stay, with its content, until another program releases
+            # it.
             is_managed=MANAGED.items() <= labels.items()
             and not found["metadata"].get("finalizers"),
         )
 
 
 def encoded(secret: Secret) -> str:
-    """Return a secret as it stands in the `data` of a Secret."""
+    """Return a secret as it is written in the `data` of a Secret."""
     return base64.b64encode(secret.reveal().encode()).decode()
 
 
 def text_of(value: str) -> Secret | None:
-    """Return what a value of `data` stands for; None if that is no text."""
+    """Return the text of a value of `data`; None if it is not text."""
     try:
         return Secret(base64.b64decode(value).decode())
-    except (binascii.Error, UnicodeDecodeError):  # it holds the value, so nothing is raised from it
+    except (binascii.Error, UnicodeDecodeError):  # the error holds the value, so it is not raised
         return None

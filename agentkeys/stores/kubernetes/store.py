@@ -1,4 +1,4 @@
-"""A store that is one key of a Secret."""
+"""A store in one key of a Secret."""
 
 from __future__ import annotations
 
@@ -45,33 +45,32 @@ _KEY: Final = re.compile(r"(?!\.\.?\Z|\.\.)[-._a-zA-Z0-9]{1,253}")
 _FORM: Final = FORMS["kubernetes"]
 _OPTION: Final = "context="
 _IN_A_CALL: Final = 3
-"""How many requests that get no answer have time in one call, so that a lost one can be settled."""
+"""How many requests without an answer fit into one call, so that a lost write can be settled."""
 
 _connection: Final[ContextVar[Connection]] = ContextVar("connection")
 
 
 class KubernetesStore(RemoteStore):
-    """A secret that is one key of a Secret of a Kubernetes cluster.
+    """A secret in one key of a Secret of a Kubernetes cluster.
 
-    Other keys of the Secret, its labels, annotations, type and owners stay. If there is no such
-    Secret, it is made; the namespace must exist. A Secret that this store has made is deleted with
+    Other keys of the Secret, its labels, annotations, type and owners stay. If the Secret does not
+    exist, it is created; the namespace must exist. A Secret that this store created is deleted with
     its last key.
 
-    The cluster and the credentials are those of kubectl: of the kubeconfig that ``KUBECONFIG``
-    names, or ``~/.kube/config``. Without one they are those of the pod that the process runs in.
+    The cluster and the credentials are those of kubectl: from the kubeconfig in ``KUBECONFIG``, or
+    ``~/.kube/config``. Without a kubeconfig, they are those of the pod that the process runs in.
 
     Args:
         namespace: the namespace.
         secret: the name of the Secret.
         key: the key in its data.
-        context: the context of the kubeconfig. The default is the current one, which becomes part
-            of the address.
-        timeout: seconds for each call; `math.inf` waits for ever.
+        context: the context of the kubeconfig; defaults to the current one, which becomes part of
+            the address.
+        timeout: seconds for each call; `math.inf` means no limit.
 
     Raises:
         ConfigurationError: the extra ``kubernetes`` is not installed, or no cluster is configured.
-        InvalidArgumentError: a name cannot be right.
-
+        InvalidArgumentError: a name is invalid.
     """
 
     quiet = ("kubernetes_asyncio",)
@@ -99,21 +98,20 @@ class KubernetesStore(RemoteStore):
         """Return the store of an address without its ``kubernetes:``.
 
         Raises:
-            InvalidArgumentError: it is no such address.
-
+            InvalidArgumentError: *place* is not such an address.
         """
         path, question, option = place.partition("?")
         where, sign, key = path.partition("#")
         namespace, slash, secret = where.partition("/")
         if not (sign and slash) or (question and not option.startswith(_OPTION)):
             raise InvalidArgumentError(
-                f"the address of such a store is {_FORM} or {_FORM}?context=NAME"
+                f"the address of a Kubernetes store is {_FORM} or {_FORM}?context=NAME"
             )
         context = unquote(option.removeprefix(_OPTION)) if question else None
         return cls(namespace, secret, key, context=context)
 
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
         where = f"{self._key} of the Secret {self._namespace}/{self._name}"
         return where if self._context is None else f"{where} in {self._context}"
 
@@ -139,7 +137,7 @@ class KubernetesStore(RemoteStore):
         value = (found.get("data") or {}).get(self._key, "")
         secret = text_of(value)
         if secret is None:
-            raise self._error("it is no text in UTF-8: remove it with kubectl, or use another key")
+            raise self._error("it is not text in UTF-8: remove it with kubectl, or use another key")
         return Held(secret, found["metadata"]["resourceVersion"], Others.of(found, self._key))
 
     async def _put(self, secret: Secret | None, held: Held) -> None:
@@ -168,11 +166,11 @@ class KubernetesStore(RemoteStore):
     async def _rehearse(self, held: Held | None) -> None:
         is_missing = held is not None and held.token is None
         needed = ["patch", "create"] if is_missing else ["patch"]
-        # A dry run needs the same rights, but it stops at the first one that is missing.
+        # A dry run needs the same rights, but stops at the first missing one.
         denied = [verb for verb in needed if not await self._may(verb)]
         if denied:
             raise Forbidden(self._forbidden(" and ".join(denied)))
-        # Longer than the keys of our services, and no secret.
+        # Longer than the keys of our services, and not a secret.
         stand_in = Secret(f"agentkeys-probe-{secrets.token_hex(120)}")
         if held is not None and held.rest is not None:
             self._refuse(stand_in, held.rest)
@@ -183,13 +181,13 @@ class KubernetesStore(RemoteStore):
         answer, verb = await self._sent(PATCH, self._change(secret), **query), "patch"
         if answer.status == 404:
             answer, verb = await self._sent(CREATE, self._new(secret), **query), "create"
-        # A dry run answers 409 if another one has just made the Secret, and 400 if a webhook of the
-        # cluster does not take part in dry runs; then the access review must do.
+        # A dry run answers 409 if another program has just created the Secret, and 400 if a webhook
+        # of the cluster does not support dry runs; then the access review must be enough.
         if not (query and answer.status in {400, 409}):
             self._accepted(answer, verb)
 
     async def _may(self, verb: str) -> bool:
-        """Return what the API server says about a right; True if it says nothing."""
+        """Return the API server's answer about a right; True if it has none."""
         place = {"namespace": self._namespace, "resource": "secrets", "name": self._name}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -209,7 +207,7 @@ class KubernetesStore(RemoteStore):
         return f"namespace {found.object['metadata']['uid']}"
 
     def _new(self, secret: Secret) -> dict[str, Any]:
-        """Return the Secret that is made if there is none."""
+        """Return the new Secret for a name that does not exist."""
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -219,7 +217,7 @@ class KubernetesStore(RemoteStore):
         }
 
     def _change(self, secret: Secret | None, **condition: str) -> dict[str, Any]:
-        """Return the merge patch that writes our key, or removes it, and touches nothing else."""
+        """Return the merge patch that writes or removes our key, and changes nothing else."""
         value = None if secret is None else encoded(secret)
         return {"metadata": condition, "data": {self._key: value}}
 
@@ -239,20 +237,20 @@ class KubernetesStore(RemoteStore):
 
         name = type(error).__name__
         if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-            return self._error(f"there is no trusted connection to the cluster ({name})")
+            return self._error(f"the TLS connection to the cluster failed ({name})")
         if isinstance(error, aiohttp.ClientError | TimeoutError | ConnectionError):
-            return Lost(f"the cluster gave no answer ({name})")
+            return Lost(f"the cluster did not answer ({name})")
         if isinstance(error, NoProgramError):
-            return self._error(f"{error}: install it, or see the user of the context")
+            return self._error(f"{error}: install it, or check the user of the context")
         if isinstance(error, ConfigException):
             return self._error(
-                f"the kubeconfig, the program that it names or the service account gives no"
-                f" credentials ({name}): see what kubectl says"
+                f"the kubeconfig, its program or the service account provides no"
+                f" credentials ({name}): check with kubectl"
             )
         return self._error(f"it failed with {name}")
 
     async def _sent(self, request: Request, body: Any = None, **query: str) -> Answer:
-        """Return the answer to a request. A busy server is asked again when it says so."""
+        """Return the answer to a request; if the server is busy, repeat when it says so."""
         limit = None if self._timeout == math.inf else self._timeout / _IN_A_CALL
         names = {"namespace": self._namespace, "name": self._name}
         connection, now = _connection.get(), asyncio.get_running_loop().time
@@ -264,19 +262,19 @@ class KubernetesStore(RemoteStore):
             answer = await connection.ask(request, names, body, query, timeout=limit)
         if not (answer.is_of_the_api or answer.status == 401 or answer.status >= 500):
             raise self._error(
-                f"what answers is no Kubernetes API ({answer.status}): see the server of the"
-                " context"
+                f"the answer is not from a Kubernetes API ({answer.status}): check the server of"
+                " the context"
             )
         return answer
 
     def _accepted(self, answer: Answer, verb: str, others: Others | None = None) -> Answer:
-        """Return an answer that is no refusal."""
+        """Return an answer that is not a refusal."""
         if answer.status < 300:
             return answer
         if answer.status >= 500:
             raise Lost(f"the cluster answered {answer.label}")
         if answer.status == 409:
-            raise Moved(f"others changed it meanwhile ({answer.label}): try again")
+            raise Moved(f"another program changed it meanwhile ({answer.label}): try again")
         if answer.status == 403 and not answer.is_caused_by("NamespaceTerminating"):
             raise Forbidden(self._forbidden(verb))
         reason = {
@@ -291,7 +289,7 @@ class KubernetesStore(RemoteStore):
 
     def _forbidden(self, verb: str) -> str:
         return (
-            f"the credentials do not permit to {verb} it (403 Forbidden): see the role, and the"
+            f"the credentials do not permit to {verb} it (403 Forbidden): check the role, and the"
             " quota of the namespace"
         )
 
@@ -299,8 +297,8 @@ class KubernetesStore(RemoteStore):
 def _checked(what: str, value: str, form: re.Pattern[str]) -> str:
     name = check_text(what, value)
     if not form.fullmatch(name):
-        # Not the name itself: somebody may have given a secret instead.
-        raise InvalidArgumentError(f"{what} is no name that Kubernetes allows")
+        # Not the name itself, which may be a secret by mistake.
+        raise InvalidArgumentError(f"{what} is not a name that Kubernetes allows")
     return name
 
 

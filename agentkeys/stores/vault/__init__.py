@@ -1,4 +1,4 @@
-"""A field of a secret in HashiCorp Vault or OpenBao. It needs the extra ``vault``."""
+"""A store in a field of a secret in HashiCorp Vault or OpenBao. It needs the extra ``vault``."""
 
 from __future__ import annotations
 

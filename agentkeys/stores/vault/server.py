@@ -1,4 +1,4 @@
-"""How a Vault or an OpenBao is asked, and what its answers mean. All of it blocks."""
+"""Send requests to a Vault or OpenBao, and interpret the answers. All of it blocks."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ except ModuleNotFoundError as missing:
 __all__ = ["Answer", "Server", "ends", "failure", "meaning"]
 
 ends: Final[ContextVar[float]] = ContextVar("ends", default=math.inf)
-"""When the call ends, by the monotonic clock."""
+"""The deadline of the call, by the monotonic clock."""
 
 _LARGEST: Final = 10 << 20
 _CHUNK: Final = 64 << 10
 _SHORTEST: Final = 0.001
-_UPGRADING: Final = "unavailable for a brief period"  # a mount that was made just now
+_UPGRADING: Final = "unavailable for a brief period"  # a mount that was just created
 _TOO_LARGE: Final = "too large"
 _INVALID_TOKEN: Final = ("invalid token", "bad token")
 _REFUSALS: Final = {
@@ -45,26 +45,26 @@ _REFUSALS: Final = {
     ),
     _TOO_LARGE: "the secret, with its other fields, is too large for the server",
     "check-and-set parameter required": (
-        "the mount or the secret requires check-and-set, for which the token must be permitted to"
+        "the mount or the secret requires check-and-set, which needs a token that is permitted to"
         " read the secret"
     ),
 }
-"""What an error says, in small letters, and what that means."""
+"""The meaning of an error's text, by a lower-case part of the text."""
 
 _STANDBY: Final = (
-    "the server is a standby that sends to another address, to which the token is not sent: set"
+    "the server is a standby that redirects to another address, where the token is not sent: set"
     " VAULT_ADDR to the active server, or to the load balancer"
 )
-_SEALED: Final = "the server is sealed: somebody must unseal it"
+_SEALED: Final = "the server is sealed: unseal it"
 _TRANSIENT: Final = frozenset({408, 412, 429, 500, 502, 503, 504})
 
 
 @attrs.frozen
 class Answer:
-    """What was answered.
+    """An answer.
 
     Attributes:
-        status: the status.
+        status: the HTTP status.
         body: the object in the body; empty if there is none.
     """
 
@@ -73,23 +73,22 @@ class Answer:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What Vault calls the data; empty if there is none."""
+        """Vault's data in the body; empty if there is none."""
         data = self.body.get("data")
         return data if isinstance(data, dict) else {}
 
     def says(self, *texts: str) -> bool:
-        """Whether an error that the server names has one of these in it, in small letters."""
+        """Whether the server's errors contain one of these texts, in lower case."""
         errors = str(self.body.get("errors", "")).lower()
         return any(text in errors for text in texts)
 
 
 class Server:
-    """One server, with the connection to it, for as long as it is entered.
+    """A server with its connection, while it is entered.
 
     Args:
-        settings: which one, and what it is asked with.
-        stop: is set when nobody waits for an answer any more.
-
+        settings: the server and the token.
+        stop: an event that says that nobody waits for an answer any more.
     """
 
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
@@ -98,7 +97,7 @@ class Server:
         self._session = requests.Session()
         self._session.cert = settings.certificate
         self._session.verify = settings.verify
-        # Else requests takes a password out of ~/.netrc.
+        # Without this, requests would send a password from ~/.netrc.
         self._session.auth = _as_it_is
         # A server on this machine is not behind a proxy.
         self._session.trust_env = not settings.is_local
@@ -115,17 +114,16 @@ class Server:
         self._session.close()
 
     def ask(self, method: str, path: str, *, openly: bool = False, **more: Any) -> Answer:
-        """Return what is answered, whatever the status.
+        """Return the answer, whatever its status.
 
         Args:
-            method: the method.
+            method: the HTTP method.
             path: the path, without ``/v1/``.
-            openly: ask without the token and outside of the namespace.
-            more: what `requests` takes.
+            openly: send the request without the token and outside of the namespace.
+            more: further arguments of `requests`.
 
         Raises:
-            Lost: the answer is none of Vault's or too long, or nobody waits for it.
-
+            Lost: the answer is too long or not from Vault, or nobody waits for it.
         """
         if self._stop.is_set():
             raise Lost("the call has ended")
@@ -136,31 +134,30 @@ class Server:
             namespace=None if openly else settings.namespace,
             session=self._session,
             verify=settings.verify,
-            # A token goes to the server that was named, and to no other one.
+            # The token goes only to the configured server.
             allow_redirects=False,
             ignore_exceptions=True,
         )
         url = f"/v1/{quote(path)}"
-        # What is not read to its end keeps its connection open, if it is not closed.
+        # A response that is not read to its end keeps its connection open until it is closed.
         with adapter.request(method, url, stream=True, timeout=_time_left(), **more) as response:
             return Answer(response.status_code, _read(response))
 
 
 def meaning(answer: Answer, what: str) -> Exception | None:
-    """Return what an answer means that is no success, or None if it is one.
+    """Return the meaning of an answer that is not a success, or None if it is one.
 
-    Only what is documented of an error's text is looked at, and nothing of the text is shown.
+    Only the documented part of an error's text is read, and none of the text is shown.
 
     Args:
-        answer: what was answered.
-        what: what was asked for: "read kv/data/ops".
-
+        answer: the answer.
+        what: the request, for the error: "read kv/data/ops".
     """
     status = answer.status
     if status < 300:
         return None
     if status == 400 and answer.says("check-and-set parameter did not match"):
-        return Moved("somebody else changes it: try again")
+        return Moved("another program is changing it: try again")
     if status == 403 and not answer.says(*_INVALID_TOKEN):
         return Forbidden(f"the token is not permitted to {what}")
     if answer.says(_UPGRADING) or (status in _TRANSIENT and not answer.says(_TOO_LARGE)):
@@ -170,23 +167,23 @@ def meaning(answer: Answer, what: str) -> Exception | None:
 
 
 def _refusal(answer: Answer) -> str:
-    """Return what a refusal means, or "" if that is not known."""
+    """Return the meaning of a refusal, or "" if it is not known."""
     if 300 <= answer.status < 400:
         return _STANDBY
     if answer.status == 413:
         return _REFUSALS[_TOO_LARGE]
     if answer.status == 404:
-        return "the server knows no such path: is VAULT_NAMESPACE right?"
+        return "the server does not know this path: check VAULT_NAMESPACE"
     return next((said for text, said in _REFUSALS.items() if answer.says(text)), "")
 
 
 def failure(error: Exception) -> Exception:
-    """Return what an error of `requests` or of the system means. Nothing of its text is shown."""
+    """Return the meaning of an error of `requests` or the system. None of its text is shown."""
     kind = type(error).__name__
     if isinstance(error, requests.exceptions.SSLError):
         return Lost(
-            "there is no TLS connection to the server: name the certificates to trust in"
-            f" VAULT_CACERT, or ours in VAULT_CLIENT_CERT and VAULT_CLIENT_KEY ({kind})"
+            "the TLS connection to the server failed: name the certificates to trust in"
+            f" VAULT_CACERT, or your own in VAULT_CLIENT_CERT and VAULT_CLIENT_KEY ({kind})"
         )
     if isinstance(error, requests.exceptions.Timeout):
         return Lost("the server did not answer in time")
@@ -196,15 +193,15 @@ def failure(error: Exception) -> Exception:
         | requests.exceptions.ChunkedEncodingError
         | requests.exceptions.ContentDecodingError,
     ):
-        return Lost(f"there is no connection to the server, or it broke ({kind})")
+        return Lost(f"the connection to the server failed or broke ({kind})")
     if isinstance(error, threads.NoThreadError):
         return Refused(str(error.strerror))
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return Refused(
-            "a file cannot be used that VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT or"
-            f" VAULT_CLIENT_KEY names ({kind})"
+            "the file in VAULT_CACERT, VAULT_CAPATH, VAULT_CLIENT_CERT or"
+            f" VAULT_CLIENT_KEY cannot be used ({kind})"
         )
-    return Lost(f"it failed with {kind}")  # nobody knows when
+    return Lost(f"it failed with {kind}")  # it may have been sent
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -217,7 +214,7 @@ def _time_left() -> float | None:
 
 
 def _read(response: requests.Response) -> dict[str, Any]:
-    """Return the object of a body, which is not read further than an answer may be long."""
+    """Return the object of a body; read no more than the limit of an answer."""
     content = bytearray()
     for chunk in response.iter_content(_CHUNK):
         content += chunk
@@ -227,10 +224,10 @@ def _read(response: requests.Response) -> dict[str, Any]:
         return {}
     try:
         body = json.loads(content)
-    except (ValueError, RecursionError):  # it holds the body, so nothing is raised from here
+    except (ValueError, RecursionError):  # the error holds the body, so it is not raised
         body = None
     if isinstance(body, dict):
         return body
     if response.ok:
-        raise Lost("what answered is no Vault, or a part of its answer is missing")
+        raise Lost("the answer is not from Vault, or a part of it is missing")
     return {}

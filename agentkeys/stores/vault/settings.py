@@ -1,4 +1,4 @@
-"""Where a Vault or an OpenBao is and who asks it, as their own command lines find it out."""
+"""The address of a Vault or OpenBao and the token, found as by their own command lines."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _TRUE: Final = {"1", "t", "true"}
 
 
 class Refused(Exception):  # noqa: N818  # an outcome, which no caller of the store sees
-    """What was asked for cannot be done, and was not. The text says why, without a secret."""
+    """The request cannot be made, and was not made. The text says why, without a secret."""
 
 
 @attrs.frozen
 class Settings:
-    """What the environment says, at this moment.
+    """The settings in the environment, at this moment.
 
     Attributes:
         url: the address of the server.
-        token: what it is asked with.
-        namespace: of Vault Enterprise and OpenBao; "" for the root.
+        token: the token for the requests.
+        namespace: the namespace of Vault Enterprise and OpenBao; "" for the root.
         verify: the file or the folder with the certificates to trust, or whether to check them.
         certificate: the files of our own certificate and its key.
     """
@@ -48,11 +48,10 @@ class Settings:
         """Read the environment, and the token of ``vault login``.
 
         Raises:
-            Refused: something is missing or cannot be right.
-
+            Refused: a setting is missing or invalid.
         """
         url = _url(environment, allow_http=allow_http)
-        # The token belongs to the server: if only BAO_ADDR is set, what is OpenBao's comes first.
+        # The token belongs to the server: if only BAO_ADDR is set, OpenBao's variables come first.
         prefixes = _PREFIXES if environment.get("VAULT_ADDR") else _PREFIXES[::-1]
 
         def setting(name: str) -> str:
@@ -78,7 +77,7 @@ def _url(environment: Mapping[str, str], *, allow_http: bool) -> str:
     given = {environment.get(f"{prefix}ADDR", "").strip().rstrip("/") for prefix in _PREFIXES}
     urls = given - {""}
     if not urls:
-        raise Refused("no server is named: set VAULT_ADDR or BAO_ADDR")
+        raise Refused("no server is configured: set VAULT_ADDR or BAO_ADDR")
     if len(urls) > 1:
         raise Refused("VAULT_ADDR and BAO_ADDR name two servers: unset one of them")
     url = urls.pop()
@@ -89,7 +88,7 @@ def _url(environment: Mapping[str, str], *, allow_http: bool) -> str:
 
 
 def _fault(url: str, *, allow_http: bool) -> str | None:
-    """Return what is wrong with an address. It may have a password in it, so it is not shown."""
+    """Return what is wrong with an address. It may contain a password, so it is not shown."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -100,11 +99,11 @@ def _fault(url: str, *, allow_http: bool) -> str | None:
             if parts.scheme == "https" or allow_http or _is_loopback(host):
                 return None
             return (
-                "VAULT_ADDR or BAO_ADDR is http, and the token and the secret could be read on the"
-                " way: use https (?allow_http at the end of the store's address permits http, for a"
-                " network that is your own)"
+                "VAULT_ADDR or BAO_ADDR is http, so others could read the token and the secret on"
+                " the way: use https (?allow_http at the end of the store's address allows http,"
+                " for a network of your own)"
             )
-    return "VAULT_ADDR or BAO_ADDR is no address of a server: set it to https://HOST:PORT"
+    return "VAULT_ADDR or BAO_ADDR is not the address of a server: set it to https://HOST:PORT"
 
 
 def _is_loopback(host: str | None) -> bool:
@@ -126,5 +125,7 @@ def _checked(token: Secret) -> Secret:
     if not token:
         raise Refused("there is no token: set VAULT_TOKEN, or log in with `vault login`")
     if not token.reveal().isascii() or not token.reveal().isprintable() or " " in token.reveal():
-        raise Refused("the token has a character that no token has: set VAULT_TOKEN anew")
+        raise Refused(
+            "the token has a character that no token has: set VAULT_TOKEN to the token alone"
+        )
     return token

@@ -1,4 +1,4 @@
-"""The store: a field of a secret of a key-value mount, version 2."""
+"""The store in a field of a secret of a key-value mount, version 2."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 _ALLOW_HTTP: Final = "?allow_http"
 _LARGEST: Final = 1 << 20
-"""Bytes of a storage entry, by Vault's and OpenBao's documentation of limits."""
+"""The largest storage entry in bytes, by Vault's and OpenBao's documentation of limits."""
 
 
 @attrs.frozen
 class _Rest:
-    """What else was read: which mount that is, and all fields of the secret."""
+    """Other content that was read: the mount, and all fields of the secret."""
 
     mount: Mount
     fields: dict[str, Any] = attrs.field(repr=False)
@@ -43,24 +43,23 @@ class _Rest:
 class VaultStore(RemoteStore):
     """A field of a secret in HashiCorp Vault or OpenBao.
 
-    The secret lies in a mount of the key-value store, version 2. Its other fields, its metadata and
+    The secret is in a mount of the key-value store, version 2. Its other fields, its metadata and
     its settings stay as they are.
 
-    The server and the token are found as the command lines of Vault and OpenBao find them, for each
-    request anew: ``VAULT_ADDR``, ``VAULT_TOKEN`` or ``~/.vault-token``, ``VAULT_NAMESPACE``,
+    For each request, the server and the token are found as by the command lines of Vault and
+    OpenBao: ``VAULT_ADDR``, ``VAULT_TOKEN`` or ``~/.vault-token``, ``VAULT_NAMESPACE``,
     ``VAULT_CACERT``, ``VAULT_CAPATH``, ``VAULT_CLIENT_CERT``, ``VAULT_CLIENT_KEY`` and
     ``VAULT_SKIP_VERIFY``, or the same names with ``BAO_``.
 
     Args:
         path: the mount and the path of the secret in it: ``kv/billing-bot``.
-        field: the name of the field. It has no ``#`` and no ``?``.
-        allow_http: permit http to another machine, for a network that is your own.
-        timeout: seconds for each call; `math.inf` waits for ever.
+        field: the name of the field. It contains no ``#`` and no ``?``.
+        allow_http: allow http to another machine, for a network of your own.
+        timeout: seconds for each call; `math.inf` means no limit.
 
     Raises:
         ConfigurationError: the extra ``vault`` is not installed.
-        InvalidArgumentError: *path* or *field* cannot be right.
-
+        InvalidArgumentError: *path* or *field* is invalid.
     """
 
     quiet = ("hvac", "requests", "urllib3")
@@ -72,20 +71,20 @@ class VaultStore(RemoteStore):
         self._path = _checked_path(check_text("the path", path))
         self._field = check_text("the field", field)
         if not self._field.isprintable() or "#" in self._field or "?" in self._field:
-            raise InvalidArgumentError("the name of the field has a # or a ? in it: choose another")
+            raise InvalidArgumentError("the name of the field contains a # or a ?: choose another")
         self._allow_http = bool(allow_http)
         self.address = f"vault:{self._path}#{self._field}{_ALLOW_HTTP * self._allow_http}"
 
     @classmethod
     def at(cls, place: str) -> VaultStore:
-        """Return the store of an address, given what is behind ``vault:``."""
+        """Return the store of an address without its ``vault:``."""
         path, sign, field = place.rpartition("#")
         if not sign:
-            raise InvalidArgumentError(f"the address of such a store is {FORMS['vault']}")
+            raise InvalidArgumentError(f"the address of a Vault store is {FORMS['vault']}")
         return cls(path, field.removesuffix(_ALLOW_HTTP), allow_http=field.endswith(_ALLOW_HTTP))
 
     async def previous(self) -> Stored:
-        """Return the newest older secret that is another one; see `VersionedStore.previous`."""
+        """Return the newest earlier secret that differs; see `VersionedStore.previous`."""
 
         async def looked() -> Stored:
             held = await self._looked()
@@ -95,7 +94,7 @@ class VaultStore(RemoteStore):
         return await self._bounded(looked)
 
     def describe(self) -> str:
-        """Return where the secret lies."""
+        """Return the place of the secret."""
         return f"{self._field} of {self._path} in Vault"
 
     def __repr__(self) -> str:
@@ -125,11 +124,11 @@ class VaultStore(RemoteStore):
 
     def _objection(self, secret: Secret) -> str | None:
         if len(secret.reveal().encode()) > _LARGEST:
-            return "the secret is larger than 1 MiB, which is the limit for an entry in Vault"
+            return "the secret is larger than 1 MiB, the limit for an entry in Vault"
         return None
 
     async def _bounded(self, work: Callable[[], Awaitable[T]], changing: Any = None) -> T:
-        # A thread cannot be interrupted: it must know when the call ends.
+        # A thread cannot be interrupted, so it must know the deadline of the call.
         token = ends.set(time.monotonic() + self._timeout)
         try:
             return await super()._bounded(work, changing)
@@ -137,14 +136,14 @@ class VaultStore(RemoteStore):
             ends.reset(token)
 
     async def _done(self, work: Callable[[Entry], T], mount: Mount | None = None) -> T:
-        """Return what *work* does in a thread, with a connection of its own."""
+        """Run *work* in a thread, with a connection of its own."""
 
         def connected(stop: threading.Event) -> T:
             settings = Settings.found(os.environ, allow_http=self._allow_http)
             with Server(settings, stop) as server:
                 return work(Entry(server, self._path, mount))
 
-        # So that the loggers are silent there as well.
+        # The context keeps the loggers silent in the thread too.
         context = contextvars.copy_context()
         return await threads.in_thread(lambda stop: context.run(connected, stop))
 
@@ -153,9 +152,9 @@ class VaultStore(RemoteStore):
         return Held(self._secret_in(found.fields), found.number, _Rest(entry.mount, found.fields))
 
     def _secret_in(self, fields: dict[str, Any]) -> Secret | None:
-        # Not bound to a name: it is the secret.
+        # Not bound to a name, because it is the secret.
         if not isinstance(fields.get(self._field), str | None):
-            raise Refused(f"the field {self._field} holds something else than text")
+            raise Refused(f"the field {self._field} holds a value that is not text")
         return Secret(fields.get(self._field) or "") or None
 
     def _fields(self, secret: Secret | None, held: Held) -> dict[str, Any]:
@@ -167,8 +166,8 @@ class VaultStore(RemoteStore):
         fields = self._fields(secret, held)
         number = entry.write(fields, expected=held.token)
         if not fields:
-            # Without a version that says so, nothing would keep a write that comes in between. It
-            # is deleted, so that everybody else sees no secret, too.
+            # Only a version can make the write conditional. The version is deleted again, so that
+            # other readers see no secret either.
             entry.delete(number)
 
     def _patch(self, entry: Entry, secret: Secret) -> None:
@@ -177,19 +176,19 @@ class VaultStore(RemoteStore):
             if missing is None:
                 return
             try:
-                # There are no other fields that could be lost, as long as that is so.
+                # There are no other fields to lose, while the condition holds.
                 entry.write({self._field: secret.reveal()}, expected=missing)
             except Moved:
                 continue
             return
-        raise Moved("others keep changing it: try again")
+        raise Moved("other programs keep changing it: try again")
 
     def _before(self, entry: Entry, held: Held) -> Secret | None:
         for number in range(held.token - 1, 0, -1):
             found = entry.read(number)
-            if not found.number:  # it and all before it were too many to be kept
+            if not found.number:  # older versions are no longer kept
                 break
-            with contextlib.suppress(Refused):  # what was no text then is no secret
+            with contextlib.suppress(Refused):  # a value that was not text is not a secret
                 secret = self._secret_in(found.fields)
                 if secret and secret != held.secret:
                     return secret

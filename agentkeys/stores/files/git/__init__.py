@@ -1,7 +1,7 @@
-"""Whether git keeps a file, or is about to, and so would keep what is written into it for ever.
+"""Whether git tracks a file, or may soon, and so would keep a secret in it for ever.
 
-Git itself is not asked: it obeys the settings of the folder that it looks at, and these can name
-programs that it runs. Its files are read as data here.
+Git itself is not run: it obeys the settings of the repository, which can name programs to run. Its
+files are read as data here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the patterns of a .gitignore name a path. Pure. The rules are those of gitignore(5)."""
+"""Whether the patterns of a .gitignore match a path. Pure. The rules are those of gitignore(5)."""
 
 from __future__ import annotations
 
@@ -51,10 +51,9 @@ class Pattern:
 
     Args:
         parts: what matches each part of a path; None for any number of folders.
-        negated: whether it takes back what a line before it says.
-        folders_only: whether it names folders alone.
-        anywhere: whether it names the last part of a path, wherever that is.
-
+        negated: whether it reverses an earlier line.
+        folders_only: whether it matches folders only.
+        anywhere: whether it matches the last part of a path in any folder.
     """
 
     parts: tuple[re.Pattern[str] | None, ...]
@@ -63,19 +62,19 @@ class Pattern:
     anywhere: bool
 
     def matches(self, path: Sequence[str], *, is_folder: bool) -> bool:
-        """Return whether the pattern names *path*, given from the pattern's own folder."""
+        """Return whether the pattern matches *path*, relative to the pattern's own folder."""
         if self.folders_only and not is_folder:
             return False
         return self._is(path[-1:] if self.anywhere else path)
 
     def _is(self, path: Sequence[str]) -> bool:
-        # Where in the path the pattern may have come to, so that no path takes long.
+        # The positions in the path that the pattern may have reached, so that no path takes long.
         places = {0}
         for number, part in enumerate(self.parts):
             if part is not _ANY:
                 places = {at + 1 for at in places if at < len(path) and part.fullmatch(path[at])}
             elif places:
-                is_last = number == len(self.parts) - 1  # it names what is in a folder
+                is_last = number == len(self.parts) - 1  # it matches the content of a folder
                 places = set(range(min(places) + is_last, len(path) + 1))
         return len(path) in places
 
@@ -87,9 +86,9 @@ def parse(text: str) -> list[Pattern]:
 
 
 def verdict(patterns: Sequence[Pattern], path: Sequence[str], *, is_folder: bool) -> bool | None:
-    """Return whether *path* is ignored, or None if no pattern says anything. The last one counts.
+    """Return whether *path* is ignored, or None if no pattern matches. The last match counts.
 
-    A path in a folder that is ignored is ignored; the caller looks at the folder before.
+    A path in an ignored folder is ignored; the caller checks the folders first.
     """
     for pattern in reversed(patterns):
         if pattern.matches(path, is_folder=is_folder):
@@ -108,7 +107,7 @@ def _pattern(line: str) -> Pattern | None:
     anywhere = "/" not in line
     try:
         parts = tuple(_part(part, anywhere=anywhere) for part in line.removeprefix("/").split("/"))
-    except re.error:  # as git, for which such a pattern matches nothing
+    except re.error:  # as in git, where such a pattern matches nothing
         return None
     return Pattern(parts, negated, folders_only, anywhere) if line else None
 
@@ -125,7 +124,7 @@ def _part(part: str, *, anywhere: bool) -> re.Pattern[str] | None:
     first, *others = pieces
     if not others:
         return re.compile(first, re.DOTALL)
-    # What stands between two stars is looked for once and not again: no pattern takes long.
+    # The text between two stars is searched for once only, so that no pattern takes long.
     *middle, last = others
     between = "".join(f"(?>.*?{piece})" for piece in middle)
     return re.compile(f"{first}{between}.*{last}", re.DOTALL)

@@ -1,7 +1,7 @@
-"""What a git index says of one path. Pure: no program is asked, and no setting is obeyed.
+"""The entries of a git index for one path. Pure: no program is run, and no setting is read.
 
-The format is described in gitformat-index(5). An index comes from whoever made the folder, so
-nothing in it is trusted: names are compared and not kept, and no length is believed.
+The format is described in gitformat-index(5). An index may come from another user, so nothing in it
+is trusted: names are compared and not kept, and every length is checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST: Final = 1 << 16  # bytes of a name, more than any system has in a path
 
 
 class DamagedError(Exception):
-    """It is no index, it is damaged, or a newer git wrote it in a way that is not known here."""
+    """The index is damaged, or has a newer form that is not supported."""
 
 
 @attrs.frozen
@@ -36,15 +36,14 @@ class Base:
 
     Args:
         name: the name of its file.
-        removed: a bitmap (EWAH) of the entries in it that are there no more; empty for none.
-
+        removed: a bitmap (EWAH) of its entries that were removed; empty for none.
     """
 
     name: str
     removed: bytes
 
     def is_removed(self, position: int) -> bool:
-        """Return whether the shared index's entry at *position* is there no more."""
+        """Return whether the shared index's entry at *position* was removed."""
         try:
             return bool(self.removed) and _is_set(self.removed, position)
         except StructError:
@@ -53,14 +52,13 @@ class Base:
 
 @attrs.frozen
 class Found:
-    """What an index says of a path.
+    """The entries of an index for a path.
 
     Args:
-        position: which entry is the path, counted from 0; None if none is.
-        alike: names that are the same but for capital letters and the form of accents.
-        folder: the entry that stands for a whole folder with the path in it, if one does.
-        base: the shared index that counts as well.
-
+        position: the entry of the path, counted from 0; None if there is none.
+        alike: names that differ only in case or in the form of accents.
+        folder: the entry of a whole folder that contains the path, if there is one.
+        base: the shared index that also counts.
     """
 
     position: int | None
@@ -70,13 +68,12 @@ class Found:
 
 
 def find(data: bytes, *paths: bytes) -> tuple[Found, ...]:
-    """Look for *paths* in an index, all at once, for there may be many entries.
+    """Look for *paths* in an index in one pass, because there may be many entries.
 
     Raises:
         DamagedError: it cannot be read.
-
     """
-    # Whether a repository uses SHA-1 or SHA-256 stands in its settings. Its index shows it, too.
+    # The repository's settings say whether it uses SHA-1 or SHA-256. Its index shows it too.
     for digest in (hashlib.sha1, hashlib.sha256):
         try:
             return _found(data, paths, digest)
@@ -105,7 +102,7 @@ def _found(
 
 
 class _Looking:
-    """What has been found of one path until now."""
+    """What was found of one path so far."""
 
     def __init__(self, path: bytes) -> None:
         self._path = path
@@ -127,7 +124,7 @@ class _Looking:
 
 
 class _Entries:
-    """The mode and the name of each entry; then `end` is where they end."""
+    """The mode and the name of each entry; afterwards `end` is the position after the entries."""
 
     def __init__(self, body: bytes, oid: int) -> None:
         signature, self._version, self._count = unpack_from(">4sII", body)
@@ -149,8 +146,8 @@ class _Entries:
             yield mode, name
 
     def _name(self, at: int, before: bytes) -> bytes:
-        """Return the name at *at*, and set `end` behind it."""
-        if self._version == 4:  # it says how much of the name before it does not share
+        """Return the name at *at*, and set `end` to the position after it."""
+        if self._version == 4:  # it gives the length that it does not share with the last name
             cut, at = _number(self._body, at)
             if cut > len(before):
                 raise ValueError
@@ -163,7 +160,7 @@ class _Entries:
 
 
 def _number(body: bytes, at: int) -> tuple[int, int]:
-    """Return a number of variable length, and where it ends."""
+    """Return a number of variable length, and its end."""
     value = body[at] & 127
     while body[at] & 128:
         at += 1
@@ -177,7 +174,7 @@ def _extensions(body: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
     while at < len(body):
         name, size = unpack_from(">4sI", body, at)
         at += 8 + size
-        # A name in small letters is one that must be understood.
+        # An extension with a lower-case name must be understood.
         if at > len(body) or not (b"A" <= name[:1] <= b"Z" or name in {b"link", b"sdir"}):
             raise ValueError
         yield name, body[at - size : at]
@@ -189,7 +186,7 @@ def _base(link: bytes, size: int) -> Base | None:
 
 
 def _is_set(bitmap: bytes, position: int) -> bool:
-    """Return a bit of a bitmap: runs of equal words, each followed by words as they are."""
+    """Return a bit of a bitmap: runs of equal words, each followed by literal words."""
     (count,) = unpack_from(">I", bitmap, 4)
     at, word = 0, 0
     while word < count:

@@ -1,9 +1,9 @@
-"""The repository that a file lies in, found and read as git does, but for what git would run.
+"""The repository of a file, found and read as by git, without running anything that git would run.
 
-What the folder says of itself is read as data: where a linked worktree has its folder, and where
-the worktree is. A folder that is a repository itself (bare) is not looked at, for a clone can bring
-one. Neither is what the environment says (GIT_DIR, GIT_INDEX_FILE): whoever commits the file later
-does so without it.
+The folder's own files are read as data: where a linked worktree has its folder, and where the
+worktree is. A folder that is a repository itself (bare) is ignored, because a clone can contain
+one. The environment (GIT_DIR, GIT_INDEX_FILE) is ignored too, because a later commit may run
+without it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["CouldNotLook", "Tracked", "Tracking", "is_exposed", "tracked"]
 
 _INDEX_BOUND: Final = 256 << 20
-_BOUND: Final = 1 << 20  # of all other files
+_BOUND: Final = 1 << 20  # for all other files
 _HEX: Final = frozenset("0123456789abcdef")
 
 
@@ -39,11 +39,10 @@ class Tracked(enum.Enum):
 
 @attrs.frozen
 class CouldNotLook:
-    """Whether git tracks a file is not known.
+    """It is not known whether git tracks a file.
 
     Args:
         reason: why, and what to do.
-
     """
 
     reason: str
@@ -62,10 +61,9 @@ class _Repository:
     """A repository.
 
     Args:
-        folder: the folder that has ``.git`` in it.
+        folder: the folder that contains ``.git``.
         git: git's own folder, of this worktree.
-        common: that of all worktrees.
-
+        common: git's folder for all worktrees.
     """
 
     folder: Path
@@ -74,12 +72,11 @@ class _Repository:
 
 
 def tracked(path: str, *others: str) -> tuple[Tracking, ...]:
-    """Return whether git tracks a file, and others beside it, which are looked for at once.
+    """Return whether git tracks a file, and other files of its repository, in one pass.
 
     Args:
-        path: the file, without links. It need not be there. It says which repository that is.
-        others: the others.
-
+        path: the file, without links. It need not exist. It determines the repository.
+        others: the other files.
     """
     files = [Path(each) for each in (path, *others)]
     try:
@@ -92,7 +89,7 @@ def tracked(path: str, *others: str) -> tuple[Tracking, ...]:
     except _CouldNotLookError as error:
         reason = str(error)
     except index.DamagedError:
-        reason = "its index is damaged: run git status, which tells what is wrong with it"
+        reason = "its index is damaged: run git status, which shows the problem"
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
@@ -101,7 +98,7 @@ def tracked(path: str, *others: str) -> tuple[Tracking, ...]:
 
 
 def is_exposed(path: str) -> bool:
-    """Return whether a file that git does not track would be taken in by the next ``git add``."""
+    """Return whether the next ``git add`` would add a file that git does not track yet."""
     file = Path(path)
     try:
         repository = _repository_of(file)
@@ -115,7 +112,7 @@ def is_exposed(path: str) -> bool:
 
 def _repository_of(file: Path) -> _Repository | None:
     for folder in file.parents:
-        if not os.path.lexists(f"{folder}/.git"):  # as most have none, it is to take no time
+        if not os.path.lexists(f"{folder}/.git"):  # a fast path, as most folders have none
             continue
         git = _git_folder(folder / ".git")
         if git is not None:
@@ -135,7 +132,7 @@ def _git_folder(path: Path) -> Path | None:
     folder = path.parent / named.removeprefix("gitdir:").strip()
     if named.startswith("gitdir:") and _is_git_folder(folder):
         return folder
-    raise _CouldNotLookError(f"{path} names no repository")
+    raise _CouldNotLookError(f"{path} does not name a repository")
 
 
 def _is_git_folder(path: Path) -> bool:
@@ -198,7 +195,7 @@ def _is_meant(value: str, folder: Path) -> bool:
 
 
 def _worktree(repository: _Repository) -> Path:
-    """Return where the files are: beside ``.git``, if the repository does not say otherwise."""
+    """Return the folder of the files: beside ``.git``, unless the repository sets another."""
     files = (repository.common / "config", repository.git / "config.worktree")
     named = [
         value
@@ -210,7 +207,7 @@ def _worktree(repository: _Repository) -> Path:
 
 
 def _in_index(repository: _Repository, worktree: Path, files: Sequence[Path]) -> set[Path]:
-    """Return those of some files that the index has."""
+    """Return the files that are in the index."""
     within = [file for file in files if worktree in file.parents]
     names = [os.fsencode(file.relative_to(worktree)) for file in within]
     layers = _layers(repository.git, names) if names else []
@@ -222,7 +219,7 @@ def _in_index(repository: _Repository, worktree: Path, files: Sequence[Path]) ->
 
 
 def _layers(git: Path, names: Sequence[bytes]) -> list[tuple[index.Found, ...]]:
-    """Return what the index says of each name, and the shared index that it changes, if any."""
+    """Return the entries of the index for each name, and those of its shared index, if any."""
     found = _found(git / "index", names)
     if found is None:
         return []
@@ -231,7 +228,7 @@ def _layers(git: Path, names: Sequence[bytes]) -> list[tuple[index.Found, ...]]:
         return [found]
     shared = _found(git / base.name, names)
     if shared is None:
-        raise _CouldNotLookError(f"{base.name}, a part of git's index, is not there")
+        raise _CouldNotLookError(f"{base.name}, a part of git's index, does not exist")
     return [found, tuple(_but_removed(each, base) for each in shared)]
 
 
@@ -258,20 +255,20 @@ def _found(path: Path, names: Sequence[bytes]) -> tuple[index.Found, ...] | None
     except FileNotFoundError:
         return None
     except index.DamagedError:
-        reason = "run git status, which tells what is wrong with it"
+        reason = "run git status, which shows the problem"
     except OSError as error:
         reason = error.strerror or type(error).__name__
     raise _CouldNotLookError(f"{path} cannot be read: {reason}")
 
 
 def _is_alike(worktree: Path, file: Path, layers: Sequence[index.Found]) -> bool:
-    """Return whether git tracks the file by another spelling, which is the same file here."""
+    """Return whether git tracks the file by another spelling that is the same file here."""
     names = (worktree / os.fsdecode(name) for each in layers for name in each.alike)
     return file.exists() and any(name.exists() and name.samefile(file) for name in names)
 
 
 def _is_ignored(repository: _Repository, parts: Sequence[str]) -> bool:
-    """Return whether a path is ignored, or a folder that it lies in."""
+    """Return whether a path or one of its folders is ignored."""
     everywhere = [(0, each) for each in _patterns_for_all(repository)]
     nearest_first: list[tuple[int, list[ignore.Pattern]]] = []
     for depth in range(len(parts)):

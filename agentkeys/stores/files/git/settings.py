@@ -1,6 +1,6 @@
-"""What the user's own settings of git say: never those of a repository.
+"""The user's own settings of git, never those of a repository.
 
-They are read as data. No program is run, for the user may have no git here, as in a container.
+They are read as data. No program is run, because git may not be installed, as in a container.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["Setting", "expanded", "in_file", "users"]
 
 Setting = tuple[str, str]
-"""A name, in small letters but for what stands in quotes in it, and its value."""
+"""A name, in lower case except for quoted parts, and its value."""
 
 _BOUND: Final = 1 << 20
 _DEEPEST: Final = 10
-"""Files that include one another, as git has it."""
+"""How many levels of includes are read, as in git."""
 
 _STATEMENT: Final = re.compile(
     r"""
@@ -52,20 +52,20 @@ def users() -> Iterator[Setting]:
 
 
 def own(name: str) -> Path:
-    """Return where a file of git's lies among the user's settings."""
+    """Return the path of one of git's files among the user's settings."""
     home = os.environ.get("XDG_CONFIG_HOME")
     return (Path(home) if home else expanded("~/.config")) / "git" / name
 
 
 def expanded(path: str) -> Path:
-    """Return *path* with ``~`` filled in, if it can be."""
+    """Return *path* with ``~`` expanded, if possible."""
     return Path(os.path.expanduser(path))  # noqa: PTH111  # pathlib's raises
 
 
 def in_file(path: Path, *, includes: int = _DEEPEST) -> Iterator[Setting]:
-    """Return the settings of a file, and of those that it includes; none if it cannot be read.
+    """Return the settings of a file and of its includes; none if the file cannot be read.
 
-    What is included for some repositories alone is left out.
+    Includes for some repositories only are left out.
     """
     try:
         text = filesystem.read(path, at_most=_BOUND).decode(errors="surrogateescape")
@@ -100,7 +100,7 @@ def _in_environment() -> Iterator[Setting]:
         if name is None or value is None:
             return
         yield _lower(name), value
-    try:  # what `git -c` leaves to the programs that it runs
+    try:  # the settings of `git -c`, for the programs that git runs
         for each in shlex.split(os.environ.get("GIT_CONFIG_PARAMETERS", "")):
             name, _, value = each.partition("=")
             yield _lower(name), value
