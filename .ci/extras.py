@@ -56,6 +56,7 @@ assert pytest.main(["-q", "test_it.py"]) == 0
 from agentkeys.observers.opentelemetry import OpenTelemetryObserver
 OpenTelemetryObserver()
 """,
+    "postgres": "import psycopg, sqlalchemy.dialects.postgresql",
     "speedups": "import agentkeys.transport.reading.json, sys; assert 'orjson' in sys.modules",
 }
 # What developers need is used by the rest of .ci/run, so its import is enough.

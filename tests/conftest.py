@@ -10,7 +10,10 @@ import aioresponses.core
 import hypothesis
 import pytest
 
-pytest_plugins = ["pytester"]  # for the suites of those who use our plugin
+pytest_plugins = [
+    "pytester",  # for the suites of those who use our plugin
+    "postgres",  # a database, for whoever asks for one
+]
 
 # Whoever starts the tests may ignore this signal, and then no process learns what became of its
 # child. A test that is about this sets it in a child of its own.
