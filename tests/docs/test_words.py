@@ -14,7 +14,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *(each for each in sorted((ROOT / "docs").glob("*.md")) if each.stem != "reference"),
 ]
-LONGEST = 45
+LONGEST = 40
 """Words of a sentence. Most have fewer than 20."""
 NOT_PROSE = re.compile(r"^ *(```+).*?^ *\1 *$|<!--.*?-->", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
