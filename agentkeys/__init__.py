@@ -40,6 +40,7 @@ __all__ = [
     "PasswordLogin",
     "PermissionDeniedError",
     "Policy",
+    "ProfileError",
     "RateLimitError",
     "Report",
     "RequestError",

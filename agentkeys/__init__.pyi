@@ -75,6 +75,9 @@ from agentkeys.errors import (
     PermissionDeniedError as PermissionDeniedError,
 )
 from agentkeys.errors import (
+    ProfileError as ProfileError,
+)
+from agentkeys.errors import (
     RateLimitError as RateLimitError,
 )
 from agentkeys.errors import (

@@ -367,6 +367,7 @@ class AgentryClient(Client):
         "AGENTRY_BASE_URL",
         Reader(as_spelt),
         key_form="(ag_)[A-Za-z0-9_.-]+",
+        variables=("AGENTRY_API_KEY",),
     )
 
     @property

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 __all__ = [
     "Objection",
@@ -29,8 +30,10 @@ __all__ = [
     "open_own",
     "opened",
     "read",
+    "read_trusted",
     "resolved",
     "sync_folder",
+    "trusted_path",
 ]
 
 # Do not follow a link, do not block on a pipe, and do not acquire a terminal.
@@ -86,10 +89,56 @@ def opened(path: str | os.PathLike[str], *, follow: bool = True) -> int:
 def read(path: str | os.PathLike[str], *, at_most: int, follow: bool = True) -> bytes:
     """Return the content of a regular file of up to *at_most* bytes."""
     with open(opened(path, follow=follow), "rb") as file:
-        data = file.read(at_most + 1)
+        return _whole(file, at_most)
+
+
+def _whole(file: BinaryIO, at_most: int) -> bytes:
+    data = file.read(at_most + 1)
     if len(data) > at_most:
         raise OSError(errno.EFBIG, "it is too large")
     return data
+
+
+def read_trusted(path: Path, *, at_most: int) -> bytes:
+    """Return what a file holds that nobody but this user and root can have changed.
+
+    A link is followed if nobody else can have made it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        RefusedError: somebody else can change the file, or exchange it.
+        OSError: it cannot be read.
+
+    """
+    real = trusted_path(path)
+    with open(opened(real, follow=False), "rb") as file:
+        _check_trusted(os.fstat(file.fileno()))
+        return _whole(file, at_most)
+
+
+def trusted_path(path: Path) -> Path:
+    """Return where a file is, or would be, in whose folder nobody else can exchange it.
+
+    Raises:
+        FileNotFoundError: the folder is not there.
+        RefusedError: somebody else can exchange it.
+
+    """
+    if not hasattr(os, "geteuid"):
+        return path.resolve()
+    real = type(path)(resolved(str(path)))
+    _check_trusted(real.parent.stat(), f"its folder {real.parent} is not safe: ")
+    return real
+
+
+def _check_trusted(status: os.stat_result, where: str = "") -> None:
+    why = (
+        _open_to_others(status, _WRITABLE_BY_OTHERS)
+        if _is_made_by(status, 0)
+        else Objection.ANOTHERS
+    )
+    if why is not None:
+        raise RefusedError(f"{where}{why.said(status)}")
 
 
 def open_own(path: Path, flags: int) -> int:

@@ -11,7 +11,7 @@ from agentkeys.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["data_folder", "expanded", "state_folder"]
+__all__ = ["config_folder", "data_folder", "expanded", "state_folder"]
 
 _HOME: Final = "AGENTKEYS_HOME"
 
@@ -29,6 +29,11 @@ def state_folder() -> Path:
 def data_folder() -> Path:
     """Return AGENTKEYS_HOME, or the user's data directory; raises the errors of `state_folder`."""
     return _given() or _of_the_system("user_data_path")
+
+
+def config_folder() -> Path:
+    """Return AGENTKEYS_HOME, or the configuration directory of this user; as `state_folder`."""
+    return _given() or _of_the_system("user_config_path")
 
 
 def expanded(path: str, *, of: str = "the path") -> str:

@@ -23,7 +23,7 @@ FLOORS = [
         *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
         *("observers", "programs", "records", "retry", "schemes", "threads"),
     },
-    {"credentials", "paging", "sources", "stores"},
+    {"credentials", "paging", "profiles", "sources", "stores"},
     {"keys"},
     {"transport"},
     {"agentity", "agentry"},

@@ -8,7 +8,7 @@ keys.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import attrs
 
@@ -16,7 +16,7 @@ from agentkeys import arguments
 from agentkeys.agentity.logins import LOGIN, PasswordLogin, TokenPair, Tokens, basic
 from agentkeys.arguments import as_secret
 from agentkeys.credentials import BearerToken, Credentials, StoredToken
-from agentkeys.errors import ConfigurationError, InvalidArgumentError
+from agentkeys.errors import ConfigurationError, InvalidArgumentError, ProfileError
 from agentkeys.keys import Record, listed
 from agentkeys.paging import Page, Pager
 from agentkeys.records import id_of_request
@@ -27,6 +27,9 @@ from agentkeys.transport.client import Client, ClientSettings, seal
 from agentkeys.transport.collection import Keys, Place
 from agentkeys.transport.reading.convert import Reader, camel_case
 from agentkeys.transport.settings import Service, variable
+
+if TYPE_CHECKING:
+    from agentkeys.profiles.config import Profile
 
 __all__ = [
     "Account",
@@ -186,12 +189,27 @@ class AgentityClient(Client):
         "AGENTITY_BASE_URL",
         Reader(camel_case),
         key_form="(agk_live_)[A-Za-z0-9_.-]+",
+        variables=("AGENTITY_EMAIL", "AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN"),
     )
 
     @property
     def api_keys(self) -> ApiKeys:
         """The account's keys."""
         return ApiKeys(self._session, _PLACE)
+
+    @classmethod
+    def _from_profile(cls, profile: Profile) -> Credentials:
+        if profile.email is None:
+            return super()._from_profile(profile)
+        if profile.password_from is None:
+            raise ProfileError(
+                f"the profile {profile.name!r} has an email and no password_from: add the address"
+                " of the store that holds the password"
+            )
+        from agentkeys.profiles.choosing import opened
+
+        store = opened(profile, "password_from", profile.password_from)
+        return PasswordLogin(profile.email, password_from=store)
 
     @classmethod
     def _from_environment(cls) -> Credentials:

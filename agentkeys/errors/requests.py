@@ -28,6 +28,7 @@ __all__ = [
     "NotFoundError",
     "PaginationError",
     "PermissionDeniedError",
+    "ProfileError",
     "RateLimitError",
     "RequestError",
     "RequestFields",
@@ -73,6 +74,10 @@ class ConfigurationError(AgentKeysError):
     """
 
     applied: Applied = "no"
+
+
+class ProfileError(ConfigurationError):
+    """A profile is not there, others can change its file, or the file says what cannot be right."""
 
 
 class InvalidArgumentError(AgentKeysError, ValueError):

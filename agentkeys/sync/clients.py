@@ -62,6 +62,7 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
         self,
         credentials: str | Secret | Credentials | None = None,
         *,
+        profile: str | None = None,
         base_url: str | Secret | None = None,
         timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # it is frozen
@@ -77,6 +78,7 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
         proxy = None if proxy is None else as_secret(proxy, "proxy")
         twin = self._kind(
             credentials,
+            profile=profile,
             base_url=base_url,
             timeout=timeout,
             retry=retry,

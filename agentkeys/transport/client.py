@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Sequence
 from ssl import SSLContext
-from typing import Any, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
 
 from aiohttp import ClientSession
 
 from agentkeys.arguments import as_secret
-from agentkeys.credentials import BearerToken, Credentials
-from agentkeys.errors import ConfigurationError
+from agentkeys.credentials import BearerToken, Credentials, StoredToken
+from agentkeys.errors import ConfigurationError, InvalidArgumentError, ProfileError
 from agentkeys.forks import Unpicklable
 from agentkeys.observers import Observer
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport.session import Session
 from agentkeys.transport.settings import Service, settings
+
+if TYPE_CHECKING:
+    from agentkeys.profiles.config import Profile
 
 __all__ = ["Client", "ClientSettings", "seal", "sealed", "with_arguments"]
 
@@ -60,6 +64,8 @@ class Client(Unpicklable):
     Args:
         credentials: the bearer token, or an object that fetches one; defaults to the environment's
             credentials, which are read now.
+        profile: the name of a profile, instead of *credentials*; defaults to AGENTKEYS_PROFILE. It
+            sets the credentials, and the base URL if *base_url* is None.
         base_url: the address of the service; defaults to the environment's, then to the service's
             own. It must be https, or http to this machine.
         timeout: seconds for a whole call, with its login, waits and tries; `math.inf` means no
@@ -88,6 +94,7 @@ class Client(Unpicklable):
         self,
         credentials: str | Secret | Credentials | None = None,
         *,
+        profile: str | None = None,
         base_url: str | Secret | None = None,
         timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008  # it is frozen
@@ -102,6 +109,9 @@ class Client(Unpicklable):
         credentials = sealed(credentials)
         base_url = None if base_url is None else as_secret(base_url, "base_url")
         proxy = None if proxy is None else as_secret(proxy, "proxy")
+        chosen = self._chosen(credentials, profile)
+        if chosen is not None and base_url is None:
+            base_url = Secret(chosen.base_url or self._service.base_url)
         self._settings = settings(
             self._service,
             base_url=base_url,
@@ -113,9 +123,35 @@ class Client(Unpicklable):
             observers=observers,
             user_agent=user_agent,
         )
-        found = self._from_environment() if credentials is None else credentials
+        found = credentials
+        if found is None:
+            found = self._from_profile(chosen) if chosen else self._from_environment()
         found = BearerToken(found) if isinstance(found, Secret) else found
         self._session = Session(self._settings, found, session)
+
+    @classmethod
+    def _chosen(cls, credentials: object, profile: str | None) -> Profile | None:
+        """Return the profile that is asked for."""
+        if profile is None and (credentials is not None or not os.environ.get("AGENTKEYS_PROFILE")):
+            return None  # as most often, and then nothing more is imported
+        if credentials is not None:
+            raise InvalidArgumentError("give credentials or profile, and not both")
+        from agentkeys.profiles.choosing import chosen
+
+        service = cls._service
+        return chosen(service.name, profile, (*service.variables, service.base_url_variable))
+
+    @classmethod
+    def _from_profile(cls, profile: Profile) -> Credentials:
+        """Return the credentials that a profile names, or raise `ProfileError`."""
+        from agentkeys.profiles.choosing import opened
+
+        if profile.token_from is None:
+            raise ProfileError(
+                f"the profile {profile.name!r} has an email, with which nobody logs in at"
+                f" {cls._service.name}: it needs token_from"
+            )
+        return StoredToken(opened(profile, "token_from", profile.token_from))
 
     @classmethod
     def _from_environment(cls) -> Credentials:

@@ -23,6 +23,7 @@ from agentkeys.transport.wire.proxy import Proxy
 __all__ = ["Service", "Settings", "settings", "variable"]
 
 
+_ALLOW_HTTP: Final = "AGENTKEYS_ALLOW_HTTP"
 _PRODUCT: Final = re.compile("[!-~]([ -~]{0,198}[!-~])?")
 
 
@@ -37,6 +38,7 @@ class Service:
         reader: reads the service's records.
         key_form: the form of the service's keys, so that keys are masked in every text: a regular
             expression with one group, the public part that all keys share.
+        variables: the environment variables of the credentials, without ``_FROM`` and ``_FILE``.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Service:
     base_url_variable: str
     reader: Reader
     key_form: str | None = None
+    variables: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         if self.key_form is not None:
@@ -161,9 +164,16 @@ def _base_url_fault(address: Address, *, allow_http: bool) -> str | None:
         return "holds a user name or password, which are not allowed there"
     if address.has_rest:  # an empty one removes the path too
         return "holds a query or a fragment, which are not allowed there"
-    if address.scheme == "http" and not allow_http and not address.is_loopback:
+    if address.scheme == "http" and not address.is_loopback and not (allow_http or _may_be_http()):
         return (
-            "is http to another host, which would send the token in the clear"
-            " (allow_http=True, or --allow-http, permits it, for a network that is your own)"
+            "is http to another host, which would send the token in the clear (allow_http=True,"
+            f" --allow-http, or {_ALLOW_HTTP}=1 permits it, for a network that is your own)"
         )
     return None
+
+
+def _may_be_http() -> bool:
+    value = os.environ.get(_ALLOW_HTTP, "")
+    if value not in {"", "0", "1"}:
+        raise ConfigurationError(f"{_ALLOW_HTTP} must be 1, or 0 or nothing")
+    return value == "1"

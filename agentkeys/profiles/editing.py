@@ -1,0 +1,182 @@
+"""Changes of the file that lists the profiles. Comments stay, and so does what is not changed.
+
+The file is edited as text. What comes of it is read again before it takes the place of the file: if
+it does not say exactly what it should, because the file is written in another way, nothing is
+changed, and the sentence says what to write by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from agentkeys import filesystem, locks
+from agentkeys.errors import ProfileError
+from agentkeys.profiles import config
+from agentkeys.profiles.config import Config, Profile
+from agentkeys.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["add", "remove", "use"]
+
+_PATIENCE: Final = 10.0
+"""Seconds to wait for another command that changes the file."""
+_PAUSE: Final = 0.01
+_DEFAULT: Final = re.compile(r"^default\s*=.*\n?", re.MULTILINE)
+_HEADER: Final = re.compile(r"^\s*\[", re.MULTILINE)
+
+
+Change: TypeAlias = tuple[Config, Callable[[str], str]]
+"""What the file is to say, and how its text comes to say that."""
+
+
+def add(profile: Profile, *, replacing: bool = False) -> Config:
+    """Write a profile down; return what the file says then.
+
+    Raises:
+        ProfileError: there is one, and it is not to be replaced; or the file cannot be changed.
+
+    """
+
+    def added(before: Config) -> Change:
+        services = before.profiles.get(profile.name, {})
+        if profile.service in services and not replacing:
+            raise ProfileError(
+                f"the profile {profile.name!r} has an account of {profile.service} already: give"
+                " --replace to replace it"
+            )
+        after = {**before.profiles, profile.name: {**services, profile.service: profile}}
+        return replace(before, profiles=after), partial(_with, profile)
+
+    return _edited(added)
+
+
+def use(name: str | None) -> Config:
+    """Make a profile the default; None for none. Return what the file says then."""
+
+    def used(before: Config) -> Change:
+        if name is not None:
+            before.named(name)
+        return replace(before, default=name), partial(_with_default, name)
+
+    return _edited(used)
+
+
+def remove(name: str, service: str | None = None) -> Config:
+    """Forget a profile, or one account of it; return what the file says then.
+
+    It is not the default any more if nothing of it is left.
+    """
+
+    def removed(before: Config) -> Change:
+        services = before.named(name)
+        gone = set(services) if service is None else {before.profile(name, service).service}
+        left = {key: value for key, value in services.items() if key not in gone}
+        others = {key: value for key, value in before.profiles.items() if key != name}
+        after = replace(before, profiles=others | ({name: left} if left else {}))
+        edits = [partial(_without, name, each) for each in gone]
+        if not left and before.default == name:
+            after = replace(after, default=None)
+            edits.append(partial(_with_default, None))
+        return after, lambda text: reduce(lambda done, edit: edit(done), edits, text)
+
+    return _edited(removed)
+
+
+def _with(profile: Profile, text: str) -> str:
+    kept = _without(profile.name, profile.service, text).rstrip()
+    return f"{kept}\n\n{_table(profile)}" if kept else _table(profile)
+
+
+def _table(profile: Profile) -> str:
+    lines = [f"[profiles.{profile.name}.{profile.service}]"]
+    for field in fields(profile)[2:]:
+        value = getattr(profile, field.name)
+        if value != field.default:
+            shown = value.reveal() if isinstance(value, Secret) else value
+            # What JSON escapes of a line that prints, TOML escapes alike.
+            lines.append(f"{field.name} = {json.dumps(shown, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
+
+
+def _without(name: str, service: str, text: str) -> str:
+    """Leave a table out, from its header to the next one, but not the comment above that."""
+    header = re.search(rf"^\[profiles\.{name}\.{service}\].*\n?", text, re.MULTILINE)
+    if header is None:
+        return text
+    following = _HEADER.search(text, header.end())
+    end = following.start() if following else len(text)
+    lines = text[header.end() : end].splitlines(keepends=True)
+    while lines and (not lines[-1].strip() or lines[-1].lstrip().startswith("#")):
+        end -= len(lines.pop())
+    return text[: header.start()] + text[end:].lstrip("\n")
+
+
+def _with_default(name: str | None, text: str) -> str:
+    line = "" if name is None else f'default = "{name}"\n'
+    first = _HEADER.search(text)
+    end = first.start() if first else len(text)
+    head, tables = text[:end], text[end:]
+    if _DEFAULT.search(head):
+        return _DEFAULT.sub(line, head, count=1) + tables
+    return f"{line}{chr(10) if line and text.strip() else ''}{text}"
+
+
+def _edited(change: Callable[[Config], Change]) -> Config:
+    """Change the file, alone among all who do; return what it says then."""
+    path = config.file()
+    failure = ""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        real = filesystem.trusted_path(path)
+        with _alone(real):
+            after, edit = change(config.read())
+            # A Secret: comments hold whatever somebody has written.
+            text = Secret(edit(real.read_bytes().decode() if real.exists() else ""))
+            if config.parsed(text, path) == after:
+                _replace(real, text)
+                return after
+    except OSError as error:  # a RefusedError is one
+        failure = str(error.strerror or type(error).__name__)
+    if failure:
+        raise ProfileError(f"the profiles in {path} cannot be changed: {failure}")
+    raise ProfileError(
+        f"{path} is not written as agentkeys writes it, and was left as it is: edit it by hand"
+    )
+
+
+def _replace(path: Path, text: Secret) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)  # of a process that was killed
+    with open(filesystem.create_own(new, os.O_WRONLY), "wb") as file:  # noqa: PTH123  # a descriptor
+        file.write(text.reveal().encode())
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    filesystem.sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Be the only one who changes a file. The file of the lock stays, and is empty."""
+    lock = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not locks.lock(descriptor):
+            if time.monotonic() > until:
+                raise ProfileError(f"another command is changing {path}: wait until it has ended")
+            time.sleep(_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
