@@ -11,14 +11,38 @@ from typing import Final
 import click
 
 from agentkeys import __version__
-from agentkeys.cli import agentity, agentry, audit, clock, faults, serve, status, sweep
+from agentkeys.cli import (
+    agentity,
+    agentry,
+    audit,
+    auth,
+    clock,
+    faults,
+    profile,
+    serve,
+    status,
+    sweep,
+    whoami,
+)
 from agentkeys.cli.ending import CommandLine
-from agentkeys.cli.options import keep
+from agentkeys.cli.options import keep, profile_option
 
 __all__ = ["commands"]
 
 # A new file of commands is registered here.
-_MODULES: Final = (agentity, agentry, status, audit, sweep, serve, faults, clock)
+_MODULES: Final = (
+    agentity,
+    agentry,
+    status,
+    audit,
+    sweep,
+    profile,
+    whoami,
+    auth,
+    serve,
+    faults,
+    clock,
+)
 
 
 @click.group(
@@ -28,7 +52,8 @@ _MODULES: Final = (agentity, agentry, status, audit, sweep, serve, faults, clock
     epilog="""Credentials come from the environment: AGENTITY_EMAIL and AGENTITY_PASSWORD, or
     AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. To read a secret from a store, add _FROM to the name of
     its variable, as in AGENTRY_API_KEY_FROM=keyring:agentry#ops; from a file, add _FILE, as in
-    AGENTRY_API_KEY_FILE=/run/secrets/agentry. Exit codes: 0 done, 1 failed otherwise, 2 wrong
+    AGENTRY_API_KEY_FILE=/run/secrets/agentry. Or name them in a profile: agentkeys profile add.
+    Exit codes: 0 done, 1 failed otherwise, 2 wrong
     usage or configuration, 3 under way, 4 needs a person, 5 findings, 6 authentication or
     permission, 7 not found, 8 conflict, 9 rate limited, 10 network or service down, 11 may have
     been done, 129 hung up, 130 interrupted, 143 terminated.""",
@@ -41,6 +66,7 @@ _MODULES: Final = (agentity, agentry, status, audit, sweep, serve, faults, clock
     help="Use Agentity and Agentry on this machine, with no account and no server to start; their"
     " data is kept in your data directory, or in AGENTKEYS_HOME.",
 )
+@profile_option
 @click.version_option(__version__, message="agentkeys %(version)s")
 def commands() -> None:
     """Create, store, rotate, list and delete the API keys of AI agents."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from agentkeys.cli.saving import Saving
     from agentkeys.credentials import Credentials
     from agentkeys.keys import Scope
+    from agentkeys.profiles.config import Profile
     from agentkeys.server import LocalService
-    from agentkeys.transport.client import ClientSettings
 
 __all__ = ["SERVICE", "commands"]
 
@@ -49,21 +49,26 @@ class _Agentity(Service["AgentityClient"]):
     }
     secret_field = "key"  # noqa: S105  # a field's name
     key_form = "(agk_live_)[A-Za-z0-9_.-]+"
+    logs_in = True
 
-    def client(
-        self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
-    ) -> AgentityClient:
+    def kind(self) -> type[AgentityClient]:
         from agentkeys import AgentityClient
 
-        return AgentityClient(credentials, **settings)
+        return AgentityClient
 
-    def credentials(self) -> Credentials | None:
+    def asks_for_password_of(self, profile: Profile | None) -> str | None:
+        if profile is not None:
+            return profile.email if profile.password_from is None else None
         from agentkeys.sources import is_given
 
-        email = os.environ.get("AGENTITY_EMAIL")
-        others = map(is_given, ("AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN"))
-        if not email or any(others) or not _can_be_asked():
-            return super().credentials()
+        if any(map(is_given, ("AGENTITY_PASSWORD", "AGENTITY_ACCESS_TOKEN"))):
+            return None
+        return os.environ.get("AGENTITY_EMAIL") or None
+
+    def credentials(self, profile: Profile | None) -> Credentials | None:
+        email = self.asks_for_password_of(profile)
+        if email is None or not _can_be_asked():
+            return super().credentials(profile)
         from agentkeys import PasswordLogin
 
         return PasswordLogin(email, output.ask_secret(f"Password of {email}"))

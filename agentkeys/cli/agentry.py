@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
 
@@ -17,12 +17,12 @@ from agentkeys.cli.choices import (
     with_words,
 )
 from agentkeys.cli.options import common
+from agentkeys.cli.places import Place, scoped, taken
 from agentkeys.cli.rotating import save_option, with_rotating
 from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
-from agentkeys.cli.services import Service, Target
+from agentkeys.cli.services import Service, Target, profile_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import TextIO
 
     from agentkeys.agentry import AgentApiKeys, AgentryClient, ApiKey, ApiKeys
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from agentkeys.keys import Scope
     from agentkeys.paging import Pager
     from agentkeys.server import LocalService
-    from agentkeys.transport.client import ClientSettings
 
     Keys: TypeAlias = ApiKeys | AgentApiKeys
 
@@ -58,12 +57,10 @@ class _Agentry(Service["AgentryClient"]):
     secret_field = "api_key"  # noqa: S105  # a field's name
     key_form = "(ag_)[A-Za-z0-9_.-]+"
 
-    def client(
-        self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
-    ) -> AgentryClient:
+    def kind(self) -> type[AgentryClient]:
         from agentkeys import AgentryClient
 
-        return AgentryClient(credentials, **settings)
+        return AgentryClient
 
     async def local_credentials(self, local: LocalService) -> Credentials:
         from agentkeys import BearerToken
@@ -79,75 +76,24 @@ class _Agentry(Service["AgentryClient"]):
         agent = scope.surface == "agent"
         match scope.kind:
             case "tenant":
-                return _Scope(None, None, agent=agent).keys(client)
+                return Place(agent=agent).keys(client)
             case "inbox":
-                return _Scope(scope.id, None, agent=agent).keys(client)
+                return Place(scope.id, agent=agent).keys(client)
             case "pod":
-                return _Scope(None, scope.id, agent=True).keys(client)
+                return Place(pod=scope.id, agent=True).keys(client)
         return None
 
 
 SERVICE: Final = _Agentry()
 
 
-@dataclass(frozen=True)
-class _Scope:
-    """Whose keys: the tenant's if there is neither an inbox nor a pod."""
-
-    inbox: str | None
-    pod: str | None
-    agent: bool
-
-    def target(self) -> Target[AgentryClient, Keys]:
-        return Target(SERVICE, self.keys, self._words())
-
-    def keys(self, client: AgentryClient) -> Keys:
-        if self.pod is not None:
-            return client.agent.pod(self.pod).api_keys
-        if self.agent:
-            agent = client.agent
-            return agent.api_keys if self.inbox is None else agent.inbox(self.inbox).api_keys
-        return client.api_keys if self.inbox is None else client.inbox(self.inbox).api_keys
-
-    def _words(self) -> tuple[str, ...]:
-        agent = ("--agent",) if self.agent else ()
-        if self.pod is not None:
-            return (*agent, "--pod", self.pod)
-        return (*agent, "--tenant" if self.inbox is None else self.inbox)
+def _taken(options: Options, words: tuple[str, ...], **where: Any) -> tuple[Place, tuple[str, ...]]:
+    """Return whose keys are meant, and the words that do not say so."""
+    return taken(words, partial(profile_of, options, SERVICE), **where)
 
 
-_SCOPE_OPTIONS: Final = (
-    click.option("--tenant", is_flag=True, help="The tenant's keys, instead of an inbox's."),
-    click.option(
-        "--pod", metavar="POD", help="A pod's keys, instead of an inbox's; implies --agent."
-    ),
-    click.option("--agent", is_flag=True, help="Use the agent surface."),
-)
-
-
-def _scoped(*arguments: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Take *arguments* behind INBOX, or alone if --tenant or --pod stands for it."""
-
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        metavar = " ".join(("[INBOX]", *arguments))
-        for option in reversed(_SCOPE_OPTIONS):
-            command = option(command)
-        return click.argument("words", metavar=metavar, nargs=-1)(command)
-
-    return decorated
-
-
-def _taken(
-    words: tuple[str, ...], tenant: bool, pod: str | None, agent: bool
-) -> tuple[_Scope, tuple[str, ...]]:
-    """Return the scope, and the words that do not name it."""
-    if tenant and pod is not None:
-        raise click.UsageError("--tenant and --pod exclude each other")
-    if tenant or pod is not None:
-        return _Scope(None, pod, agent), words
-    if not words:
-        raise click.UsageError("Missing argument 'INBOX', or --tenant, or --pod")
-    return _Scope(words[0], None, agent), words[1:]
+def _at(place: Place) -> Target[AgentryClient, Keys]:
+    return Target(SERVICE, place.keys, place.words())
 
 
 def _only(words: tuple[str, ...], *names: str) -> tuple[str, ...]:
@@ -170,13 +116,13 @@ def commands() -> None:
     """Keys of an Agentry tenant, its inboxes and its pods.
 
     AGENTRY_API_KEY holds the key to do it with, or AGENTRY_API_KEY_FROM names a store that holds
-    that key. Name an inbox, or give --tenant or --pod instead.
+    that key. Name an inbox, or give --tenant or --pod instead; a profile can say which is meant.
     With --local there are the inbox demo@agentkeys.local and the pod demo.
     """
 
 
 @commands.command()
-@_scoped("NAME...")
+@scoped("NAME...")
 @click.option(
     "--permission",
     "permissions",
@@ -197,7 +143,7 @@ def create(
     names_file: TextIO | None,
     jobs: int,
     saving: Saving | None,
-    **scope_options: Any,
+    **where: Any,
 ) -> None:
     """Make a key, and print its secret; or several keys.
 
@@ -209,20 +155,19 @@ def create(
     With --save the secret is stored and never shown, exactly one key is left whatever happens on
     the way, and its id goes to stdout. --json has "store" and "recovered" instead of "api_key".
     """
-    scope, words = _taken(words, **scope_options)
-    if permissions and not (scope.agent or scope.pod):
+    place, words = _taken(options, words, **where)
+    if permissions and not (place.agent or place.pod):
         raise click.UsageError("--permission needs --agent, or --pod")
     names = names_read(words, names_file)
     more = {"permissions": dict(permissions)} if permissions else {}
-    creating.create(options, scope.target(), names, saving, jobs, **more)
+    creating.create(options, _at(place), names, saving, jobs, **more)
 
 
 @commands.command("list")
-@_scoped("[KEY]...")
+@scoped("[KEY]...")
 @with_choosing
 @listing.form_option
 @click.option("--page-size", type=click.IntRange(min=1), help="Keys to ask for at a time.")
-@click.option("--inbox", metavar="INBOX", help="With --tenant: the keys of this inbox only.")
 @common
 def list_(
     options: Options,
@@ -231,8 +176,7 @@ def list_(
     criteria: Criteria,
     form: str | None,
     page_size: int | None,
-    inbox: str | None,
-    **scope_options: Any,
+    **where: Any,
 ) -> None:
     """List keys, newest first, without their secrets.
 
@@ -241,20 +185,23 @@ def list_(
     --json prints an array of {"api_key_id", "name", "prefix", "created_at", "inbox_id", "pod_id",
     "used_at", "permissions"}.
     """
-    scope, words = _taken(words, **scope_options)
+    more = {}
+    if where["tenant"] and where["inbox"] is not None:
+        if where["agent"]:
+            raise click.UsageError("--tenant --inbox needs the human surface, without --agent")
+        more = {"inbox_id": where["inbox"]}
+        where["inbox"] = None
+    place, words = _taken(options, words, **where)
     criteria = with_words(criteria, SERVICE, words)
-    more = {} if inbox is None else {"inbox_id": inbox}
-    if more and scope != _Scope(None, None, agent=False):
-        raise click.UsageError("--inbox needs --tenant, without --agent")
 
     def pager(keys: Any) -> Pager[ApiKey]:
         return keys.list(limit=page_size, **more)  # type: ignore[no-any-return]  # of any scope
 
-    listing.show(options, scope.target(), pager, criteria, form)
+    listing.show(options, _at(place), pager, criteria, form)
 
 
 @commands.command()
-@_scoped("KEY...")
+@scoped("KEY...")
 @with_choosing
 @deleting.deleting_options
 @common
@@ -270,19 +217,17 @@ def delete(
     prints an array of {"id", "deleted"}, with "error" if the key was not deleted, and "gone" if it
     was not there.
     """
-    scope_options = {name: more.pop(name) for name in ("tenant", "pod", "agent")}
-    scope, words = _taken(words, **scope_options)
+    where = {name: more.pop(name) for name in ("tenant", "pod", "inbox", "agent")}
+    place, words = _taken(options, words, **where)
     criteria = with_words(criteria, SERVICE, words)
-    deleting.delete(options, scope.target(), criteria, deleting.How(**more))
+    deleting.delete(options, _at(place), criteria, deleting.How(**more))
 
 
 @commands.command()
-@_scoped("NAME")
+@scoped("NAME")
 @with_rotating(str)
 @common
-def rotate(
-    options: Options, words: tuple[str, ...], how: dict[str, Any], **scope_options: Any
-) -> None:
+def rotate(options: Options, words: tuple[str, ...], how: dict[str, Any], **where: Any) -> None:
     """Replace the key that a store holds by a new one of the same permissions.
 
     NAME is without ~ and what follows. After the grace, `agentkeys sweep` deletes the old key.
@@ -291,18 +236,18 @@ def rotate(
     """
     from agentkeys.cli import upkeep
 
-    scope, words = _taken(words, **scope_options)
+    place, words = _taken(options, words, **where)
     (name,) = _only(words, "NAME")
-    upkeep.rotate(options, scope.target(), name, how)
+    upkeep.rotate(options, _at(place), name, how)
 
 
 @commands.command()
-@_scoped("ID")
+@scoped("ID")
 @save_option
 @click.option("--name", help="What you call it.  [default: its name]")
 @common
 def adopt(
-    options: Options, words: tuple[str, ...], save: str, name: str | None, **scope_options: Any
+    options: Options, words: tuple[str, ...], save: str, name: str | None, **where: Any
 ) -> None:
     """Remember a key that was made without --save, or by hand, so that it can be rotated.
 
@@ -310,17 +255,17 @@ def adopt(
     """
     from agentkeys.cli import upkeep
 
-    scope, words = _taken(words, **scope_options)
+    place, words = _taken(options, words, **where)
     (key_id,) = _only(words, "ID")
     key_id = arguments.segment("ID", key_id)
-    upkeep.adopt(options, scope.target(), key_id, opened(save), name)
+    upkeep.adopt(options, _at(place), key_id, opened(save), name)
 
 
 @commands.command()
-@_scoped("NAME")
+@scoped("NAME")
 @which_store
 @common
-def abort(options: Options, words: tuple[str, ...], save: str | None, **scope_options: Any) -> None:
+def abort(options: Options, words: tuple[str, ...], save: str | None, **where: Any) -> None:
     """Take a rotation back, as long as the old key is there.
 
     The new key is deleted. If the store holds its secret already, the old secret is needed, on
@@ -328,18 +273,16 @@ def abort(options: Options, words: tuple[str, ...], save: str | None, **scope_op
     """
     from agentkeys.cli import upkeep
 
-    scope, words = _taken(words, **scope_options)
+    place, words = _taken(options, words, **where)
     (name,) = _only(words, "NAME")
-    upkeep.abort(options, scope.target(), name, opened_if(save))
+    upkeep.abort(options, _at(place), name, opened_if(save))
 
 
 @commands.command()
-@_scoped("NAME")
+@scoped("NAME")
 @which_store
 @common
-def announced(
-    options: Options, words: tuple[str, ...], save: str | None, **scope_options: Any
-) -> None:
+def announced(options: Options, words: tuple[str, ...], save: str | None, **where: Any) -> None:
     """Say that the users of a key have been told that it was replaced.
 
     Without that, a key whose `rotate --then` has failed does not retire. --json prints what
@@ -347,6 +290,6 @@ def announced(
     """
     from agentkeys.cli import upkeep
 
-    scope, words = _taken(words, **scope_options)
+    place, words = _taken(options, words, **where)
     (name,) = _only(words, "NAME")
-    upkeep.announced(options, scope.target(), name, opened_if(save))
+    upkeep.announced(options, _at(place), name, opened_if(save))

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.cli.completing import profile_names
 from agentkeys.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentkeys.credentials import Credentials
+    from agentkeys.profiles.config import Profile
     from agentkeys.transport.client import ClientSettings
 
-__all__ = ["Options", "common", "duration", "keep", "with_json"]
+__all__ = ["Options", "common", "duration", "keep", "profile_option", "with_json"]
 
 
 @dataclass
@@ -30,6 +32,8 @@ class Options:
     timeout: float = 30.0
     base_url: str | None = None
     allow_http: bool = False
+    profile: str | None = None
+    profiles: dict[str, Profile | None] = field(default_factory=dict)
     signed_in: dict[str, Credentials | None] = field(default_factory=dict)
 
     def client_settings(self) -> ClientSettings:
@@ -39,6 +43,13 @@ class Options:
             "timeout": self.timeout,
             "allow_http": self.allow_http,
         }
+
+    @property
+    def line(self) -> list[str]:
+        """How a command line begins that means the same accounts."""
+        if self.local:
+            return ["agentkeys", "--local"]
+        return ["agentkeys", *(["--profile", self.profile] if self.profile else [])]
 
 
 def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
@@ -76,7 +87,14 @@ _JSON: Final = (
     _kept("-v", "--verbose", is_flag=True, help="Log each request on stderr."),
     _kept("--traceback", is_flag=True, help="Show the traceback of an error."),
 )
+profile_option: Final = _kept(
+    "--profile",
+    metavar="NAME",
+    shell_complete=profile_names,
+    help="Use the accounts of this profile; see `agentkeys profile`.",
+)
 _CONNECTION: Final = (
+    profile_option,
     _kept(
         "--timeout",
         type=_seconds,

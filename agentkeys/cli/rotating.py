@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agentkeys.cli.completing import schemes
 from agentkeys.cli.options import duration
-from agentkeys.cli.saving import opened, schemes
+from agentkeys.cli.saving import opened
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 
 if TYPE_CHECKING:

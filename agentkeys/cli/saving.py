@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from agentkeys.cli.completing import schemes
 from agentkeys.schemes import KEPT
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from agentkeys.stores import Store
 
-__all__ = ["Saving", "opened", "opened_if", "schemes", "which_store", "with_saving"]
+__all__ = ["Saving", "opened", "opened_if", "which_store", "with_saving"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,6 @@ class Saving:
 
 
 _QUOTED: Final = [repr(form) if " " in form else form for form in KEPT]
-
-
-def schemes(_: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """Return how addresses of stores begin, for the completion of a shell."""
-    beginnings = (f"{form.partition(':')[0]}:" for form in KEPT)
-    return [each for each in beginnings if each.startswith(begun)]
 
 
 _OPTIONS: Final = (

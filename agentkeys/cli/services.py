@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from agentkeys.cli.options import Options
     from agentkeys.credentials import Credentials
     from agentkeys.keys import KeyCollection, Scope
+    from agentkeys.profiles.config import Profile
     from agentkeys.server import LocalService
     from agentkeys.transport.client import Client, ClientSettings
 
-__all__ = ["Service", "Target", "run"]
+__all__ = ["Service", "Target", "profile_of", "run", "settings_of"]
 
 ClientT = TypeVar("ClientT", bound="Client")
 KeysT = TypeVar("KeysT")
@@ -41,6 +42,7 @@ class Service(ABC, Generic[ClientT]):
         secret_field: the field of a new key that holds its secret.
         key_form: what its keys look like, for `declare_key_form`: whoever pastes one where
             something else belongs does not find it in a log.
+        logs_in: whether an account has an email and a password.
     """
 
     name: ClassVar[str]
@@ -48,15 +50,20 @@ class Service(ABC, Generic[ClientT]):
     columns: ClassVar[Mapping[str, str]]
     secret_field: ClassVar[str]
     key_form: ClassVar[str]
+    logs_in: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         declare_key_form(cls.key_form)
 
     @abstractmethod
+    def kind(self) -> type[ClientT]:
+        """Return the class of its clients; importing it takes a while."""
+
     def client(
         self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
     ) -> ClientT:
         """Return a client; None stands for the credentials that the environment holds."""
+        return self.kind()(credentials, **settings)
 
     @abstractmethod
     async def local_credentials(self, local: LocalService) -> Credentials:
@@ -79,14 +86,30 @@ class Service(ABC, Generic[ClientT]):
         """Whether a word is an id, and no name."""
         return False
 
-    def credentials(self) -> Credentials | None:
+    def asks_for_password_of(self, profile: Profile | None) -> str | None:  # noqa: ARG002  # here nobody logs in
+        """Return the email of whom a command asks for the password, on a terminal, if it does."""
+        return None
+
+    def all_variables(self) -> tuple[str, ...]:
+        """Return each that says something of the service, without what may follow its name."""
+        named = (name for group in self.variables for name in group)
+        return (*dict.fromkeys(named), f"{self.name.upper()}_BASE_URL")
+
+    def credentials(self, profile: Profile | None) -> Credentials | None:
         """Return the credentials, None for those that the environment holds; it may ask for them.
+
+        Args:
+            profile: what says where they are; None for the environment.
 
         Raises:
             CredentialsError: there are none.
+            ProfileError: the profile names none that can be used.
 
         """
         from agentkeys.sources import is_given
+
+        if profile is not None:
+            return self.kind()._from_profile(profile)  # noqa: SLF001  # one house
 
         if any(all(map(is_given, group)) for group in self.variables):
             return None
@@ -95,6 +118,7 @@ class Service(ABC, Generic[ClientT]):
             f"no credentials for {self.name}: set"
             f" {', or '.join(' and '.join(group) for group in self.variables)};"
             f" or set {sources} to the address of a store that holds the secret;"
+            f" or give the account a name: agentkeys profile add NAME {self.name.lower()} ...;"
             f" or try it on this machine, without an account: agentkeys --local ..."
         )
 
@@ -114,6 +138,27 @@ class Target(Generic[ClientT, KeysT]):
     where: tuple[str, ...] = ()
 
 
+def profile_of(options: Options, service: Service[Any]) -> Profile | None:
+    """Return the profile that a command uses for a service, or None.
+
+    Raises:
+        ProfileError: the profile is not there, or the file cannot be used.
+        ConfigurationError: a variable names a profile, and another one says something, too.
+
+    """
+    if options.local:
+        if options.profile is not None:
+            raise click.UsageError("--local and --profile exclude each other")
+        return None
+    if service.name not in options.profiles:
+        from agentkeys.profiles.choosing import chosen
+
+        options.profiles[service.name] = chosen(
+            service.name, options.profile, service.all_variables(), or_default=True
+        )
+    return options.profiles[service.name]
+
+
 def run(
     options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
 ) -> T:
@@ -122,17 +167,31 @@ def run(
 
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url exclude each other")
+    profile = profile_of(options, target.service)
     # Not in the event loop, where Ctrl-C would not end a prompt.
     with _credentials_of(target.service):
-        credentials = None if options.local else _asked_once(options, target.service)
+        credentials = None if options.local else _asked_once(options, target.service, profile)
     with logged(verbose=options.verbose, traceback=options.traceback):
         return run_interruptibly(_run(options, target, credentials, work))
 
 
-def _asked_once(options: Options, service: Service[Any]) -> Credentials | None:
+def settings_of(options: Options, service: Service[Any]) -> ClientSettings:
+    """Return the settings of a client of a service; its base URL is that of the profile, if any."""
+    settings = options.client_settings()
+    profile = profile_of(options, service)
+    if profile is not None and options.base_url is None:
+        # Not what a variable says: the secret of a profile goes to no other address.
+        own = service.kind()._service.base_url  # noqa: SLF001  # one house
+        settings["base_url"] = profile.base_url or own
+    return settings
+
+
+def _asked_once(
+    options: Options, service: Service[Any], profile: Profile | None
+) -> Credentials | None:
     """Return the credentials of a service; a password that was asked for is not asked for again."""
     if service.name not in options.signed_in:
-        options.signed_in[service.name] = service.credentials()
+        options.signed_in[service.name] = service.credentials(profile)
     return options.signed_in[service.name]
 
 
@@ -142,7 +201,7 @@ async def _run(
     credentials: Credentials | None,
     work: Callable[[KeysT], Awaitable[T]],
 ) -> T:
-    settings = options.client_settings()
+    settings = settings_of(options, target.service)
     async with AsyncExitStack() as exits:
         if options.local:
             from agentkeys.cli.local import local_service

@@ -80,7 +80,7 @@ def _what_becomes_of(options: Options, old: KeyId, retiring: Known | None) -> st
 
 def sweep_line(options: Options) -> str:
     """Return what to type to sweep."""
-    return "agentkeys --local sweep" if options.local else "agentkeys sweep"
+    return shlex.join([*options.line, "sweep"])
 
 
 def moment(when: datetime) -> str:
@@ -102,8 +102,8 @@ def adopt(
     if options.json:
         output.write(output.as_json(fields_of_known(known)))
         return
-    line = ["agentkeys", *(["--local"] if options.local else []), target.service.name.lower()]
-    line += ["rotate", *target.where, known.name, "--save", known.store]
+    line = [*options.line, target.service.name.lower(), "rotate"]
+    line += [*target.where, known.name, "--save", known.store]
     output.note(
         f"The key {known.key_id} is remembered as {known.name!r}, with its secret in {known.store}."
         f" To replace it: {shlex.join(line)}"

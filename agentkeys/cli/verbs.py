@@ -9,7 +9,7 @@ import click
 
 from agentkeys.cli import output
 from agentkeys.cli.codes import CommandError
-from agentkeys.cli.services import run
+from agentkeys.cli.services import run, settings_of
 from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError, TransportError
 from agentkeys.secret import Secret
 
@@ -124,7 +124,7 @@ def place_of(options: Options, target: Target[Any, Any]) -> Scope:
     """Return whose keys a command works on; no credentials are needed for that."""
     from agentkeys import BearerToken
 
-    settings = options.client_settings()
+    settings = settings_of(options, target.service)
     if options.local:
         settings["base_url"] = "http://localhost"  # any one: `scope_of` puts the database there
     client = target.service.client(BearerToken("none"), **settings)

@@ -55,9 +55,8 @@ def chosen(
     if given or not or_default:
         return None
     found = config.read()
-    if found.default is None:
-        return None
-    return found.profile(found.default, key)
+    # Nobody has asked for it: if it has no such account, there is no profile.
+    return None if found.default is None else found.named(found.default).get(key)
 
 
 def variables_set(variables: Iterable[str]) -> list[str]:

@@ -171,6 +171,23 @@ def parsed(text: Secret, path: Path) -> Config | str:
         return mask(str(error))
 
 
+def made(name: str, service: str, **fields: object) -> Profile:
+    """Return what a profile says of a service, checked as that of a file is.
+
+    Raises:
+        ProfileError: a field cannot be right. Its value is not shown.
+
+    """
+    sealed = {each: value for each, value in fields.items() if value is not None}
+    del fields
+    try:
+        return _profile(name, service, sealed)
+    except _WrongError as error:
+        sentence = mask(str(error))
+        sealed = {}  # nobody sees it in this frame
+    raise ProfileError(sentence)
+
+
 class _WrongError(Exception):
     """What is wrong with the file, without a value of it. It does not leave this module."""
 

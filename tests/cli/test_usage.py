@@ -66,7 +66,7 @@ WRONG = [
     ["agentry", "list", "i", "--limit", "-1"],
     ["agentry", "list", "i", "--limit", "ten"],
     ["agentry", "list", "i", "--page-size", "0"],
-    ["agentry", "list", "i", "--inbox", "j"],
+    ["agentry", "create", "--tenant", "--inbox", "j", "ci"],
     ["agentry", "list", "--tenant", "--agent", "--inbox", "j"],
     ["agentry", "list", "--pod", "p", "--inbox", "j"],
     ["agentry", "list", "--tenant", "--inbox", ".."],

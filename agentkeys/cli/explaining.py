@@ -1,0 +1,217 @@
+"""Which source of credentials a command uses for a service, and why.
+
+Nothing is sent, no store is read, and no secret is in what comes of it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from agentkeys.cli.places import usual_place
+from agentkeys.cli.services import Service, profile_of, settings_of
+from agentkeys.errors import AgentKeysError
+from agentkeys.masking import mask
+from agentkeys.secret import Secret
+from agentkeys.sources import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentkeys.cli.options import Options
+    from agentkeys.profiles.config import Profile
+
+__all__ = ["Explained", "Source", "explained", "shown_address"]
+
+_ASKED: Final = "a command asks for it"
+_WHY: Final = {
+    "--local": "--local wins over every other source",
+    "--profile": "--profile is explicit, so no variable of the service is read",
+    "AGENTKEYS_PROFILE": "it is set, and no variable of the service is",
+    "default": "no profile is asked for, and no variable of the service is set",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of credentials.
+
+    Attributes:
+        name: what it is called on the command line, in the environment or in the file.
+        says: what it says, without a secret; None if it is not given.
+        applies: whether it is used if none before it applies.
+        variables: the variables that it consists of, with the suffixes that are set.
+    """
+
+    name: str
+    says: str | None
+    applies: bool
+    variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Where the credentials for a service come from.
+
+    Attributes:
+        service: the service.
+        source: the source that wins; None if none applies.
+        why: why that one does.
+        profile: the profile that is used.
+        email: what is logged in with.
+        secret: where the password or the token is.
+        base_url: where the service is; None if that cannot be said.
+        base_url_from: what says so.
+        place: whose keys are meant if a command names none.
+        sources: all of them; the first one that applies wins.
+        error: why a command cannot use them.
+        is_silent: whether nobody says anything of this service: no source, nor the profile.
+    """
+
+    service: str
+    source: str | None
+    why: str
+    profile: str | None
+    email: str | None
+    secret: str | None
+    base_url: str | None
+    base_url_from: str
+    place: str | None
+    sources: tuple[Source, ...]
+    error: AgentKeysError | None
+    is_silent: bool
+
+
+def explained(options: Options, service: Service[Any]) -> Explained:
+    """Return where the credentials for a service come from."""
+    sources = tuple(_sources(options, service))
+    profile, base_url, error = None, None, None
+    winner = next((each for each in sources if each.applies), None)
+    try:
+        profile = profile_of(options, service)
+    except AgentKeysError as failure:
+        winner, error = None, failure.with_traceback(None)
+    else:
+        base_url, error = _base_url(options, service, profile)
+    place = usual_place(profile)
+    return Explained(
+        service=service.name,
+        source=None if winner is None else winner.name,
+        why="" if winner is None else _WHY.get(winner.name, "no profile is asked for"),
+        profile=None if profile is None else profile.name,
+        email=_email(profile, winner),
+        secret=_secret(profile, winner),
+        base_url=base_url,
+        base_url_from=_base_url_from(options, service, profile),
+        place=None if place is None else str(place),
+        sources=sources,
+        error=error,
+        is_silent=not any(each.applies for each in sources) or _is_left_out(options, service),
+    )
+
+
+def _base_url(
+    options: Options, service: Service[Any], profile: Profile | None
+) -> tuple[str | None, AgentKeysError | None]:
+    """Make the client that a command makes; return its base URL, or why there is no client."""
+    if options.local:
+        return None, None
+    from agentkeys import BearerToken
+
+    try:
+        asks = service.asks_for_password_of(profile)
+        credentials = BearerToken("asked-for") if asks else service.credentials(profile)
+        client = service.client(credentials, **settings_of(options, service))
+    except AgentKeysError as error:
+        return None, error.with_traceback(None)
+    return str(client._settings.base_url), None  # noqa: SLF001  # one house
+
+
+def _sources(options: Options, service: Service[Any]) -> Iterator[Source]:
+    """Give all sources, in the order of precedence."""
+    named = os.environ.get("AGENTKEYS_PROFILE") or None
+    yield Source("--local", "given" if options.local else None, options.local)
+    yield Source("--profile", options.profile, options.profile is not None)
+    yield Source("AGENTKEYS_PROFILE", named, named is not None)
+    for group in sorted(service.variables, key=len):  # a token wins over a login
+        given = [each for name in group for each in _set(name)]
+        whole = all(map(_set, group))
+        yield Source(" and ".join(group), " and ".join(given) or None, whole, tuple(given))
+    email = service.asks_for_password_of(None)
+    if service.logs_in:
+        yield Source("the email alone", email, email is not None)
+    default = _default(service)
+    is_alone = not any(map(_set, service.all_variables()))
+    yield Source("default", default, default is not None and is_alone)
+
+
+def _set(name: str) -> list[str]:
+    """Return which variables of that name, and what may follow it, are set."""
+    return [f"{name}{each}" for each in SUFFIXES if os.environ.get(f"{name}{each}")]
+
+
+def _is_left_out(options: Options, service: Service[Any]) -> bool:
+    """Whether the profile that is asked for has other services only."""
+    from agentkeys.profiles import config
+
+    name = options.profile or os.environ.get("AGENTKEYS_PROFILE")
+    try:
+        return bool(name) and service.name.lower() not in config.read().named(str(name))
+    except AgentKeysError:
+        return False
+
+
+def _default(service: Service[Any]) -> str | None:
+    from agentkeys.profiles import config
+
+    try:
+        found = config.read()
+        has = found.default is not None and service.name.lower() in found.named(found.default)
+    except AgentKeysError:
+        return None  # a command says why, if it looks there
+    return found.default if has else None
+
+
+def _email(profile: Profile | None, winner: Source | None) -> str | None:
+    if profile is not None:
+        return profile.email
+    if winner is None or not (winner.name == "the email alone" or len(winner.variables) > 1):
+        return None
+    return os.environ.get("AGENTITY_EMAIL")
+
+
+def _secret(profile: Profile | None, winner: Source | None) -> str | None:
+    if profile is not None:
+        return shown_address(profile.token_from or profile.password_from) or _ASKED
+    if winner is None or winner.name == "--local":
+        return None
+    if not winner.variables:
+        return _ASKED
+    variable = winner.variables[-1]
+    if variable.endswith("_FROM"):
+        return shown_address(Secret(os.environ[variable]))
+    # A path that leads nowhere may be a secret.
+    if variable.endswith("_FILE") and os.path.exists(os.environ[variable]):  # noqa: PTH110
+        return mask(f"file:{os.environ[variable]}")
+    return variable
+
+
+def shown_address(address: Secret | None) -> str | None:
+    """Return an address as it is shown: what it says is left out if nobody knows its scheme."""
+    if address is None:
+        return None
+    from agentkeys.stores import installed
+
+    return mask(address.reveal()) if installed.can_be_opened(address.reveal()) else "unknown:..."
+
+
+def _base_url_from(options: Options, service: Service[Any], profile: Profile | None) -> str:
+    variable = f"{service.name.upper()}_BASE_URL"
+    if options.local:
+        return "--local"
+    if options.base_url is not None:
+        return "--base-url"
+    if profile is not None:
+        return "the profile" if profile.base_url else "the service's own"
+    return variable if os.environ.get(variable) else "the service's own"
