@@ -26,8 +26,8 @@ __all__ = ["Explained", "Source", "explained", "shown_address"]
 
 _ASKED: Final = "a command asks for it"
 _WHY: Final = {
-    "--local": "--local wins over every other source",
-    "--profile": "--profile is explicit, so no variable of the service is read",
+    "--local": "it precedes every other source",
+    "--profile": "it is explicit, so no variable of the service is read",
     "AGENTKEYS_PROFILE": "it is set, and no variable of the service is",
     "default": "no profile is asked for, and no variable of the service is set",
 }
