@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["create"]
 
 _MOST_NAMED = 20
+_SHOWN = "a secret, which is shown only once, and its name: store them now."
+_STORED = "an id and a name; the secret is stored."
 
 
 def create(
@@ -40,7 +42,7 @@ def create(
         options: what every command is given.
         target: where to make them.
         names: what to call them.
-        saving: where the secret of a single key is to be kept; None to print it.
+        saving: where the secrets are to be kept; None to print them.
         jobs: how many requests are under way at once.
         **more: what else `create` of these keys takes.
 
@@ -50,10 +52,10 @@ def create(
     if not names:
         raise click.UsageError("Missing argument 'NAME...', or --names-from")
     if saving is not None:
-        raise click.UsageError("--save stores the secret of one key: give one NAME")
-    if output.is_closed():
+        saving.check_each(names)
+    elif output.is_closed():
         raise ConfigurationError("standard output is closed, and a secret is printed only once")
-    return _Creating(options, target, names, jobs, more).run()
+    return _Creating(options, target, names, saving, jobs=jobs, more=more).run()
 
 
 class _Creating:
@@ -64,12 +66,15 @@ class _Creating:
         options: Options,
         target: Target[Any, Any],
         names: Sequence[str],
+        saving: Saving | None,
+        *,
         jobs: int,
         more: dict[str, Any],
     ) -> None:
         self._options = options
         self._target = target
         self._names = names
+        self._saving = saving
         self._jobs = jobs
         self._more = more
         self._made: set[str] = set()
@@ -90,7 +95,7 @@ class _Creating:
         if self._made and not self._options.json:
             output.note(
                 f"Created {len(self._made)} of {whole} of {self._target.service.name}. Each line"
-                " has a secret, which is shown only once, and its name: store them now."
+                f" has {_SHOWN if self._saving is None else _STORED}"
             )
         lost = len(self._names) - len(self._made)
         if lost:
@@ -113,18 +118,32 @@ class _Creating:
 
     async def _create_one(self, keys: Any, name: str) -> Callable[[], None]:
         """Make a key and print its secret, and return what says that it failed."""
-
-        def make() -> Any:
-            return keys.create(name, **self._more)
-
         try:
-            await verbs.make(self._options, self._target.service, keys, make, name)
+            await self._make(keys, name)
         except click.ClickException as error:
             return self._failed(name, error, error.format_message())
         except AgentKeysError as error:
             return self._failed(name, error, str(error))
         self._made.add(name)
         return lambda: None
+
+    async def _make(self, keys: Any, name: str) -> None:
+        service, saving = self._target.service, self._saving
+        if saving is None:
+
+            def make() -> Any:
+                return keys.create(name, **self._more)
+
+            return await verbs.make(self._options, service, keys, make, name)
+        return await verbs.issue(
+            self._options,
+            service,
+            name,
+            keys,
+            saving=saving.of(name),
+            more=self._more,
+            is_one_of_several=True,
+        )
 
     def _failed(self, name: str, error: Exception, text: str) -> Callable[[], None]:
         self._failures.append(error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,11 +14,15 @@ from agentkeys.cli.completing import schemes
 from agentkeys.schemes import KEPT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from agentkeys.stores import Store
 
 __all__ = ["Saving", "opened", "opened_if", "which_store", "with_saving"]
+
+
+PLACEHOLDER: Final = "{NAME}"
+"""What stands for the name of a key in the address of --save."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,47 @@ class Saving:
 
     Attributes:
         store: the store.
+        template: the address of the store with `PLACEHOLDER` in it, if each name has its own.
         replace: whether a secret that it holds may be replaced.
         exact_name: whether the key gets its very name, without a nonce.
     """
 
     store: Store
+    template: str
     replace: bool
     exact_name: bool
+
+    def of(self, name: str) -> Saving:
+        """Return where the secret of the key *name* is to be kept."""
+        return (
+            dataclasses.replace(self, store=_filled(self.template, name)) if self.template else self
+        )
+
+    def check_each(self, names: Sequence[str]) -> None:
+        """See that each of several names has a place of its own."""
+        if not self.template:
+            raise click.UsageError(
+                f"--save stores the secret of one key: give one NAME, or put {PLACEHOLDER} into the"
+                f" address, as in --save 'dotenv:.env#{PLACEHOLDER}'"
+            )
+        seen: dict[str, str] = {}
+        for name in names:
+            before = seen.setdefault(_variable(name), name)
+            if before != name:
+                raise click.UsageError(
+                    f"the secrets of {before!r} and {name!r} would be stored at the same place,"
+                    f" {_variable(name)}: make one of the keys by itself"
+                )
+
+
+def _filled(template: str, name: str) -> Store:
+    return opened(template.replace(PLACEHOLDER, _variable(name)))
+
+
+def _variable(name: str) -> str:
+    """Return a name as that of a variable: billing-bot is BILLING_BOT."""
+    whole = re.sub(r"[^A-Z0-9]+", "_", name.upper())
+    return f"_{whole}" if whole[:1].isdigit() else whole
 
 
 _QUOTED: Final = [repr(form) if " " in form else form for form in KEPT]
@@ -43,7 +83,8 @@ _OPTIONS: Final = (
         metavar="STORE",
         shell_complete=schemes,
         help=f"Store the secret instead of printing it: {', '.join(_QUOTED)}, or an address of an"
-        " installed package's store.",
+        f" installed package's store. {PLACEHOLDER} in it stands for the name of each key, like"
+        " BILLING_BOT for billing-bot.",
     ),
     click.option(
         "--replace",
@@ -74,7 +115,9 @@ def with_saving(command: Callable[..., None]) -> Callable[..., None]:
 
 def _saving(save: str | None, replace: bool, exact_name: bool) -> Saving | None:
     if save is not None:
-        return Saving(opened(save), replace, exact_name)
+        template = save if PLACEHOLDER in save else ""
+        store = _filled(save, "NAME") if template else opened(save)
+        return Saving(store, template, replace, exact_name)
     if replace or exact_name:
         raise click.UsageError(f"{'--replace' if replace else '--exact-name'} needs --save")
     return None

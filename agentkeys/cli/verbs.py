@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Keys: TypeAlias = KeyCollection[Any, Key[Any], NewKey[Any]]
 
-__all__ = ["create", "make", "place_of", "scope_of"]
+__all__ = ["create", "issue", "make", "place_of", "scope_of"]
 
 ClientT = TypeVar("ClientT", bound=Any)
 KeysT = TypeVar("KeysT", bound="Keys")
@@ -48,7 +48,7 @@ def create(
     """
     service = target.service
     if saving is not None:
-        store = partial(_issue, options, service, name, saving=saving, more=create_options)
+        store = partial(issue, options, service, name, saving=saving.of(name), more=create_options)
         return run(options, target, store)
     if output.is_closed():
         raise ConfigurationError("standard output is closed, and the secret is printed only once")
@@ -78,7 +78,7 @@ async def make(
     return _salvage(options, service, *unreadable, name)
 
 
-async def _issue(
+async def issue(
     options: Options,
     service: Service[Any],
     name: str,
@@ -86,10 +86,12 @@ async def _issue(
     *,
     saving: Saving,
     more: dict[str, Any],
+    is_one_of_several: bool = False,
 ) -> None:
-    from agentkeys import issue
+    """Make a key whose secret is stored, and print its id: alone, or before its name."""
+    import agentkeys
 
-    issued = await issue(
+    issued = await agentkeys.issue(
         keys,
         name,
         into=saving.store,
@@ -103,10 +105,11 @@ async def _issue(
         where = {"store": issued.store, "recovered": issued.recovered}
         output.write(output.as_json({**output.fields_of(key), **where}))
         return
-    output.note(
-        f"Created the key {key.name!r} of {service.name}. Its secret is stored: {issued.store}."
-    )
-    output.write(str(key.id))
+    if not is_one_of_several:
+        output.note(
+            f"Created the key {key.name!r} of {service.name}. Its secret is stored: {issued.store}."
+        )
+    output.write(f"{key.id}  {key.name}" if is_one_of_several else str(key.id))
 
 
 def scope_of(options: Options, keys: Keys) -> Scope:

@@ -194,3 +194,56 @@ async def test_an_error_ends_all_of_it():
     with pytest.raises(LookupError):
         await run_each(range(9), work, jobs=3)
     assert sorted(ended) == [0, 1]
+
+
+EACH = ["--save", "dotenv:.env#{NAME}_KEY"]
+
+
+def test_each_of_several_secrets_has_a_place_of_its_own(run, served, tmp_path):
+    """The name of the key is that of its variable. No secret is shown: a line has id and name."""
+    names = ["billing-bot", "support.bot", "7of9"]
+    ended = run("agentity", "create", *names, *EACH)
+    assert ended.code == 0, ended.err
+    lines = dict(line.split("  ") for line in ended.out.splitlines())
+    assert sorted(name.partition("~")[0] for name in lines.values()) == sorted(names)
+    held = dict(line.split("=") for line in (tmp_path / ".env").read_text().splitlines())
+    assert held.keys() == {"BILLING_BOT_KEY", "SUPPORT_BOT_KEY", "_7OF9_KEY"}
+    kept = json.loads(run("status", "--json").out)["kept"]
+    where = {each["name"]: each["store"].rpartition("#")[2] for each in kept}
+    assert where == dict(
+        zip(names, ["BILLING_BOT_KEY", "SUPPORT_BOT_KEY", "_7OF9_KEY"], strict=True)
+    )
+    assert "agk_live_" not in ended.out + ended.err
+
+
+def test_one_secret_may_have_such_a_place_too(run, served, tmp_path):
+    """So that a script need not know how many there are."""
+    assert re.fullmatch(r"\d+\n", run("agentity", "create", "bot", *EACH).out)
+    assert (tmp_path / ".env").read_text().startswith("BOT_KEY=")
+
+
+def test_a_store_that_is_taken_stops_no_other(run, served, tmp_path):
+    """Its key is not made; a second run makes what is missing."""
+    (tmp_path / ".env").write_text("B_KEY=mine\n")
+    (tmp_path / ".env").chmod(0o600)
+    ended = run("agentity", "create", "a", "b", "c", *EACH)
+    assert ended.code == 8
+    assert sorted(name.partition("~")[0] for name in listed(run)) == ["a", "c"]
+    assert "B_KEY=mine" in (tmp_path / ".env").read_text()
+    assert "the key 'b'" in ended.err
+    assert "1 of 3 keys were not made" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["a", "b", "--save", "dotenv:.env#KEY"], "put {NAME} into the address"),
+        (["a-b", "a.b", *EACH], "the secrets of 'a-b' and 'a.b' would be stored at the same place"),
+    ],
+    ids=["one place", "two names, one variable"],
+)
+def test_two_secrets_have_no_place_in_common(run, served, words, sentence):
+    """The second would be in the way of the first; nothing is sent."""
+    ended = run("agentity", "create", *words)
+    assert (ended.code, sentence in ended.err) == (2, True), ended.err
+    assert len(served.requests) == 0
