@@ -75,7 +75,7 @@ def test_an_address_that_nobody_knows_is_not_shown(write):
     """Its scheme may be the beginning of a secret."""
     write(f'[profiles.a.agentity]\ntoken_from = "{SENTINEL}:horse"')
     with pytest.raises(
-        ProfileError, match="token_from of the profile 'a' names no store"
+        ProfileError, match="token_from of the profile 'a' does not name a usable store"
     ) as caught:
         AgentityClient(profile="a")
     assert SENTINEL not in shown(caught.value)
