@@ -7,6 +7,7 @@ from agentkeys.agentity import (
 from agentkeys.agentity import (
     TokenPair as TokenPair,
 )
+from agentkeys.agentity.cached_login import CachedLogin as CachedLogin
 from agentkeys.agentry import AgentryClient as AgentryClient
 from agentkeys.auditing import (
     Finding as Finding,

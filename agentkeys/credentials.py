@@ -45,6 +45,10 @@ _LEADERS_OWN: Final = (DeadlineExceededError, ClientClosedError)
 class Caller(Protocol):
     """Makes a call for credentials that fetch a token from the service: a session."""
 
+    @property
+    def base_url(self) -> str:
+        """Where the service is, without a trailing slash."""
+
     async def call(
         self,
         endpoint: Any,  # an Endpoint[T], for a T; the transport imports this module
@@ -97,23 +101,37 @@ class BearerToken:
 
 @attrs.frozen
 class Token:
-    """An access token, and the time to renew it, in seconds of `time.monotonic`."""
+    """An access token.
+
+    Attributes:
+        value: the token.
+        renew_at: the time to renew it, in seconds of `time.monotonic`.
+        is_kept: whether it was fetched earlier, perhaps by another process. If the service refuses
+            such a token, the call renews it, even if it has just received the token.
+    """
 
     value: Secret
     renew_at: float = math.inf
+    is_kept: bool = False
 
     @classmethod
-    def of_jwt(cls, value: Secret) -> Token:
+    def of_jwt(cls, value: Secret, *, age: float | None = None) -> Token:
         """Read the lifetime from a JWT, unverified; without it, only a 401 shows the expiry.
 
         The age counts from now, on the monotonic clock, so that a wrong wall clock does no harm
         (RFC 7519, sections 4.1.4 and 4.1.6).
+
+        Args:
+            value: the JWT.
+            age: seconds since the token was fetched, if it was kept since then.
+
         """
+        is_kept = age is not None
         lifetime = _lifetime(value)
         if lifetime is None:
-            return cls(value)
+            return cls(value, is_kept=is_kept)
         margin = min(lifetime * _MARGIN, _LONGEST_MARGIN)
-        return cls(value, time.monotonic() + lifetime - margin)
+        return cls(value, time.monotonic() + lifetime - margin - (age or 0.0), is_kept)
 
 
 class Renewable(forks.Unpicklable, ABC):
@@ -142,6 +160,11 @@ class Renewable(forks.Unpicklable, ABC):
     def last(self) -> Secret | None:
         """The last token, or None if there is none yet."""
         return None if self._token is None else self._token.value
+
+    def is_kept(self, token: Secret) -> bool:
+        """Return whether *token* is the last token, and was fetched earlier than for this call."""
+        last = self._token
+        return last is not None and last.is_kept and last.value is token
 
     def current(self) -> Secret | None:
         """Return the token, or None if there is none yet or it is about to expire."""

@@ -283,7 +283,7 @@ def check_planted(path: str, status: os.stat_result) -> None:
         RefusedError: it belongs to neither this user nor root.
     """
     folder = os.path.dirname(path)  # noqa: PTH120
-    if status.st_uid in {os.geteuid(), 0} or not os.lstat(folder).st_mode & stat.S_IWOTH:
+    if _is_made_by(status, 0) or not os.lstat(folder).st_mode & stat.S_IWOTH:
         return
     raise RefusedError(
         f"{path} belongs to another user (uid {status.st_uid}), and every user may write to"

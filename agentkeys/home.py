@@ -11,7 +11,7 @@ from agentkeys.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["config_folder", "data_folder", "expanded", "state_folder"]
+__all__ = ["cache_folder", "config_folder", "data_folder", "expanded", "state_folder"]
 
 _HOME: Final = "AGENTKEYS_HOME"
 
@@ -34,6 +34,11 @@ def data_folder() -> Path:
 def config_folder() -> Path:
     """Return AGENTKEYS_HOME, or the configuration directory of this user; as `state_folder`."""
     return _given() or _of_the_system("user_config_path")
+
+
+def cache_folder() -> Path:
+    """Return AGENTKEYS_HOME, or the cache directory of this user. The errors are the same."""
+    return _given() or _of_the_system("user_cache_path")
 
 
 def expanded(path: str, *, of: str = "the path") -> str:

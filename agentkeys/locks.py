@@ -25,6 +25,9 @@ _PAUSE: Final = 0.01
 """Seconds between two attempts to get a lock."""
 
 
+_KEEPS_OPEN_FILES: Final = (PermissionError,) if sys.platform == "win32" else ()
+
+
 class LockedError(Exception):
     """Another process or thread holds the lock, and the time is up."""
 
@@ -90,7 +93,8 @@ def locked(path: str, stop: threading.Event) -> Iterator[None]:
 def try_hold(path: str) -> int | None:
     """Return the descriptor of the lock, or None if another process or thread holds it."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         failure = error
     else:
@@ -133,6 +137,8 @@ def _held(path: str, descriptor: int) -> int | None:
 
 def _leave_to_owner_of_folder(path: str, descriptor: int) -> None:
     """Give root's lock file to the owner of its folder, who can then open it if root is killed."""
+    if not hasattr(os, "geteuid"):
+        return
     status = os.fstat(descriptor)
     # We created it a moment ago: it is not a file of root's with a hard link here.
     if os.geteuid() == status.st_uid == 0 and status.st_nlink == 1 and not status.st_size:
@@ -143,8 +149,8 @@ def _leave_to_owner_of_folder(path: str, descriptor: int) -> None:
 
 def drop(path: str, descriptor: int) -> None:
     """Release a lock from `try_hold`."""
-    # Removed while it is locked, so that only its holder removes it.
-    with contextlib.suppress(FileNotFoundError):
+    # Removed while it is locked, so that only its holder removes it. Windows removes no open file.
+    with contextlib.suppress(FileNotFoundError, *_KEEPS_OPEN_FILES):
         os.unlink(path)  # noqa: PTH108
     unlock(descriptor)
     os.close(descriptor)

@@ -23,7 +23,7 @@ FLOORS = [
         *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
         *("observers", "programs", "records", "retry", "schemes", "threads"),
     },
-    {"credentials", "paging", "profiles", "sources", "stores"},
+    {"credentials", "paging", "profiles", "sources", "stores", "token_cache"},
     {"keys"},
     {"transport"},
     {"agentity", "agentry"},

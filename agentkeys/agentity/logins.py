@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -91,11 +92,26 @@ class PasswordLogin(Renewable):
 
     async def fetch(self, caller: Caller, timeout: float) -> Token:
         """Refresh the token; log in if there is no refresh token, or if the refresh fails."""
-        end = time.monotonic() + timeout
-        # Half of the time, so that enough time is left for the login if the refresh gets no answer.
-        tokens = await self._refreshed(caller, timeout / 2) or await self._logged_in(caller, end)
+        # A refresh token is valid once, so this one is not sent again, whatever happens.
+        refresh_token, self._refresh_token = self._refresh_token, None
+        tokens = await self.tokens(caller, refresh_token, timeout)
         self._refresh_token = tokens.refresh_token
         return Token.of_jwt(tokens.access_token)
+
+    async def tokens(self, caller: Caller, refresh_token: Secret | None, timeout: float) -> Tokens:
+        """Return new tokens; log in if there is no refresh token, or if the refresh fails."""
+        end = time.monotonic() + timeout
+        if refresh_token is not None:
+            # Half of the time, so that enough is left for the login if the refresh gets no answer.
+            with contextlib.suppress(RequestError):
+                return await _refresh(caller, refresh_token, timeout / 2)
+        return await self._logged_in(caller, end)
+
+    async def password(self) -> Secret:
+        """Return the last password; read the store if there is none yet."""
+        if not self._known:
+            await self._authorization()
+        return self._known[0]
 
     def secrets(self) -> Iterable[Secret]:
         """Return the password, plain and as Basic credentials, and the tokens."""
@@ -136,16 +152,6 @@ class PasswordLogin(Renewable):
                 )
             self._known = password, pair
         return self._known[-1]
-
-    async def _refreshed(self, caller: Caller, timeout: float) -> Tokens | None:
-        # A refresh token is valid once, so this one is not sent again, whatever happens.
-        refresh_token, self._refresh_token = self._refresh_token, None
-        if refresh_token is None:
-            return None
-        try:
-            return await _refresh(caller, refresh_token, timeout)
-        except RequestError:
-            return None
 
 
 OnRenewal: TypeAlias = Callable[[Tokens], Awaitable[object] | None]

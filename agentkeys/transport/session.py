@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from agentkeys import arguments
 from agentkeys.arguments import unfit
 from agentkeys.cancellation import Waiting
-from agentkeys.credentials import BearerToken, checked_token
+from agentkeys.credentials import BearerToken, Renewable, checked_token
 from agentkeys.errors import (
     AgentKeysError,
     AuthenticationError,
@@ -103,6 +103,11 @@ class Session:
     def credentials(self) -> Credentials:
         """The source of the token."""
         return self._credentials
+
+    @property
+    def base_url(self) -> str:
+        """Where the service is, without a trailing slash."""
+        return self._settings.base_url
 
     async def call(
         self,
@@ -301,7 +306,9 @@ class Session:
             # The login failed; the caller needs to know whether the service acted on its own call.
             error.applied = progress.applied
             raise
-        progress.renewed = renewed
+        known = self._credentials
+        if token or not (isinstance(known, Renewable) and known.is_kept(renewed)):
+            progress.renewed = renewed
         return renewed
 
     async def _wait_to_retry(

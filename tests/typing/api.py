@@ -12,6 +12,7 @@ from agentkeys import (
     AgentryClient,
     APIError,
     BearerToken,
+    CachedLogin,
     Credentials,
     DecodeError,
     Finding,
@@ -89,6 +90,8 @@ def credentials_in_stores(store: Store) -> None:
         AgentityClient(PasswordLogin("me@example.com", password_from=source))
         AgentityClient(StoredToken(source))
         AgentryClient(StoredToken(source))
+    AgentityClient(CachedLogin(PasswordLogin("me@example.com", "pw"), keyring=True))
+    CachedLogin("me@example.com")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     PasswordLogin("me@example.com", "pw", "file:/run/secrets/pw")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     PasswordLogin("me@example.com", password_from=b"pw")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     StoredToken(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
