@@ -25,7 +25,7 @@ from agentkeys.cli import (
     whoami,
 )
 from agentkeys.cli.ending import CommandLine
-from agentkeys.cli.options import keep, profile_option
+from agentkeys.cli.options import keep, no_cache_option, profile_option
 
 __all__ = ["commands"]
 
@@ -67,6 +67,7 @@ _MODULES: Final = (
     " data is kept in your data directory, or in AGENTKEYS_HOME.",
 )
 @profile_option
+@no_cache_option
 @click.version_option(__version__, message="agentkeys %(version)s")
 def commands() -> None:
     """Create, store, rotate, list and delete the API keys of AI agents."""

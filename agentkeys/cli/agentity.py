@@ -73,6 +73,12 @@ class _Agentity(Service["AgentityClient"]):
 
         return PasswordLogin(email, output.ask_secret(f"Password of {email}"))
 
+    def shared(self, credentials: Credentials | None, *, keyring: bool) -> Credentials:
+        from agentkeys import CachedLogin, PasswordLogin
+
+        found = credentials or self.kind()._from_environment()  # noqa: SLF001  # one house
+        return CachedLogin(found, keyring=keyring) if isinstance(found, PasswordLogin) else found
+
     async def local_credentials(self, local: LocalService) -> Credentials:
         from agentkeys import PasswordLogin
 
@@ -182,8 +188,8 @@ def rotate(options: Options, name: str, how: dict[str, Any]) -> None:
     """Replace the key that a store holds by a new one.
 
     NAME is without ~ and what follows. After the grace, `agentkeys sweep` deletes the old key.
-    TIME is like 90d or 15m. The new id goes to stdout. --json prints the key and {"store",
-    "replaced", "retired", "retires_at", "rotation", "recovered"}.
+    The new id goes to stdout. --json prints the key and {"store", "replaced", "retired",
+    "retires_at", "rotation", "recovered"}.
     """
     from agentkeys.cli import upkeep
 

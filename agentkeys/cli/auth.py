@@ -9,6 +9,7 @@ import click
 from agentkeys.cli import output
 from agentkeys.cli.codes import code_of, worst
 from agentkeys.cli.known import named
+from agentkeys.cli.logout import logout
 from agentkeys.cli.options import common
 from agentkeys.masking import mask
 
@@ -23,7 +24,7 @@ _SOURCES: Final = {"SOURCE": "name", "SAYS": "says", "WINS": "wins"}
 
 @click.group("auth")
 def commands() -> None:
-    """Show which credentials a command uses, and why."""
+    """Show which credentials a command uses, and why; forget a login that commands share."""
 
 
 @commands.command()
@@ -90,3 +91,6 @@ def _fields(found: Explained) -> dict[str, Any]:
         {"name": each.name, "says": each.says, "applies": each.applies} for each in found.sources
     ]
     return fields
+
+
+commands.add_command(logout)

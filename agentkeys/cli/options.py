@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from agentkeys.profiles.config import Profile
     from agentkeys.transport.client import ClientSettings
 
-__all__ = ["Options", "common", "duration", "keep", "profile_option", "with_json"]
+__all__ = [
+    "Options",
+    "common",
+    "duration",
+    "keep",
+    "no_cache_option",
+    "profile_option",
+    "with_json",
+]
 
 
 @dataclass
@@ -32,6 +40,7 @@ class Options:
     timeout: float = 30.0
     base_url: str | None = None
     allow_http: bool = False
+    no_cache: bool = False
     profile: str | None = None
     profiles: dict[str, Profile | None] = field(default_factory=dict)
     signed_in: dict[str, Credentials | None] = field(default_factory=dict)
@@ -91,7 +100,15 @@ profile_option: Final = _kept(
     "--profile",
     metavar="NAME",
     shell_complete=profile_names,
-    help="Use the accounts of this profile; see `agentkeys profile`.",
+    help="Use the accounts of this profile.",
+)
+no_cache_option: Final = _kept(
+    "--no-cache",
+    is_flag=True,
+    default=None,
+    envvar="AGENTKEYS_NO_CACHE",
+    show_envvar=True,
+    help="Do not share one login among commands. It may stand behind a command, too.",
 )
 _CONNECTION: Final = (
     profile_option,
@@ -103,6 +120,8 @@ _CONNECTION: Final = (
     ),
     _kept("--base-url", metavar="URL", help="Where the service is."),
     _kept("--allow-http", is_flag=True, help="Permit an http URL of another host."),
+    # Seldom wanted, so the help of `agentkeys` alone shows it.
+    _kept("--no-cache", is_flag=True, default=None, hidden=True, help="Log in."),
 )
 
 

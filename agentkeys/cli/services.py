@@ -122,6 +122,21 @@ class Service(ABC, Generic[ClientT]):
             f" or try it on this machine, without an account: agentkeys --local ..."
         )
 
+    def shared(
+        self,
+        credentials: Credentials | None,
+        *,
+        keyring: bool,  # noqa: ARG002  # here nobody logs in
+    ) -> Credentials | None:
+        """Return the same credentials, but that their login is shared with other commands.
+
+        Args:
+            credentials: as `credentials` returns them.
+            keyring: whether the keyring keeps the tokens.
+
+        """
+        return credentials
+
 
 @dataclass(frozen=True)
 class Target(Generic[ClientT, KeysT]):
@@ -191,7 +206,11 @@ def _asked_once(
 ) -> Credentials | None:
     """Return the credentials of a service; a password that was asked for is not asked for again."""
     if service.name not in options.signed_in:
-        options.signed_in[service.name] = service.credentials(profile)
+        found = service.credentials(profile)
+        cache = "none" if options.no_cache else (profile and profile.token_cache) or "file"
+        if cache != "none":
+            found = service.shared(found, keyring=cache == "keyring")
+        options.signed_in[service.name] = found
     return options.signed_in[service.name]
 
 

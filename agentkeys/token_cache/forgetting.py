@@ -1,0 +1,100 @@
+"""How kept tokens are forgotten: those of one account, or all that are in files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from agentkeys import locks
+from agentkeys.errors import ConfigurationError
+from agentkeys.filesystem import RefusedError
+from agentkeys.token_cache.entry import Entry
+from agentkeys.token_cache.places import InFile, InKeyring, Place, check_folder
+from agentkeys.token_cache.slot import files_of, folder
+
+__all__ = ["Forgotten", "forget", "forget_files"]
+
+_PATIENCE: Final = 5.0
+_PAUSE: Final = 0.02
+
+
+class Forgotten(NamedTuple):
+    """Tokens that are kept no more.
+
+    Attributes:
+        base_url: of the service that they are for; None if what was kept could not be read.
+        account: the email; likewise.
+        place: where they were.
+    """
+
+    base_url: str | None
+    account: str | None
+    place: str
+
+
+async def forget(base_url: str, account: str, *, keyring: bool) -> list[Forgotten]:
+    """Forget the tokens of one account: in its file, and in the keyring as well if it is used.
+
+    Raises:
+        ConfigurationError: they cannot be removed. The text says why.
+        StoreError: they cannot be removed from the keyring.
+
+    """
+    path, lock = files_of(base_url, account)
+    places: list[Place] = [InFile(path), *([InKeyring(path.stem)] if keyring else [])]
+    return [each for place in places if (each := await _forgotten(place, lock)) is not None]
+
+
+async def forget_files() -> list[Forgotten]:
+    """Forget all tokens that are in files. The errors are those of `forget`."""
+    found = [await _forgotten(InFile(path), path.with_suffix(".lock")) for path in _files()]
+    return [each for each in found if each is not None]
+
+
+def _files() -> list[Path]:
+    path = folder()
+    # A process that was killed while it wrote has left the next one alone.
+    names = {each.stem for each in path.glob("*.*") if each.suffix in {".json", ".next"}}
+    return [path / f"{name}.json" for name in sorted(names)]
+
+
+async def _forgotten(place: Place, lock: Path) -> Forgotten | None:
+    """Remove what a place holds, while nobody writes it; None if there is nothing."""
+    if not lock.parent.exists():
+        return None
+    try:
+        check_folder(lock.parent)
+        descriptor = _held(lock)
+        try:
+            found = await _read(place)
+            await place.remove()
+        finally:
+            if descriptor is not None:
+                locks.drop(str(lock), descriptor)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    else:
+        return found
+    raise ConfigurationError(f"the tokens in {place.describe()} cannot be removed: {reason}")
+
+
+def _held(lock: Path) -> int | None:
+    """Wait for the lock; None if who holds it is stopped."""
+    until = time.monotonic() + _PATIENCE
+    while (descriptor := locks.try_hold(str(lock))) is None and time.monotonic() < until:
+        time.sleep(_PAUSE)  # nothing else is done meanwhile
+    return descriptor
+
+
+async def _read(place: Place) -> Forgotten | None:
+    try:
+        text = await place.read()
+        if text is None:
+            return None
+        entry = Entry.decoded(text)
+    except RefusedError:
+        entry = None  # it goes all the same
+    if entry is None:
+        return Forgotten(None, None, place.describe())
+    return Forgotten(entry.base_url, entry.account, place.describe())
