@@ -13,6 +13,7 @@ import behaviour
 import calls
 import deleting
 import issuing
+import logging_in
 import memory
 import paging
 import service
@@ -22,6 +23,7 @@ PARTS = {
     "calls": calls.run,
     "issuing": issuing.run,
     "deleting": deleting.run,
+    "logging_in": logging_in.run,
     "paging": paging.run,
     "memory": memory.run,
     "service": service.run,
