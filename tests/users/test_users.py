@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-NEEDED = {"another_language": ("bash", "curl", "node", "openssl")}
+NEEDED = {
+    "another_language": ("bash", "curl", "node", "openssl"),
+    "operator": ("bash", "openssl"),
+}
 
 pytestmark = pytest.mark.slow
 
@@ -71,3 +74,13 @@ def test_an_application_in_javascript_meets_a_fault(folder):
     assert "billing mail search\n" in ended.stdout
     assert "the answer is lost" in ended.stderr
     assert ended.stdout.endswith("\n3\n401\n")
+
+
+@pytest.mark.parametrize("folder", ["operator"], indirect=True)
+def test_an_operator_looks_after_two_accounts(folder):
+    """With a profile for each; no secret of a password is printed, and each exit code is right."""
+    ended = started(["bash", "session.sh"], folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for name in ("staging", "production"):
+        assert (folder / f"{name}.password").read_text().strip() not in ended.stdout + ended.stderr
+    assert "production  agentity" not in ended.stdout.rpartition("# a password that is wrong")[2]
