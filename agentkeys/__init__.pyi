@@ -161,6 +161,7 @@ from agentkeys.lifecycle import (
 )
 from agentkeys.paging import Page as Page
 from agentkeys.paging import Pager as Pager
+from agentkeys.rates import RateLimit as RateLimit
 from agentkeys.retry import RetryPolicy as RetryPolicy
 from agentkeys.secret import Secret as Secret
 

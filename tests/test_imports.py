@@ -21,7 +21,7 @@ FLOORS = [
     {"errors", "forks", "masking", "notebook", "terminal"},
     {
         *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
-        *("observers", "programs", "records", "retry", "schemes", "threads"),
+        *("observers", "programs", "rates", "records", "retry", "schemes", "threads"),
     },
     {"credentials", "paging", "profiles", "sources", "stores", "token_cache"},
     {"keys"},

@@ -14,6 +14,7 @@ from agentkeys.credentials import Credentials
 from agentkeys.errors import AgentKeysError, ConfigurationError
 from agentkeys.keys import Key, KeyCollection, Scope
 from agentkeys.observers import Observer
+from agentkeys.rates import RateLimiter
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.sync.descriptors import BlockingPager, Facade, Shown, blocking, leading_to, paging
@@ -71,6 +72,7 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
         allow_http: bool = False,
         observers: Sequence[Observer] = (),
         user_agent: str | None = None,
+        rate: float | RateLimiter | None = None,
     ) -> None:
         # First of all, so that no traceback from here shows them.
         credentials = sealed(credentials)
@@ -87,6 +89,7 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
             allow_http=allow_http,
             observers=observers,
             user_agent=user_agent,
+            rate=rate,
         )
         # The connections belong to the portal's loop, and are closed with it.
         super().__init__(twin, Portal(address=_address(twin)))

@@ -15,6 +15,7 @@ from agentkeys.credentials import BearerToken, Credentials, StoredToken
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, ProfileError
 from agentkeys.forks import Unpicklable
 from agentkeys.observers import Observer
+from agentkeys.rates import RateLimiter
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport.session import Session
@@ -38,6 +39,7 @@ class ClientSettings(TypedDict, total=False):
     session: ClientSession | None
     observers: Sequence[Observer]
     user_agent: str | None
+    rate: float | RateLimiter | None
 
 
 def seal(settings: ClientSettings) -> None:
@@ -78,6 +80,8 @@ class Client(Unpicklable):
         observers: objects that are called for each call and each try; see
             `agentkeys.observers.Observer`.
         user_agent: the name of your program, like ``billing/1.4``, for the start of the User-Agent.
+        rate: how many requests a second the client sends at most, or a limiter that several clients
+            share, like `agentkeys.RateLimit`; None means no limit.
 
     Raises:
         ConfigurationError: there are no credentials, or a setting is invalid.
@@ -104,6 +108,7 @@ class Client(Unpicklable):
         session: ClientSession | None = None,
         observers: Sequence[Observer] = (),
         user_agent: str | None = None,
+        rate: float | RateLimiter | None = None,
     ) -> None:
         # First, so that no traceback from here shows a token, or the password in an address.
         credentials = sealed(credentials)
@@ -122,6 +127,7 @@ class Client(Unpicklable):
             allow_http=allow_http,
             observers=observers,
             user_agent=user_agent,
+            rate=rate,
         )
         found = credentials
         if found is None:

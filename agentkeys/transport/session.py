@@ -29,6 +29,7 @@ from agentkeys.observers import Call
 from agentkeys.secret import Secret
 from agentkeys.transport.call.endpoint import Endpoint, Place, Request, build
 from agentkeys.transport.call.progress import Progress, Shelter, already_deleted, discard, late
+from agentkeys.transport.call.turns import heed, no_turn
 from agentkeys.transport.call.watching import LOG, Watch, watched
 from agentkeys.transport.deadline import Deadline
 from agentkeys.transport.reading.answer import Answer, Loss, read, refused, request_id, unanswered
@@ -258,12 +259,11 @@ class Session:
                 current = _only_secret(self._credentials.current(), or_none=True)
                 token = current or progress.renewed
                 authorization = self._sendable(token or await self._renew(None, progress, end))
-            result = await self._try(request, authorization, progress)
+            result = await self._try(request, authorization, progress, end)
             if not isinstance(result, RequestError):
                 return result
             if already_deleted(request, result, progress):
                 return None  # type: ignore[return-value]  # a DELETE returns None
-            progress.record(result)
             if await self._renewed_after_401(request, result, authorization, progress, end):
                 continue
             if not await self._wait_to_retry(request, result, progress, end):
@@ -331,13 +331,17 @@ class Session:
         return True
 
     async def _try(
-        self, request: Request[T], authorization: Secret | None, progress: Progress
+        self, request: Request[T], authorization: Secret | None, progress: Progress, end: float
     ) -> T | RequestError:
-        """Send *request* once; return the record that answers it, or the error.
+        """Send *request* once, in its turn; return the record that answers it, or the error.
 
         The error is not raised: a traceback from here would show the answer.
         """
-        watch = progress.watch
+        limit, watch = self._settings.rate, progress.watch
+        if limit is not None:
+            late = await no_turn(limit, request, progress, end, self._secrets(authorization))
+            if late is not None:
+                return late
         if watch is not None:
             watch.begin_try(progress.attempts + 1)
         try:
@@ -349,6 +353,10 @@ class Session:
         result = self._read(request, reply, authorization)
         if watch is not None:
             self._report(watch, progress.attempts, reply, result)
+        if isinstance(result, RequestError):
+            progress.record(result)
+            if limit is not None:
+                heed(limit, result)
         return result
 
     def _report(self, watch: Watch, number: int, reply: Answer | Loss, result: object) -> None:

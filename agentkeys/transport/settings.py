@@ -14,6 +14,7 @@ from agentkeys import arguments, plain
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.masking import declare_key_form
 from agentkeys.observers import Observer
+from agentkeys.rates import RateLimiter, limiter
 from agentkeys.retry import RetryPolicy
 from agentkeys.secret import Secret
 from agentkeys.transport.reading.convert import Reader
@@ -65,6 +66,7 @@ class Settings:
         proxy: the proxy of every request; None for the environment's.
         observers: the objects that are called for each call and each try.
         product: the program's name for the start of the User-Agent; "" for none.
+        rate: the limiter that gives each request its turn; None for no limit.
     """
 
     service: Service
@@ -75,6 +77,7 @@ class Settings:
     proxy: Proxy | None
     observers: tuple[Observer, ...] = ()
     product: str = ""
+    rate: RateLimiter | None = None
 
     @property
     def base_url(self) -> str:
@@ -93,6 +96,7 @@ def settings(
     allow_http: bool,
     observers: Sequence[Observer] = (),
     user_agent: str | None = None,
+    rate: float | RateLimiter | None = None,
 ) -> Settings:
     """Return the settings, or raise `ConfigurationError` or `InvalidArgumentError`.
 
@@ -115,6 +119,7 @@ def settings(
         proxy=through,
         observers=_checked_observers(observers),
         product=_checked_product(user_agent),
+        rate=limiter(rate),
     )
 
 

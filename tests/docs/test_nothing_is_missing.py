@@ -38,6 +38,7 @@ MODULES = [
     "agentkeys.keys",
     "agentkeys.observers",
     "agentkeys.observers.opentelemetry",
+    "agentkeys.rates",
     "agentkeys.server.blocking",
     "agentkeys.server.faults",
     "agentkeys.stores",

@@ -22,6 +22,7 @@ from agentkeys import (
     Pager,
     PasswordLogin,
     Policy,
+    RateLimit,
     Report,
     RequestError,
     RetryPolicy,
@@ -125,6 +126,9 @@ kept: list[agentity.Tokens] = []
 def settings(context: ssl.SSLContext) -> None:
     AgentityClient()
     AgentityClient("token", ssl=context, proxy="http://p", allow_http=True, session=None)
+    AgentityClient("token", rate=50)
+    AgentryClient("token", rate=RateLimit(0.5, burst=10))
+    AgentityClient("token", rate="50")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     AgentryClient(Secret("ag_x"), base_url="https://x")
     AgentityClient(TokenPair("a", "r", on_renewal=kept.append))
     AgentityClient(TokenPair("a", Secret("r"), on_renewal=keep))
