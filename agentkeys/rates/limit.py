@@ -10,7 +10,7 @@ from agentkeys import forks
 from agentkeys.rates.contract import NoTurnError
 from agentkeys.rates.schedule import Schedule, Turn, checked_burst, checked_rate
 
-__all__ = ["RateLimit", "no_turn"]
+__all__ = ["RateLimit", "no_turn", "shown"]
 
 
 class RateLimit(forks.Unpicklable):
@@ -58,7 +58,7 @@ class RateLimit(forks.Unpicklable):
             raise no_turn(self._schedule.rate, patience, turn)
         try:
             await self._reach(turn, end)
-        except BaseException:
+        except (asyncio.CancelledError, NoTurnError):  # the garbage collector must take no lock
             with self._lock:
                 self._schedule.give_back(turn, time.monotonic())
             raise
@@ -91,6 +91,11 @@ class RateLimit(forks.Unpicklable):
 def no_turn(rate: float, patience: float, wait: float) -> NoTurnError:
     """Return the error of a request that cannot wait for its turn."""
     return NoTurnError(
-        f"the rate limit of {rate:g} requests a second has no turn within {patience:.3g} s;"
-        f" the next one is in {wait:.3g} s"
+        f"the rate limit of {rate:g} requests a second has no turn within {shown(patience)};"
+        f" the next one is in {shown(wait)}"
     )
+
+
+def shown(seconds: float) -> str:
+    """Return seconds as a person reads them."""
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

@@ -39,6 +39,7 @@ MODULES = [
     "agentkeys.observers",
     "agentkeys.observers.opentelemetry",
     "agentkeys.rates",
+    "agentkeys.rates.postgres",
     "agentkeys.server.blocking",
     "agentkeys.server.faults",
     "agentkeys.stores",
