@@ -72,6 +72,13 @@ _SECRET: Final = ("AGENTITY_PASSWORD", "AGENTRY_API_KEY", _ADMIN_TOKEN)
     multiple=True,
     help="One more pod to start with; may be given several times.",
 )
+@click.option(
+    "--rate-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="NUMBER",
+    help="How many requests a second both services answer, all together; one more is answered 429"
+    " with Retry-After. Without it, there is no limit.",
+)
 @click.option("--cert", metavar="PATH", help="Speak TLS, with the certificate in this file (PEM).")
 @click.option("--key", metavar="PATH", help="The key of the certificate, if it is in another file.")
 @click.option(
@@ -98,6 +105,7 @@ def commands(
     accounts: tuple[str, ...],
     inboxes: tuple[str, ...],
     pods: tuple[str, ...],
+    rate_limit: float | None,
     cert: str | None,
     key: str | None,
     admin_port: int | None,
@@ -132,6 +140,7 @@ def commands(
         accounts=accounts,
         inboxes=inboxes,
         pods=pods,
+        rate_limit=rate_limit,
         ssl=_tls(cert, key),
         # Without an admin port, nobody could look at them.
         recorded_requests=0 if admin_port is None else 1000,

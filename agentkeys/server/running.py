@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
     from agentkeys.server.faults.queue import Faults
     from agentkeys.server.ground.clock import Clock
+    from agentkeys.server.ground.rate import Rate
     from agentkeys.server.http.hosts import Hosts
     from agentkeys.server.http.record import Requests
 
@@ -55,6 +56,7 @@ class Settings:
     limits: Limits
     used_at_interval: float
     clock: Clock
+    rate: Rate | None
     faults: Faults
     requests: Requests
     tls: SSLContext | None
@@ -124,7 +126,7 @@ async def _serve(
     exits: contextlib.AsyncExitStack,
 ) -> Entrance:
     settings.hosts.listen_on(listener.getsockname()[0])
-    entrance = Entrance(settings.faults, settings.requests, settings.hosts)
+    entrance = Entrance(settings.faults, settings.requests, settings.hosts, settings.rate)
     app = create_app(
         routes,
         entrance,

@@ -19,6 +19,7 @@ from agentkeys.server.app import ANSWER_SECONDS, BODY_LIMIT, BODY_SECONDS
 from agentkeys.server.bootstrap import EMAIL, INBOX_ID, POD_ID, Start
 from agentkeys.server.faults.queue import Faults
 from agentkeys.server.ground.clock import Clock
+from agentkeys.server.ground.rate import Rate
 from agentkeys.server.http.authorization import BasicCredentials
 from agentkeys.server.http.connections import CONNECTION_LIMIT, check_connection_limit
 from agentkeys.server.http.hosts import Hosts
@@ -65,6 +66,8 @@ class LocalService:
         used_at_interval: seconds after which the time of a key's last use is written to the
             database, if no other commit has taken it along. It is shown at once in any case.
         clock: gives the seconds since 1970; it becomes the source of `clock`.
+        rate_limit: how many requests a second both services answer, all together; one more is
+            answered 429 with a `Retry-After`. None is no limit.
         recorded_requests: how many of the last requests `requests` shows; 0 records none.
         recorded_bodies: whether `requests` shows bodies, with what is secret masked.
         ssl: has the certificate and the key with which the service speaks TLS; None is plain HTTP.
@@ -79,7 +82,7 @@ class LocalService:
         middlewares: aiohttp middlewares around both services, the first outermost.
 
     Raises:
-        InvalidArgumentError: a number of seconds is not positive, or not finite;
+        InvalidArgumentError: a number of seconds is not positive, or not finite; *rate_limit*,
             *connection_limit* or *recorded_requests* is no such number; one of *allowed_hosts*
             is no host; or an account, a token, an inbox or a pod cannot be as it is given.
     """
@@ -101,6 +104,7 @@ class LocalService:
         shutdown_timeout: float = 5.0,
         used_at_interval: float = 60.0,
         clock: Callable[[], float] = time.time,
+        rate_limit: float | None = None,
         recorded_requests: int = 1000,
         recorded_bodies: bool = False,
         ssl: SSLContext | None = None,
@@ -149,6 +153,7 @@ class LocalService:
             used_at_interval=used_at_interval,
             clock=clock if isinstance(clock, Clock) else Clock(clock),
             faults=Faults(),
+            rate=None if rate_limit is None else Rate(rate_limit),
             requests=Requests(recorded_requests, bodies=recorded_bodies),
             tls=ssl,
             start=start,
@@ -326,6 +331,8 @@ class LocalService:
         await running.database.write(bootstrap.reset, self._settings.start)
         self._settings.clock.reset()
         self._settings.requests.clear()
+        if self._settings.rate is not None:
+            self._settings.rate.refill()
 
     async def is_live(self, secret: str | Secret) -> bool:
         """Tell whether a key of either service has this secret. That is no use of it."""

@@ -48,6 +48,7 @@ class LocalServiceSettings(TypedDict, total=False):
     shutdown_timeout: float
     used_at_interval: float
     clock: Callable[[], float]
+    rate_limit: float | None
     recorded_requests: int
     recorded_bodies: bool
     ssl: SSLContext | None

@@ -256,6 +256,17 @@ def test_hosts_that_are_allowed(start, host, status):
     connection.close()
 
 
+def test_a_rate_limit(start, run, monkeypatch, fixed):
+    """The second request in 1,000 seconds is one too many; and a limit is more than 0."""
+    process = start("serve", "--json", "--rate-limit", "0.001")
+    at = ["--base-url", json.loads(process.stdout.readline())["url"]]
+    monkeypatch.setenv("AGENTRY_API_KEY", TOKEN)
+    assert run("agentry", "list", "--tenant", *at).code == 0
+    ended = run("agentry", "list", "--tenant", *at)
+    assert (ended.code, "429" in ended.err) == (9, True)
+    assert run("serve", "--rate-limit", "0").code == 2
+
+
 def test_a_host_that_cannot_be_allowed(run):
     """A scheme or a port is refused before anything starts."""
     ended = run("serve", "--allowed-host", "http://keys.test")

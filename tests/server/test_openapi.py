@@ -23,8 +23,9 @@ from agentkeys.server.storage.schema import metadata
 pytestmark = pytest.mark.asyncio
 
 SOURCES = Path(server.__file__).parent
-# A 408 wants a service without patience, a 503 one without a database: tests of their own.
-APART = {408, 503}
+# A 408 wants a service without patience, a 429 one with a rate limit, a 503 one without a database:
+# tests of their own.
+APART = {408, 429, 503}
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,16 @@ async def test_a_body_that_does_not_come_is_named(api_of):
             head = f"{operation.method} {operation.path} HTTP/1.1\r\nHost: localhost\r\n"
             answer = await api_of(service).raw(head.encode() + b"Content-Length: 9\r\n\r\n")
             assert answer.status == 408
+            assert answer.status in operation.statuses
+
+
+async def test_a_rate_limit_is_named(api_of):
+    """Each operation names the 429 that any of them answers, in the shape of its service."""
+    async with LocalService(rate_limit=0.001) as service:
+        assert (await api_of(service).send("GET", "/agent/v0/api-keys")).status == 401
+        for operation in OPERATIONS:
+            answer = await api_of(service).send(operation.method, operation.path)
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "1000")
             assert answer.status in operation.statuses
 
 

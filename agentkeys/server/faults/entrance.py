@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, TypeGuard, cast
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from agentkeys.server.faults.pages import with_own_cursor
 from agentkeys.server.faults.sending import Broken
 from agentkeys.server.http.protocol import request_id
 from agentkeys.server.http.refusals import Refusal
-from agentkeys.server.http.routes import PROBES, route_of
+from agentkeys.server.http.routes import ALL, PROBES, route_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from agentkeys.server.faults.queue import Fault, Faults
+    from agentkeys.server.ground.rate import Rate
     from agentkeys.server.http.hosts import Hosts
     from agentkeys.server.http.protocol import Protocol
     from agentkeys.server.http.record import Requests
@@ -35,11 +37,13 @@ class Entrance:
         faults: what is to go wrong.
         requests: the record of what comes.
         hosts: which hosts the service answers for.
+        rate: how many requests a second both services answer; None for no limit.
     """
 
-    def __init__(self, faults: Faults, requests: Requests, hosts: Hosts) -> None:
+    def __init__(self, faults: Faults, requests: Requests, hosts: Hosts, rate: Rate | None) -> None:
         self._faults = faults
         self._hosts = hosts
+        self._rate = rate
         self._requests = requests
         self._holding = Holding()
 
@@ -54,7 +58,7 @@ class Entrance:
 
     def middleware(self, refuse: Refuse) -> Middleware:
         """Return the entrance as a middleware; *refuse* is for what is not acted on."""
-        faults, requests, hosts = self._faults, self._requests, self._hosts
+        faults, requests, hosts, rate = self._faults, self._requests, self._hosts, self._rate
 
         @web.middleware
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -63,7 +67,7 @@ class Entrance:
             # An orchestrator names this host by an address that nobody knows beforehand.
             elif request.path in PROBES:
                 return await handler(request)
-            elif (refusal := hosts.refusal(request)) is not None:
+            elif (refusal := hosts.refusal(request) or _too_often(rate, request)) is not None:
                 handler = _refusing(refuse, refusal)
             elif faults.were_added:
                 handler = functools.partial(self._enter, handler=handler, refuse=refuse)
@@ -136,6 +140,13 @@ def _refusing(refuse: Refuse, refusal: Refusal) -> Handler:
 def _too_many() -> Refusal:
     message = "The service has too many open connections."
     return Refusal(503, message, headers={"Retry-After": "1"}, closes=True)
+
+
+def _too_often(rate: Rate | None, request: web.Request) -> Refusal | None:
+    if rate is None or route_of(request) not in ALL or not (seconds := rate.take()):
+        return None
+    message = "Too many requests: the local service was started with a rate limit."
+    return Refusal(429, message, headers={"Retry-After": str(math.ceil(seconds))})
 
 
 def _unavailable() -> Refusal:

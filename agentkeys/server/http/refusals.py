@@ -29,6 +29,7 @@ _NAMES: Final = {
     409: "AlreadyExistsError",
     413: "PayloadTooLargeError",
     417: "ExpectationFailedError",
+    429: "TooManyRequestsError",
     431: "HeaderFieldsTooLargeError",
     500: "InternalServerError",
     503: "ServiceUnavailableError",
