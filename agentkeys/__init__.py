@@ -33,6 +33,7 @@ __all__ = [
     "JournalError",
     "Known",
     "Lease",
+    "ManifestError",
     "NotFoundError",
     "OrphanKeyError",
     "Page",

@@ -64,6 +64,9 @@ from agentkeys.errors import (
     JournalError as JournalError,
 )
 from agentkeys.errors import (
+    ManifestError as ManifestError,
+)
+from agentkeys.errors import (
     NotFoundError as NotFoundError,
 )
 from agentkeys.errors import (

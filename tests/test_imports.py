@@ -29,6 +29,7 @@ FLOORS = [
     {"agentity", "agentry"},
     {"lifecycle"},
     {"auditing"},
+    {"fleet"},
     {"sync"},
     {"cli", "__main__"},
 ]

@@ -55,6 +55,7 @@ CODES: Final[Mapping[type[Exception], int]] = {
     CredentialsError: REFUSED,
     errors.ConfigurationError: WRONG_USAGE,
     errors.InvalidArgumentError: WRONG_USAGE,
+    errors.ManifestError: WRONG_USAGE,
     errors.RotationInProgressError: UNDER_WAY,
     errors.StillInUseError: FOR_A_PERSON,
     errors.RotationError: FOR_A_PERSON,

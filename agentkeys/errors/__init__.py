@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agentkeys.errors.keys import (
     JournalError,
+    ManifestError,
     OrphanKeyError,
     RotationError,
     RotationInProgressError,
@@ -53,6 +54,7 @@ __all__ = [
     "DecodeError",
     "InvalidArgumentError",
     "JournalError",
+    "ManifestError",
     "NotFoundError",
     "OrphanKeyError",
     "PaginationError",

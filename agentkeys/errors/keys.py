@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from agentkeys.errors.requests import AgentKeysError, RequestError, RequestFields
+from agentkeys.errors.requests import (
+    AgentKeysError,
+    ConfigurationError,
+    RequestError,
+    RequestFields,
+)
 
 __all__ = [
     "JournalError",
+    "ManifestError",
     "OrphanKeyError",
     "RotationError",
     "RotationInProgressError",
@@ -98,6 +104,24 @@ class UncertainStoreError(StoreError):
 
 class JournalError(AgentKeysError):
     """The journal cannot be read or written, so the state of the keys is not known."""
+
+
+class ManifestError(ConfigurationError):
+    """A file that declares keys has mistakes. Nothing was sent.
+
+    Attributes:
+        file: the file with the first mistake.
+        line: the line of the first mistake; 0 if it is not known.
+        mistakes: all mistakes, one sentence each: file, line, what is wrong, what is expected.
+    """
+
+    def __init__(
+        self, text: str, *, file: str = "", line: int = 0, mistakes: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(text)
+        self.file = file
+        self.line = line
+        self.mistakes = mistakes
 
 
 class RotationError(AgentKeysError):
