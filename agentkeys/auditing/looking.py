@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
     from agentkeys.stores import Store
 
-__all__ = ["looked_into"]
+__all__ = ["looked_into", "opened", "secret_in"]
 
 _ALLOW_TRACKED: Final = "?allow_tracked"
 
@@ -37,14 +37,10 @@ async def looked_into(
 
 
 async def _look(address: str, waiting: Waiting) -> tuple[Looked, Secret | None]:
-    try:
-        store = open_store(address)
-        where = store.describe()
-    except AgentKeysError as error:
-        return Looked(Unread(str(error)), address), None
-    except Exception as error:  # noqa: BLE001  # a store may be anybody's
-        return Looked(Unread(f"{type(error).__name__} was raised"), address), None
-    secret = await _secret(store, waiting)
+    store, where = opened(address)
+    if isinstance(store, Unread):
+        return Looked(store, where), None
+    secret = await secret_in(store, waiting)
     if isinstance(secret, Unread):
         return Looked(secret, where), None
     if secret is None:
@@ -56,7 +52,18 @@ async def _look(address: str, waiting: Waiting) -> tuple[Looked, Secret | None]:
     return Looked(Held(digest_of(secret)), where, in_git, may_be_tracked), secret
 
 
-async def _secret(store: Store, waiting: Waiting) -> Secret | Unread | None:
+def opened(address: str) -> tuple[Store | Unread, str]:
+    """Return the store of an address, or why it cannot be opened; and where it is, in words."""
+    try:
+        store = open_store(address)
+        return store, store.describe()
+    except AgentKeysError as error:
+        return Unread(str(error)), address
+    except Exception as error:  # noqa: BLE001  # a store may be anybody's
+        return Unread(f"{type(error).__name__} was raised"), address
+
+
+async def secret_in(store: Store, waiting: Waiting) -> Secret | Unread | None:
     """Return what a store holds, or why it cannot be read."""
     if not store.readable:
         return Unread("nobody can read such a store", by_nature=True)
