@@ -20,7 +20,7 @@ FLOORS = [
     {"plain", "secret"},
     {"errors", "forks", "masking", "notebook", "terminal"},
     {
-        *("arguments", "cancellation", "durations", "filesystem", "home", "locks"),
+        *("arguments", "cancellation", "concurrency", "durations", "filesystem", "home", "locks"),
         *("observers", "programs", "rates", "records", "retry", "schemes", "threads"),
     },
     {"credentials", "paging", "profiles", "sources", "stores", "token_cache"},

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentkeys.cli import output, verbs
-from agentkeys.cli.bulk.running import run_each
 from agentkeys.cli.codes import code_of, worst
 from agentkeys.cli.deleting import why
 from agentkeys.cli.services import run
+from agentkeys.concurrency import run_each
 from agentkeys.errors import AgentKeysError, ConfigurationError
 from agentkeys.masking import mask
 

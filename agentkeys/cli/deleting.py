@@ -13,12 +13,12 @@ import click
 
 from agentkeys.cli import output
 from agentkeys.cli.bulk.choosing import chosen, missing, shared
-from agentkeys.cli.bulk.running import run_each
 from agentkeys.cli.choices import check_tells, jobs_option, read_lines
 from agentkeys.cli.codes import NOT_FOUND, code_of, worst
 from agentkeys.cli.listing import report_missing, show_keys
 from agentkeys.cli.services import run
 from agentkeys.cli.verbs import scope_of
+from agentkeys.concurrency import run_each
 from agentkeys.errors import AgentKeysError, NotFoundError
 from agentkeys.masking import mask
 

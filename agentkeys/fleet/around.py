@@ -15,7 +15,7 @@ from agentkeys.lifecycle.machine.naming import base_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentkeys.fleet.declared import Declared
+    from agentkeys.fleet.manifest.declared import Declared
     from agentkeys.keys import Key
     from agentkeys.lifecycle.journal import Seen
 

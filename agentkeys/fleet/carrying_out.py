@@ -14,8 +14,9 @@ import attrs
 from agentkeys.auditing.facts import Unread
 from agentkeys.fleet.around import Around
 from agentkeys.fleet.deciding import Step, decide
-from agentkeys.fleet.declared import Declared
 from agentkeys.fleet.looking import held_at, listed_at
+from agentkeys.fleet.manifest.declared import Declared
+from agentkeys.fleet.pruning import prune
 from agentkeys.keys import KeyCollection, Scope
 from agentkeys.lifecycle import adopt, issue, rotate, sweep
 from agentkeys.lifecycle.driving import disk
@@ -178,6 +179,9 @@ async def carry_out(
             return Done(step, step.key_id)
         case "retire" | "finish":
             return await _finished(step, keys, how, more)
+        case "prune":
+            deleted = await prune(step, keys, place, _seconds(keys, how))
+            return Done(step, deleted=deleted)
     return Done(step, step.key_id)
 
 

@@ -12,7 +12,7 @@ import attrs
 
 from agentkeys.auditing.facts import Empty, Held, Unread
 from agentkeys.auditing.findings import span
-from agentkeys.fleet.declared import Declared
+from agentkeys.fleet.manifest.declared import Declared
 from agentkeys.keys import Key, Scope
 from agentkeys.lifecycle.journal import Remembered
 from agentkeys.lifecycle.machine import events
@@ -27,7 +27,7 @@ from agentkeys.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["TO_DO", "Do", "Holding", "Listed", "Step", "decide"]
+__all__ = ["TO_DO", "Do", "Holding", "Listed", "Step", "decide", "decide_undeclared"]
 
 Do: TypeAlias = Literal[
     "issue", "rotate", "retire", "adopt", "finish", "prune", "wait", "nothing", "unclear"
@@ -114,6 +114,30 @@ def decide(
     return _Case(declared, ledger, listed.keys, listed.scope, store, now).step()
 
 
+def decide_undeclared(declared: Declared, entry: Entry, listed: Listed, store: Holding) -> Step:
+    """Return what is done about a key of the ledger that is declared no more.
+
+    Args:
+        declared: the key, as if it were declared.
+        entry: its entry, whose secret is in the store by the ledger.
+        listed: what the service lists at its place.
+        store: what its store holds.
+
+    """
+    if isinstance(listed.keys, Unread):
+        return Step("unclear", declared, f"the keys could not be listed: {listed.keys.why}")
+    if not entry.plan.scope.is_of(listed.scope):
+        return Step("unclear", declared, "it is declared no more, and others have issued it")
+    match store.found:
+        case Unread(why, by_nature=False):
+            why = f"it is declared no more, and the store could not be read: {why}"
+            return Step("unclear", declared, why)
+        case Held(digest) if _digest(entry) not in {"", digest}:
+            why = f"it is declared no more, and {_CHANGED}"
+            return Step("unclear", declared, why)
+    return Step("prune", declared, "it is declared no more", entry.key_id)
+
+
 @attrs.frozen
 class _Case:
     """All facts about one key."""
@@ -126,7 +150,7 @@ class _Case:
     now: Moment
 
     def step(self) -> Step:
-        """Return what is done."""
+        """Return what is done; see `decide`."""
         here = [each for each in self._entries() if each.plan.store == self.declared.store]
         under_way = [each for each in here if not isinstance(each.state, Kept)]
         if under_way:
@@ -214,7 +238,7 @@ class _Case:
         """Return why it is not sure that the store holds the secret of an entry."""
         match self.store.found:
             case Held(digest) if _digest(entry) not in {"", digest}:
-                return "the store holds another secret than the ledger says"
+                return _CHANGED
             case Empty():
                 return (
                     "the store holds no secret, and the ledger says that it does: if the store is"
@@ -329,6 +353,7 @@ def _named(strangers: Iterable[Key[Any]]) -> str:
     return f"a key of that name is listed that the ledger does not know, {_ids(strangers)}"
 
 
+_CHANGED: Final = "the store holds another secret than the ledger says"
 _UNTOLD: Final = (
     "those who use the old key have not been told: `agentkeys sweep --then ...` tells them"
 )

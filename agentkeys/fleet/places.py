@@ -9,7 +9,7 @@ from agentkeys.errors import ConfigurationError
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient
     from agentkeys.agentry import AgentryClient
-    from agentkeys.fleet.declared import Declared
+    from agentkeys.fleet.manifest.declared import Declared
     from agentkeys.keys import KeyCollection
     from agentkeys.transport.client import Client
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from agentkeys.cli.bulk.running import run_each
+from agentkeys.concurrency import run_each
 from agentkeys.server.faults import CREATES, DELETES, Answer, Delay, NeverAnswer
 
 IDS = [str(n) for n in range(1, 31)]

@@ -35,6 +35,7 @@ MODULES = [
     "agentkeys.auditing",
     "agentkeys.credentials",
     "agentkeys.errors",
+    "agentkeys.fleet",
     "agentkeys.keys",
     "agentkeys.observers",
     "agentkeys.observers.opentelemetry",

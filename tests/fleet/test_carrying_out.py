@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import attrs
 import pytest
-import pytest_asyncio
-from samples import agentry
 
 from agentkeys import StoreConflictError, issue, status
 from agentkeys.fleet.carrying_out import How, carry_out, decided, reconcile
-from agentkeys.fleet.declared import Declared
+from agentkeys.fleet.manifest.declared import Declared
 from agentkeys.fleet.places import keys_at
-from agentkeys.server import LocalService
 from agentkeys.stores import open_store
 
 DAY = 86400.0
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    monkeypatch.setenv("AGENTKEYS_HOME", str(tmp_path / "home"))
-
-
-@pytest_asyncio.fixture
-async def service():
-    async with LocalService() as service:
-        yield service
-
-
-@pytest_asyncio.fixture
-async def client(service):
-    async with agentry(service.url, service.agentry_token) as client:
-        yield client
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from agentkeys.agentry import ApiKey
 from agentkeys.auditing.facts import Empty, Held, Unread
 from agentkeys.fleet.around import Around
 from agentkeys.fleet.deciding import TO_DO, Holding, Listed, decide
-from agentkeys.fleet.declared import Declared
+from agentkeys.fleet.manifest.declared import Declared
 from agentkeys.keys import Scope
 from agentkeys.lifecycle.journal import Remembered, Seen
 from agentkeys.lifecycle.machine.moments import Moment

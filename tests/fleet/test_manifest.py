@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from agentkeys import ManifestError
 from agentkeys.fleet import manifest
-from agentkeys.fleet.declared import Declared
+from agentkeys.fleet.manifest.declared import Declared
 from agentkeys.fleet.manifest.tables import DEFAULTS, FIELDS, SERVICES
 
 ONE = """

@@ -1,1 +1,1 @@
-"""Work on many keys: which ones, and several at a time. Nothing here prints or calls a service."""
+"""Work on many keys: which ones are meant. Nothing here prints or calls a service."""

@@ -1,6 +1,6 @@
 """The file that declares keys: how it is read and checked, and what is said about its mistakes.
 
-Nothing here asks a service or looks into a store. What a declared key is, is in `declared`.
+Here lives what a declared key is, too. Nothing here asks a service or looks into a store.
 """
 
 from __future__ import annotations

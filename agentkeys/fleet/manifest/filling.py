@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentkeys import arguments
 from agentkeys.errors import AgentKeysError, ConfigurationError
-from agentkeys.fleet.declared import Declared
 from agentkeys.fleet.manifest import rows
+from agentkeys.fleet.manifest.declared import Declared
 from agentkeys.fleet.manifest.mistakes import ExpectedError, Mistake
 from agentkeys.fleet.manifest.secrecy import has_a_secret
 from agentkeys.fleet.manifest.tables import TEMPLATES, KeyTable

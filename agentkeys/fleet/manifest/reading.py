@@ -23,7 +23,7 @@ from agentkeys.fleet.manifest.tables import DEFAULTS, FIELDS, KeyTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentkeys.fleet.declared import Declared
+    from agentkeys.fleet.manifest.declared import Declared
 
 __all__ = ["Manifest", "read"]
 

@@ -12,7 +12,7 @@ import attrs
 
 from agentkeys import durations
 from agentkeys.errors import InvalidArgumentError
-from agentkeys.fleet.declared import GRACE
+from agentkeys.fleet.manifest.declared import GRACE
 from agentkeys.fleet.manifest.mistakes import ExpectedError
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from agentkeys.lifecycle.machine.states import Entry
+from agentkeys.lifecycle.machine.states import Entry, Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from agentkeys.keys import Scope
 
-__all__ = ["Claimed", "Journal", "Owned", "Remembered", "Seen"]
+__all__ = ["Claimed", "Journal", "Owned", "Remembered", "Seen", "left"]
 
 
 class Owned(Protocol):
@@ -100,6 +100,14 @@ class Remembered:
     unreadable: tuple[str, ...] = ()
 
 
+def left(entries: Iterable[Seen]) -> tuple[Seen, ...]:
+    """Return the entries of a place without those of keys that others have replaced for good."""
+    entries = tuple(entries)
+    kept = (each.entry for each in entries if isinstance(each.entry.state, Kept))
+    gone = {entry.plan.replaces.entry for entry in kept if entry.plan.replaces is not None}
+    return tuple(each for each in entries if each.id not in gone)
+
+
 class Journal(Protocol):
     """Keeps the entries. Its methods block, so they are called in a thread."""
 
@@ -122,6 +130,17 @@ class Journal(Protocol):
 
         Raises:
             ConfigurationError: the place of the entries is not known.
+        """
+
+    def each(self) -> Iterator[Seen | str]:
+        """Yield every entry, one by one, without taking any over, or a sentence in its stead.
+
+        The sentence is about what could not be looked at, and may be an entry. An entry that moves
+        into the ledger meanwhile may come twice; see `left` for those that were replaced.
+
+        Raises:
+            ConfigurationError: it is not known where they lie.
+
         """
 
     def hold(self, entry_id: str) -> Owned | None:

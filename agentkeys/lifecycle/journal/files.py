@@ -19,14 +19,14 @@ from agentkeys import forks, home, locks
 from agentkeys.errors import ConfigurationError, JournalError
 from agentkeys.filesystem import RefusedError, create_own, open_own, sync_folder
 from agentkeys.lifecycle.journal import lines, own_files
-from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen
+from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen, left
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
 from agentkeys.lifecycle.journal.reading import KEPT, each, in_ledger, read
 from agentkeys.lifecycle.machine.states import Closed, Entry, Kept
 from agentkeys.lifecycle.machine.wording import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from agentkeys.keys import Scope
@@ -93,20 +93,23 @@ class FileJournal:
 
     def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
         """Return the entries in wanted scopes; see `Journal.remembered`."""
-        # In this order, so that an entry that moves into the ledger meanwhile is seen twice, not
-        # missed.
         entries: dict[str, Seen] = {}
         unreadable: list[str] = []
+        for found in self.each():
+            if isinstance(found, str):
+                unreadable.append(found)
+            elif is_wanted(found.entry.plan.scope):
+                entries[found.id] = found
+        return Remembered(left(entries.values()), tuple(unreadable))
+
+    def each(self) -> Iterator[Seen | str]:
+        """Yield every entry; see `Journal.each`."""
+        # In this order, so that an entry that moves into the ledger meanwhile is seen twice, not
+        # missed.
         for folder, ending in ((self.folder(), _UNDER_WAY), (self.ledger(), KEPT)):
             for found in each(folder, ending, read):
-                if isinstance(found, str):
-                    unreadable.append(found)
-                elif found is not None and is_wanted(found.entry.plan.scope):
-                    entries[found.id] = found
-        kept = [each.entry for each in entries.values() if isinstance(each.entry.state, Kept)]
-        gone = {entry.plan.replaces.entry for entry in kept if entry.plan.replaces is not None}
-        left = tuple(each for each in entries.values() if each.id not in gone)
-        return Remembered(left, tuple(unreadable))
+                if found is not None:
+                    yield found
 
     def hold(self, entry_id: str) -> OwnedFile | None:
         """Take over an entry of the ledger; see `Journal.hold`."""

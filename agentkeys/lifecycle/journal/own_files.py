@@ -13,6 +13,7 @@ from agentkeys import filesystem
 from agentkeys.filesystem import RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["append", "check_folder", "make_folder", "names", "read"]
@@ -81,21 +82,24 @@ def make_folder(path: Path) -> None:
         filesystem.sync_folder(path.parent)
 
 
-def names(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of a folder with that ending; none if there is no folder.
+def names(folder: Path, suffix: str) -> Iterator[Path]:
+    """Yield the files of a folder with that ending, one by one; none if there is no folder.
 
     Raises:
         RefusedError: the folder is not this user's alone, or cannot be listed.
     """
     try:
         check_folder(folder)
-        found = os.listdir(folder)  # noqa: PTH208  # Path.glob skips what it cannot read
+        with os.scandir(folder) as found:  # Path.glob skips what it cannot read
+            for each in found:
+                if each.name.endswith(suffix):
+                    yield folder / each.name
     except FileNotFoundError:
-        return []
+        return
     except RefusedError:
         raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
-        return [folder / name for name in sorted(found) if name.endswith(suffix)]
+        return
     raise RefusedError(f"it cannot be listed: {reason}")

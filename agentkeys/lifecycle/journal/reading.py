@@ -31,23 +31,23 @@ T = TypeVar("T")
 def each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterator[T | str | None]:
     """Yield the result of *look* for each file of a folder, or a sentence if it cannot be read."""
     try:
-        paths = own_files.names(folder, ending)
+        for path in own_files.names(folder, ending):
+            yield _looked_at(path, look)
     except RefusedError as error:
         yield (
             f"{shown(folder)} may name unfinished keys, but was not read: {error}:"
             " run the sweep as its owner, or make it yours alone (chown, chmod)"
         )
-        return
-    for path in paths:
-        try:
-            found = look(path)
-        except RefusedError as error:
-            yield (
-                f"{shown(path)} may name an unfinished key, but was not read: {error}:"
-                " check the file, then delete it"
-            )
-        else:
-            yield found
+
+
+def _looked_at(path: Path, look: Callable[[Path], T | None]) -> T | str | None:
+    try:
+        return look(path)
+    except RefusedError as error:
+        return (
+            f"{shown(path)} may name an unfinished key, but was not read: {error}:"
+            " check the file, then delete it"
+        )
 
 
 def in_ledger(ledger: Path, entry_id: str) -> Path:
