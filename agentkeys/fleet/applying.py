@@ -123,7 +123,6 @@ class Applying:
         how: how each step is carried out.
         settings: whose keys those of a collection are.
         wanted: what is done of the plan.
-        tell: is called with each step that was done, and with each that failed.
 
     Attributes:
         whole: how many steps there are.
@@ -138,14 +137,13 @@ class Applying:
         *,
         settings: Settings | None = None,
         wanted: Iterable[Do] = TO_DO,
-        tell: Callable[[Done | Failed], object] = lambda _: None,
     ) -> None:
         self._plan = plan
         self._limits = limits
         self._how = how
         self._settings = settings or Settings()
         self._wanted = tuple(wanted)
-        self._tell = tell
+        self._tell: Callable[[Done | Failed], object] = _ignore
         self._canaries = limits.canary
         self._done: Counter[Do] = Counter()
         self._failed: list[Failed] = []
@@ -154,18 +152,32 @@ class Applying:
         self.whole = sum(plan.counts.get(do, 0) for do in self._wanted)
 
     @property
+    def left(self) -> int:
+        """How many steps are not begun."""
+        return self.whole - self._begun
+
+    @property
     def applied(self) -> Applied:
         """What became of the plan so far."""
         failed, left = tuple(self._failed), tuple(self._left)
-        return Applied(dict(self._done), failed, left, self.whole - self._begun)
+        return Applied(dict(self._done), failed, left, self.left)
 
     @property
     def _is_stopped(self) -> bool:
         most = self._limits.max_failures
         return most is not None and len(self._failed) >= most
 
-    async def run(self, client: Client) -> None:
-        """Do what is to be done on the service of a client."""
+    async def run(
+        self, client: Client, *, tell: Callable[[Done | Failed], object] | None = None
+    ) -> None:
+        """Do what is to be done on the service of a client.
+
+        Args:
+            client: the client.
+            tell: is called with each step that was done, and with each that failed.
+
+        """
+        self._tell = tell or _ignore
         steps = self._plan.steps(*self._wanted, service=service_of(client))
         canaries = [*islice(steps, self._canaries)]
         self._canaries -= len(canaries)
@@ -217,3 +229,7 @@ class Applying:
                 failed = Failed(step, AgentKeysError(why))
                 self._failed.append(failed)
                 self._tell(failed)
+
+
+def _ignore(_: Done | Failed) -> None:
+    """Tell nobody."""

@@ -173,8 +173,8 @@ async def test_a_canary_is_looked_at_again(fleet):
             path_of(done.step.declared.store).unlink()
 
     with await plan(fleet.file, fleet.client) as made:
-        applying = Applying(made, Limits(canary=1), How(), tell=spoil)
-        await applying.run(fleet.client)
+        applying = Applying(made, Limits(canary=1), How())
+        await applying.run(fleet.client, tell=spoil)
     assert applying.applied.not_begun == 11
     assert "not as declared" in str(applying.applied.failed[0].error)
 
@@ -183,8 +183,9 @@ async def test_a_cancelled_apply_goes_on_where_it_stopped(fleet):
     """What was done stays, and the rest is done by the next one."""
     with await plan(fleet.file, fleet.client) as made:
         begun = asyncio.Event()
-        applying = Applying(made, Limits(jobs=2), How(), tell=lambda _: begun.set())
-        work = asyncio.ensure_future(applying.run(fleet.client))
+        applying = Applying(made, Limits(jobs=2), How())
+        running = applying.run(fleet.client, tell=lambda _: begun.set())
+        work = asyncio.ensure_future(running)
         await begun.wait()
         work.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,64 @@
+"""``agentkeys apply``: make the keys as a file declares them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from agentkeys.cli.choices import jobs_option
+from agentkeys.cli.options import common
+from agentkeys.cli.plan import file_argument, prune_option
+from agentkeys.cli.rotating import then_option
+
+if TYPE_CHECKING:
+    from agentkeys.cli.options import Options
+
+__all__ = ["commands"]
+
+
+@click.command("apply", short_help="Make the keys as a file declares them.")
+@file_argument
+@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option(
+    "--max-failures",
+    metavar="K",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Begin nothing more after so many failures.",
+)
+@click.option(
+    "--canary",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Do N keys first, look at them, and go on only if they are as declared.",
+)
+@prune_option
+@then_option
+@jobs_option
+@common
+def commands(
+    options: Options,
+    file: str,
+    *,
+    yes: bool,
+    max_failures: int,
+    canary: int,
+    prune: bool,
+    then: tuple[str, ...] | None,
+    jobs: int,
+) -> None:
+    """Issue, rotate, retire and adopt keys until all are as FILE declares them.
+
+    It shows what is to be done, and asks. Run it again to go on where it stopped. With --prune it
+    asks a second time, and deletes keys that are declared no more, with their secrets. The exit
+    code is 4 if something is unclear, else that of the worst failure. --json prints {"done",
+    "failed", "unclear", "not_begun"}.
+    """
+    from agentkeys.cli.applying import apply
+    from agentkeys.fleet.applying import Limits
+
+    limits = Limits(jobs, max_failures, canary)
+    apply(options, file, limits=limits, prune=prune, yes=yes, then=then)
