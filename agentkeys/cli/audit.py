@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agentkeys.cli.options import Options
     from agentkeys.cli.services import Service
     from agentkeys.keys import KeyCollection, Scope
+    from agentkeys.lifecycle import Known
 
 __all__ = ["commands"]
 
@@ -248,11 +249,23 @@ class _Auditing:
                 known = next((each for each in kept if each.key_id == step.key_id), None)
                 if known is None:
                     raise AgentKeysError("the ledger does not know the key any more")
+                await self._check_decision(known, keys, scope)
                 rotated = await rotate(keys, known.name, into=known.store, scope=scope)
                 output.note(
                     f"The key {rotated.key.name!r} is in {rotated.store}, and has replaced"
                     f" {step.key_id}, which retires at {rotated.retires_at:%Y-%m-%d %H:%M} UTC."
                 )
+
+    async def _check_decision(self, known: Known, keys: Any, scope: Scope) -> None:
+        """See that the key is to be replaced still, as `plan` would decide it."""
+        from agentkeys.fleet import Declared
+        from agentkeys.fleet.carrying_out import decided
+
+        max_age = self._policy.max_age
+        declared = Declared(scope.service.lower(), known.name, known.store, max_age=max_age)
+        step = await decided(declared, keys, seconds=keys.timeout, scope=scope)
+        if step.do != "rotate":
+            raise AgentKeysError(step.why or "it is not too old any more")
 
 
 async def _check_who_signs_in(keys: Any, step: Step) -> None:

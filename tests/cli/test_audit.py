@@ -236,6 +236,20 @@ def test_it_asks_before_it_changes_anything(run, served, terminal, answer):
     assert len(keys) == (2 if answer == "y" else 1)
 
 
+def test_what_changed_since_the_question_is_seen(run, served, terminal):
+    """A key is replaced only if it would be planned so right then."""
+    saved(run, "agentity", "create", "bot")
+    shown = terminal("audit", *OLD, "--fix", columns=200, env={"PYTHONUTF8": "1"})
+    shown.read_until("Do this? [y/N]")
+    env = Path(".env")
+    env.write_text(f"{env.read_text().partition('=')[0]}=another\n")
+    shown.type("y\n")
+    code, text = shown.end()
+    assert code == 5
+    assert "failed: the store holds another secret than the ledger says" in text
+    assert len(json.loads(run("agentity", "list", "--json").out)) == 1
+
+
 def test_what_fails_is_said_and_stops_nothing_else(run, served):
     """And the exit code is not 0."""
     saved(run, "agentity", "create", "bot")
