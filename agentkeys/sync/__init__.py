@@ -27,6 +27,7 @@ from agentkeys.sync.clients import (
 
 if TYPE_CHECKING:
     from agentkeys.sync.auditing import audit
+    from agentkeys.sync.fleet import apply, plan
     from agentkeys.sync.lifecycle import (
         abort,
         adopt,
@@ -43,6 +44,7 @@ else:
     _ELSEWHERE = {
         "LocalService": "agentkeys.sync.service",
         "audit": "agentkeys.sync.auditing",
+        **dict.fromkeys(("apply", "plan"), "agentkeys.sync.fleet"),
         **dict.fromkeys(
             ("abort", "adopt", "announced", "issue", "lease", "rotate", "status", "sweep"),
             "agentkeys.sync.lifecycle",
@@ -75,10 +77,12 @@ __all__ = [
     "abort",
     "adopt",
     "announced",
+    "apply",
     "audit",
     "issue",
     "lease",
     "login",
+    "plan",
     "register",
     "rotate",
     "status",

@@ -12,6 +12,7 @@ import aiohttp
 import behaviour
 import calls
 import deleting
+import fleet
 import issuing
 import logging_in
 import memory
@@ -26,6 +27,7 @@ PARTS = {
     "logging_in": logging_in.run,
     "paging": paging.run,
     "memory": memory.run,
+    "fleet": fleet.run,
     "service": service.run,
     "startup": startup.run,
     "behaviour": behaviour.run,
