@@ -155,7 +155,7 @@ name = ''\npermissions = {{ read = 'x' }}""",
         ),
         (
             ONE.replace("support@acme.to", ".."),
-            ["2: inbox is '..', which would name another resource"],
+            ["2: inbox is '..', which names another resource"],
         ),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_mistake_has_its_line_and_says_what_is_expected(refused, text, mistake
         ("inbox,slug\na@x.to\n", ["inboxes.csv:2: the row must have 2 values"]),
         ("inbox,slug\na@x.to,a,b\n", ["inboxes.csv:2: the row must have 2 values"]),
         ("inbox,slug\na@x.to, \n", ["inboxes.csv:2: the column 'slug' is empty, or not printable"]),
-        ("inbox,slug\n..,a\n", ["inboxes.csv:2: inbox is '..', which would name another resource"]),
+        ("inbox,slug\n..,a\n", ["inboxes.csv:2: inbox is '..', which names another resource"]),
         (
             'inbox,slug\n"a@x.to,a\n',
             [f"{FROM} cannot be read: it is no CSV: unexpected end of data"],
