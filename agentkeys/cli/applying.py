@@ -11,9 +11,9 @@ import click
 from agentkeys.cli import output, programs
 from agentkeys.cli.codes import FOR_A_PERSON, code_of, worst
 from agentkeys.cli.deleting import why
-from agentkeys.cli.planning import needed, planned, settings_of
+from agentkeys.cli.planning import needed, planned, settings_of, target_of
 from agentkeys.cli.plans import DONE, fields_of, note_plan, place_of
-from agentkeys.cli.services import Target, run
+from agentkeys.cli.services import run
 from agentkeys.fleet.applying import Applying, Failed, Limits
 from agentkeys.fleet.carrying_out import Done, How
 from agentkeys.fleet.deciding import TO_DO
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agentkeys.cli.options import Options
     from agentkeys.fleet import Plan, Step
     from agentkeys.fleet.deciding import Do
+    from agentkeys.fleet.manifest.declared import Account
 
 __all__ = ["apply"]
 
@@ -116,14 +117,15 @@ class _Applying:
         applying = Applying(self._plan, self._limits, self._how, settings=settings, wanted=wanted)
         self._phases.append(applying)
 
-        async def work(client: Any) -> None:
+        async def work(account: Account, client: Any) -> None:
             may_show = not self._options.verbose
             with output.progress(applying.left, may_show=may_show) as step:
-                await applying.run(client, tell=lambda each: step(partial(self._say, each)))
+                await applying.run(
+                    client, account, tell=lambda each: step(partial(self._say, each))
+                )
 
-        for service in needed(self._plan):
-            target: Target[Any, Any] = Target(service, lambda client: client)
-            run(self._options, target, work)
+        for account, own in needed(self._options, self._plan):
+            run(own, target_of(account), partial(work, account))
 
     def _say(self, each: Done | Failed) -> None:
         """Say what became of one key."""

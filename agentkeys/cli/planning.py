@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Service
+    from agentkeys.fleet.manifest.declared import Account
 
-__all__ = ["needed", "planned", "settings_of"]
+__all__ = ["needed", "planned", "settings_of", "target_of"]
 
 
 @contextmanager
@@ -29,15 +30,24 @@ def planned(options: Options, file: str, *, jobs: int, prune: bool) -> Iterator[
     """Give the plan of a file; it says each mistake of the file, and ends with exit code 2."""
     with _read(options, file) as plan:
         settings = settings_of(options, jobs=jobs, prune=prune)
-        for service in needed(plan):
-            target: Target[Any, Any] = Target(service, lambda client: client)
-            run(options, target, partial(_plan, options, plan, service, settings))
+        for account, own in needed(options, plan):
+            run(own, target_of(account), partial(_plan, own, plan, account, settings))
         yield plan
 
 
-def needed(plan: Plan) -> Iterator[Service[Any]]:
-    """Yield the services of which keys are declared."""
-    yield from (service for service in SERVICES if service.name.lower() in plan.services)
+def needed(options: Options, plan: Plan) -> Iterator[tuple[Account, Options]]:
+    """Yield whose keys are declared, and the options with which they are looked after."""
+    for account in plan.accounts:
+        if account.profile is None:
+            yield account, options
+        else:
+            yield account, replace(options, profile=account.profile, profiles={}, signed_in={})
+
+
+def target_of(account: Account) -> Target[Any, Any]:
+    """Return all keys of an account."""
+    service = next(each for each in SERVICES if each.name.lower() == account.service)
+    return Target(service, lambda client: client)
 
 
 def settings_of(options: Options, *, jobs: int, prune: bool = False) -> Settings:
@@ -56,14 +66,14 @@ def _read(options: Options, file: str) -> Plan:
 
 
 async def _plan(
-    options: Options, plan: Plan, service: Service[Any], settings: Settings, client: Any
+    options: Options, plan: Plan, account: Account, settings: Settings, client: Any
 ) -> None:
     import attrs
 
-    places = plan.places(service.name.lower())
+    places = plan.places(account)
     with output.progress(places, may_show=not options.verbose) as step:
         seen = partial(step, _nothing)
-        await plan_of(plan, client, attrs.evolve(settings, seen=seen))
+        await plan_of(plan, client, account, attrs.evolve(settings, seen=seen))
 
 
 def _nothing() -> None:

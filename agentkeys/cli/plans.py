@@ -93,7 +93,8 @@ def place_of(declared: Declared) -> str:
     *_, surface, kind, which = declared.place
     kind = {"agentity": "account"}.get(declared.service, "tenant") if kind == "whole" else kind
     agent = " on the agent surface" if surface == "agent" else ""
-    return f"{declared.service} {kind} {which}".rstrip() + agent
+    profile = f" ({declared.profile})" if declared.profile else ""
+    return f"{declared.service}{profile} {kind} {which}".rstrip() + agent
 
 
 def _line(step: Step) -> str:

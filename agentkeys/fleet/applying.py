@@ -14,7 +14,8 @@ from agentkeys.concurrency import run_each
 from agentkeys.errors import AgentKeysError
 from agentkeys.fleet.carrying_out import Done, How, carry_out, decided
 from agentkeys.fleet.deciding import TO_DO, Do, Step
-from agentkeys.fleet.places import keys_at, service_of
+from agentkeys.fleet.manifest.declared import Account
+from agentkeys.fleet.places import account_of, keys_at
 from agentkeys.fleet.planning import JOBS, Plan, Settings, checked
 from agentkeys.lifecycle.driving.callbacks import Then, Verify
 from agentkeys.records import Record
@@ -110,7 +111,7 @@ async def apply(
     how = How(None if timeout is None else arguments.timeout(timeout), verify, then)
     applying = Applying(plan, limits, how)
     for client in checked(plan, clients):
-        await applying.run(client)
+        await applying.run(client, account_of(client))
     return applying.applied
 
 
@@ -168,17 +169,22 @@ class Applying:
         return most is not None and len(self._failed) >= most
 
     async def run(
-        self, client: Client, *, tell: Callable[[Done | Failed], object] | None = None
+        self,
+        client: Client,
+        account: Account,
+        *,
+        tell: Callable[[Done | Failed], object] | None = None,
     ) -> None:
-        """Do what is to be done on the service of a client.
+        """Do what is to be done for an account.
 
         Args:
-            client: the client.
+            client: a client that sees its keys.
+            account: the account.
             tell: is called with each step that was done, and with each that failed.
 
         """
         self._tell = tell or _ignore
-        steps = self._plan.steps(*self._wanted, service=service_of(client))
+        steps = self._plan.steps(*self._wanted, account=account)
         canaries = [*islice(steps, self._canaries)]
         self._canaries -= len(canaries)
         await self._all(client, canaries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from agentkeys.errors import ConfigurationError
+from agentkeys.fleet.manifest.declared import Account
 
 if TYPE_CHECKING:
     from agentkeys.agentity import AgentityClient
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
     from agentkeys.keys import KeyCollection
     from agentkeys.transport.client import Client
 
-__all__ = ["keys_at", "service_of"]
+__all__ = ["account_of", "keys_at", "service_of"]
 
 
 def service_of(client: Client) -> str:
     """Return the name of a client's service, as the file has it."""
     return client._service.name.lower()  # noqa: SLF001  # it is no part of the surface
+
+
+def account_of(client: Client) -> Account:
+    """Return the account of a client: its service, and the profile that it was made with."""
+    return Account(service_of(client), client._profile)  # noqa: SLF001  # likewise
 
 
 def keys_at(client: Client, declared: Declared) -> KeyCollection[Any, Any, Any]:

@@ -20,7 +20,8 @@ from agentkeys.fleet.around import Around
 from agentkeys.fleet.carrying_out import decided_among
 from agentkeys.fleet.deciding import TO_DO, Do, Step, decide_undeclared
 from agentkeys.fleet.looking import held_at, listed_at
-from agentkeys.fleet.places import keys_at, service_of
+from agentkeys.fleet.manifest.declared import Account
+from agentkeys.fleet.places import account_of, keys_at
 from agentkeys.fleet.spool import Spool
 from agentkeys.keys import KeyCollection, Scope
 from agentkeys.lifecycle.driving import disk
@@ -58,23 +59,23 @@ class Plan:
         return sum(count for do, count in self.counts.items() if do in TO_DO)
 
     @property
-    def services(self) -> Sequence[str]:
-        """The services of which keys are declared."""
-        return self._spool.services()
+    def accounts(self) -> Sequence[Account]:
+        """Whose keys are declared: each is a service, and a profile if the file names one."""
+        return self._spool.accounts()
 
-    def places(self, service: str) -> int:
-        """Return in how many places of a service keys are declared."""
-        return self._spool.count(service)
+    def places(self, account: Account) -> int:
+        """Return in how many places of an account keys are declared."""
+        return self._spool.count(account)
 
-    def steps(self, *wanted: Do, service: str | None = None) -> Iterator[Step]:
+    def steps(self, *wanted: Do, account: Account | None = None) -> Iterator[Step]:
         """Yield the steps, one by one.
 
         Args:
             *wanted: only these; without any, all that is to be done or that is unclear.
-            service: only those about this service.
+            account: only those about this account.
 
         """
-        for each in self.services if service is None else [service]:
+        for each in self.accounts if account is None else [account]:
             yield from self._spool.steps(each, wanted or (*TO_DO, "unclear"))
 
     def close(self) -> None:
@@ -133,7 +134,8 @@ async def plan(
 
     Args:
         file: the file, `agentkeys.toml`.
-        *clients: a client of each service of which keys are declared.
+        *clients: a client of each service of which keys are declared; for keys with a `profile`,
+            one that was made with that profile.
         jobs: how many requests are under way at once.
         timeout: seconds for each listing, and for each store; the client's own if None.
         prune: find keys of the ledger, too, that are at a place of the file and declared no more.
@@ -152,7 +154,7 @@ async def plan(
     made = await disk.in_thread(partial(read, file), undo=Plan.close)
     try:
         for client in checked(made, clients):
-            await plan_of(made, client, settings)
+            await plan_of(made, client, account_of(client), settings)
     except BaseException:
         made.close()
         raise
@@ -182,24 +184,23 @@ def checked(made: Plan, clients: Sequence[Client]) -> Sequence[Client]:
     for client in clients:
         if not isinstance(client, Client):
             raise InvalidArgumentError(f"clients must be clients, not {type(client).__name__}")
-    by_service = {service_of(client): client for client in clients}
-    if len(by_service) < len(clients):
+    by_account = {account_of(client): client for client in clients}
+    if len(by_account) < len(clients):
         raise InvalidArgumentError("there are several clients of one service: pass one of each")
-    missing = [service for service in made.services if service not in by_service]
+    missing = [account for account in made.accounts if account not in by_account]
     if missing:
-        raise ConfigurationError(
-            f"the file declares keys of {' and '.join(missing)}: pass a client of each service"
-        )
-    return [by_service[service] for service in made.services]
+        names = " and ".join(map(str, missing))
+        raise ConfigurationError(f"the file declares keys of {names}: pass a client of each")
+    return [by_account[account] for account in made.accounts]
 
 
-async def plan_of(made: Plan, client: Client, settings: Settings) -> None:
-    """Plan what a client's service is to have."""
-    await _Planning(made._spool, client, settings).run()  # noqa: SLF001  # of this file
+async def plan_of(made: Plan, client: Client, account: Account, settings: Settings) -> None:
+    """Plan what an account is to have, which a client sees."""
+    await _Planning(made._spool, client, settings).run(account)  # noqa: SLF001  # of this file
 
 
 class _Planning:
-    """The planning of one service."""
+    """The planning of one account."""
 
     def __init__(self, spool: Spool, client: Client, settings: Settings) -> None:
         self._spool = spool
@@ -208,9 +209,9 @@ class _Planning:
         # A place may have many keys: what is under way is counted over all places.
         self._turns = asyncio.Semaphore(settings.jobs)
 
-    async def run(self) -> None:
+    async def run(self, account: Account) -> None:
         """Plan place by place."""
-        places = self._spool.places(service_of(self._client))
+        places = self._spool.places(account)
         await run_each(places, self._place, jobs=self._settings.jobs)
 
     async def _place(self, declared: list[Declared]) -> None:

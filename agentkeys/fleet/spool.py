@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from agentkeys.fleet.deciding import Step
-from agentkeys.fleet.manifest.declared import Declared
+from agentkeys.fleet.manifest.declared import Account, Declared
 from agentkeys.fleet.manifest.mistakes import MOST, Mistake, failure
 from agentkeys.lifecycle.journal import Remembered, Seen
 from agentkeys.lifecycle.journal.contract import left
@@ -34,12 +34,13 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -2048;
 CREATE TABLE declared (
-    place TEXT, name TEXT, store TEXT UNIQUE, data TEXT, PRIMARY KEY (place, name)
+    account TEXT, place TEXT, name TEXT, store TEXT UNIQUE, data TEXT,
+    PRIMARY KEY (account, place, name)
 ) WITHOUT ROWID;
 CREATE TABLE entries (id TEXT PRIMARY KEY, scope TEXT, place TEXT, line TEXT) WITHOUT ROWID;
 CREATE INDEX entries_by_scope ON entries (scope);
-CREATE TABLE steps (place TEXT, name TEXT, store TEXT, do TEXT, data TEXT);
-CREATE INDEX steps_by_place ON steps (place, name);
+CREATE TABLE steps (account TEXT, place TEXT, name TEXT, do TEXT, data TEXT);
+CREATE INDEX steps_by_place ON steps (account, place, name);
 """
 
 
@@ -75,11 +76,12 @@ class Spool:
 
     def _declared(self, declared: Declared) -> Mistake | None:
         """Take in a declared key, unless there is one of its place and name, or of its store."""
-        row = [json.dumps(declared.place), declared.name, declared.store, _dumped(declared)]
-        if self._execute("INSERT OR IGNORE INTO declared VALUES (?, ?, ?, ?)", *row).rowcount:
+        row = [*_where(declared), declared.store, _dumped(declared)]
+        if self._execute("INSERT OR IGNORE INTO declared VALUES (?, ?, ?, ?, ?)", *row).rowcount:
             return None
         [(data,), *_] = self._execute(
-            "SELECT data FROM declared WHERE place = ? AND name = ? OR store = ?", *row[:3]
+            "SELECT data FROM declared WHERE (account, place, name) = (?, ?, ?) OR store = ?",
+            *row[:4],
         )
         other = _declared_of(json.loads(data))
         is_named_so = (other.place, other.name) == (declared.place, declared.name)
@@ -101,26 +103,24 @@ class Spool:
                 )
         self.unreadable = tuple(unreadable)
 
-    def services(self) -> list[str]:
-        """Return the services of which keys are declared."""
-        rows = self._execute("SELECT DISTINCT json_extract(place, '$[0]') FROM declared ORDER BY 1")
-        return [service for (service,) in rows]
+    def accounts(self) -> list[Account]:
+        """Return whose keys are declared."""
+        rows = self._execute("SELECT DISTINCT account FROM declared ORDER BY account")
+        return [Account(*json.loads(account)) for (account,) in rows]
 
-    def places(self, service: str) -> Iterator[list[Declared]]:
-        """Yield the declared keys of a service, place by place."""
+    def places(self, account: Account) -> Iterator[list[Declared]]:
+        """Yield the declared keys of an account, place by place."""
         rows = self._execute(
-            "SELECT place, data FROM declared WHERE json_extract(place, '$[0]') = ?"
-            " ORDER BY place, name",
-            service,
+            "SELECT place, data FROM declared WHERE account = ? ORDER BY place, name",
+            json.dumps(account),
         )
         for _, group in groupby(rows, key=lambda row: row[0]):
             yield [_declared_of(json.loads(data)) for _, data in group]
 
-    def count(self, service: str) -> int:
-        """Return how many places of a service there are."""
+    def count(self, account: Account) -> int:
+        """Return how many places of an account there are."""
         [(count,)] = self._execute(
-            "SELECT COUNT(DISTINCT place) FROM declared WHERE json_extract(place, '$[0]') = ?",
-            service,
+            "SELECT COUNT(DISTINCT place) FROM declared WHERE account = ?", json.dumps(account)
         )
         return int(count)
 
@@ -131,18 +131,15 @@ class Spool:
 
     def add(self, step: Step) -> None:
         """Take in a step."""
-        declared, data = step.declared, json.dumps(step.to_dict())
-        self._execute(
-            "INSERT INTO steps VALUES (?, ?, ?, ?, ?)",
-            *[json.dumps(declared.place), declared.name, declared.store, step.do, data],
-        )
+        row = [*_where(step.declared), step.do, json.dumps(step.to_dict())]
+        self._execute("INSERT INTO steps VALUES (?, ?, ?, ?, ?)", *row)
 
-    def steps(self, service: str, wanted: Collection[Do]) -> Iterator[Step]:
-        """Yield the steps of these kinds about a service, in the order of places and names."""
+    def steps(self, account: Account, wanted: Collection[Do]) -> Iterator[Step]:
+        """Yield the steps of these kinds about an account, in the order of places and names."""
         for (data,) in self._execute(
-            "SELECT data FROM steps WHERE json_extract(place, '$[0]') = ?"
+            "SELECT data FROM steps WHERE account = ?"
             " AND do IN (SELECT value FROM json_each(?)) ORDER BY place, name",
-            service,
+            json.dumps(account),
             json.dumps([*wanted]),
         ):
             step = json.loads(data)
@@ -154,6 +151,11 @@ class Spool:
 
     def _execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
         return self._base.execute(statement, values)
+
+
+def _where(declared: Declared) -> tuple[str, str, str]:
+    """Return whose key it is, its place and its name, by which it is found."""
+    return json.dumps(declared.account), json.dumps(declared.place), declared.name
 
 
 def _dumped(declared: Declared) -> str:

@@ -115,6 +115,7 @@ class Client(Unpicklable):
         base_url = None if base_url is None else as_secret(base_url, "base_url")
         proxy = None if proxy is None else as_secret(proxy, "proxy")
         chosen = self._chosen(credentials, profile)
+        self._profile = profile
         if chosen is not None and base_url is None:
             base_url = Secret(chosen.base_url or self._service.base_url)
         self._settings = settings(

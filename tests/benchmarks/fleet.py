@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from measure import report
 
 from agentkeys import AgentryClient
+from agentkeys.fleet.manifest.declared import Account
 from agentkeys.fleet.planning import Settings, plan_of, read
 from agentkeys.keys import Scope
 from agentkeys.lifecycle.journal.lines import dumped
@@ -144,7 +145,7 @@ async def measured(folder: Path, url: str) -> dict[str, object]:
         before, begun = rss(), time.perf_counter()
         with read(folder / "agentkeys.toml") as made:
             loaded = time.perf_counter()
-            await plan_of(made, client, Settings(jobs=32))
+            await plan_of(made, client, Account("agentry"), Settings(jobs=32))
             ended = time.perf_counter()
             return {
                 "counts": dict(made.counts),

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from agentkeys import AgentryClient
+from agentkeys.server import LocalService
 from agentkeys.server.faults import CREATES, Answer, Delay, NeverAnswer
 from agentkeys.stores import open_store
 
@@ -232,3 +233,27 @@ def test_a_killed_apply_is_finished_by_the_next_one(
     assert is_as_declared()
     # What may come late is an attempt still, for a while.
     assert {*json.loads(run("plan", "--json").out)["counts"]} <= {"nothing", "finish"}
+
+
+def test_a_key_may_name_its_profile(run, background, tmp_path):
+    """Keys of two accounts stand in one file; those without a profile have the command's."""
+    services = {name: background.enter(LocalService()) for name in ("one", "other")}
+    for name, service in services.items():
+        (tmp_path / name).write_text(service.agentry_token)
+        where = ["--from", f"file:{name}", "--tenant", "--base-url", service.url]
+        assert run("profile", "add", name, "agentry", *where).code == 0
+    (tmp_path / "agentkeys.toml").write_text(
+        "".join(
+            f'[keys.bot-{n}]\nservice = "agentry"\ntenant = true\nstore = "dotenv:.env#K{n}"\n'
+            f"{profile}"
+            for n, profile in enumerate(['profile = "one"\n', 'profile = "other"\n', ""])
+        )
+    )
+    plan = run("plan", "--profile", "one")
+    assert plan.code == 0, plan.err
+    assert "+ bot-1  agentry (other) tenant  dotenv:" in plan.out
+    assert run("apply", "--yes", "--profile", "one").code == 0
+    for name, names in {"one": {"bot-0", "bot-2"}, "other": {"bot-1"}}.items():
+        listed = json.loads(run("--profile", name, "agentry", "list", "--tenant", "--json").out)
+        assert {key["name"].partition("~")[0] for key in listed} == names
+    assert run("plan", "--profile", "one").err == "3 as declared.\n"

@@ -11,6 +11,7 @@ from agentkeys import ConfigurationError, InvalidArgumentError, ManifestError, s
 from agentkeys.fleet import apply, plan
 from agentkeys.fleet.applying import Applying, Limits
 from agentkeys.fleet.carrying_out import Done, How
+from agentkeys.fleet.manifest.declared import Account
 from agentkeys.stores import open_store
 
 pytestmark = pytest.mark.asyncio
@@ -174,7 +175,7 @@ async def test_a_canary_is_looked_at_again(fleet):
 
     with await plan(fleet.file, fleet.client) as made:
         applying = Applying(made, Limits(canary=1), How())
-        await applying.run(fleet.client, tell=spoil)
+        await applying.run(fleet.client, Account("agentry"), tell=spoil)
     assert applying.applied.not_begun == 11
     assert "not as declared" in str(applying.applied.failed[0].error)
 
@@ -184,7 +185,7 @@ async def test_a_cancelled_apply_goes_on_where_it_stopped(fleet):
     with await plan(fleet.file, fleet.client) as made:
         begun = asyncio.Event()
         applying = Applying(made, Limits(jobs=2), How())
-        running = applying.run(fleet.client, tell=lambda _: begun.set())
+        running = applying.run(fleet.client, Account("agentry"), tell=lambda _: begun.set())
         work = asyncio.ensure_future(running)
         await begun.wait()
         work.cancel()
@@ -219,7 +220,7 @@ async def test_two_keys_of_one_store_or_name_are_a_mistake(fleet):
 
 async def test_each_service_needs_a_client(fleet):
     """And none is left over, or there twice."""
-    with pytest.raises(ConfigurationError, match="pass a client of each service"):
+    with pytest.raises(ConfigurationError, match="keys of agentry: pass a client of each"):
         await plan(fleet.file)
     with pytest.raises(InvalidArgumentError, match="several clients of one service"):
         await plan(fleet.file, fleet.client, fleet.client)

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import attrs
 
 from agentkeys.records import Record
 
-__all__ = ["GRACE", "Declared"]
+__all__ = ["GRACE", "Account", "Declared"]
 
 GRACE: Final = 86400.0
 """Seconds for which a replaced key lives on if the file does not say."""
+
+
+class Account(NamedTuple):
+    """Whose keys are declared: those of a service, as a client sees them.
+
+    Attributes:
+        service: the name of the service in lower case.
+        profile: the profile that the file names; None for the client's own credentials.
+    """
+
+    service: str
+    profile: str | None = None
+
+    def __str__(self) -> str:
+        return self.service if self.profile is None else f"{self.service} (profile {self.profile})"
 
 
 @attrs.frozen
@@ -31,6 +46,7 @@ class Declared(Record):
         max_grace: seconds after which that key needs a person, if it is still used; None for the
             default of `rotate`.
         max_age: seconds after which it is replaced; None for never.
+        profile: the profile with which it is looked after, if the file names one.
         where: the file and the line that declare it, for a sentence.
     """
 
@@ -44,17 +60,23 @@ class Declared(Record):
     grace: float = GRACE
     max_grace: float | None = None
     max_age: float | None = None
+    profile: str | None = None
     where: str = attrs.field(default="", eq=False)
+
+    @property
+    def account(self) -> Account:
+        """Whose key it is."""
+        return Account(self.service, self.profile)
 
     @property
     def place(self) -> tuple[str, ...]:
         """What tells its place from every other one: keys of one place come in one listing."""
-        surface = "agent" if self.agent else "human"
+        whose = self.service, self.profile or "", "agent" if self.agent else "human"
         if self.pod is not None:
-            return self.service, surface, "pod", self.pod
+            return *whose, "pod", self.pod
         if self.inbox is not None:
-            return self.service, surface, "inbox", self.inbox
-        return self.service, surface, "whole", ""
+            return *whose, "inbox", self.inbox
+        return *whose, "whole", ""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:

@@ -118,6 +118,7 @@ class Filler:
                 grace=table.grace,
                 max_grace=table.max_grace,
                 max_age=table.max_age,
+                profile=table.profile,
                 where=f"{file}:{line}" if line else file,
             )
         except AgentKeysError as error:

@@ -97,6 +97,7 @@ class KeyTable:
         grace: how long a key lives on that is replaced.
         max_grace: how long at most, if it is used.
         max_age: how old it gets before it is replaced.
+        profile: the profile with which it is looked after.
     """
 
     title: str
@@ -112,6 +113,7 @@ class KeyTable:
     grace: float = _field(_duration, GRACE, in_defaults=True)
     max_grace: float | None = _field(_duration, in_defaults=True)
     max_age: float | None = _field(_duration, in_defaults=True)
+    profile: str | None = _field(_text, in_defaults=True)
 
 
 FIELDS: Final = {
