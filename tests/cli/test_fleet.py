@@ -168,6 +168,21 @@ def test_pruning_is_a_question_of_its_own(terminal, run, many, declare, is_as_de
     assert is_as_declared()
 
 
+def test_nothing_is_pruned_after_a_failure(run, many, declare):
+    """A key that is declared no more may be needed still by whoever waits for its successor."""
+    extra = (
+        '[keys.extra]\nservice = "agentry"\ninbox = "agent0@acme.to"\nstore = "file:run/extra"\n'
+    )
+    declare(more=extra)
+    run("apply", "--yes")
+    declare(more=extra.replace("extra", "successor"))
+    with many.faults.add(CREATES, Answer(403, "PermissionDenied")):
+        ended = run("apply", "--yes", "--prune")
+    assert (ended.code, ended.out) == (6, "")
+    assert "- extra " in run("plan", "--prune").out
+    assert "pruned extra " in run("apply", "--yes", "--prune").out
+
+
 def test_what_is_unclear_needs_a_person(run, many, tmp_path):
     """The others are done; the exit code is 4, and the plan has a sentence."""
     (tmp_path / "run/5").write_text("somebody's secret")
