@@ -104,10 +104,14 @@ class Config:
         """Return a profile, by service, or raise `ProfileError`."""
         services = self.profiles.get(name)
         if services is None:
-            there = f"there are {_listed(self.profiles)}" if self.profiles else "there are none"
             shown = f"profile {name!r}" if NAME.fullmatch(name) else "such profile"
+            there = (
+                f"there are {_listed(self.profiles)}: choose one of these, or add another one"
+                if self.profiles
+                else "there are none: add one"
+            )
             raise ProfileError(
-                f"there is no {shown} in {self.file}; {there}: type agentkeys profile add"
+                f"there is no {shown} in {self.file}; {there} with agentkeys profile add"
             )
         return services
 

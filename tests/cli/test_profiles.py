@@ -234,7 +234,7 @@ def test_a_profile_is_replaced_only_if_it_is_said(run):
     ("words", "sentence"),
     [
         (["a", "agentry", "--from", "hunter2"], "must be the address of a store"),
-        (["a", "agentry", "--from", "hunter2:horse"], "names no store that can be used"),
+        (["a", "agentry", "--from", "hunter2:horse"], "does not name a usable store"),
         (["a", "agentry", "--from", "command:cat hunter2"], "a program is not"),
         (["a", "agentry", "--from", "memory:hunter2"], "is empty when the next command"),
         (["a", "agentry"], "give --from"),

@@ -142,12 +142,9 @@ def test_whoami_shows_what_one_listing_shows(run, served, background):
     made = json.loads(run("agentry", "create", "--tenant", "ops", "--json").out)
     served.requests.clear()
     agentity, agentry = json.loads(run("whoami", "--json").out)
+    # No login: that of `create` is kept.
     paths = [(each.method, each.path) for each in served.requests]
-    assert paths == [
-        ("POST", "/auth/token"),
-        ("GET", "/auth/api-keys"),
-        ("GET", "/human/v0/api-keys"),
-    ]
+    assert paths == [("GET", "/auth/api-keys"), ("GET", "/human/v0/api-keys")]
     assert agentity["email"] == served.email
     assert (agentity["keys"], agentity["subject"] is None) == (1, False)
     assert (agentry["keys"], agentry["candidates"]) == (1, [])
