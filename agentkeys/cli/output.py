@@ -182,7 +182,8 @@ def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
     """Return the fields of a record as JSON has them, its secret only if it is to be *revealed*."""
     import attrs
 
-    values = {field.name: getattr(record, field.name) for field in attrs.fields(type(record))}
+    sent = (field.name for field in attrs.fields(type(record)) if field.init)
+    values = {name: getattr(record, name) for name in sent}
     return {
         name: plain(value)
         for name, value in values.items()
