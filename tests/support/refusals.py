@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
 from sentinels import ACCESS, EMAIL, PASSWORD, PASTED, PROXY_PASSWORD, REFRESH, TOKEN
 
 from agentkeys import PasswordLogin, Secret, StoredToken, TokenPair, errors
+from agentkeys.fleet import manifest
 
 
 @attrs.frozen
@@ -29,6 +32,22 @@ class _Vault:
 
 def _asked(module: Any, get: Callable[[], Any]) -> Any:
     return module.AgentryClient(_Vault(get)).api_keys.create("x")
+
+
+def _with_a_profile(module: Any, field: str, secret: str) -> Any:
+    """Use a profile in whose file somebody wrote a secret for something else."""
+    folder = Path(os.environ["AGENTKEYS_HOME"])
+    folder.mkdir(mode=0o700, exist_ok=True)
+    (folder / "config.toml").write_text(f"[profiles.acme.agentry]\n{field} = {secret!r}\n")
+    (folder / "config.toml").chmod(0o600)
+    return module.AgentryClient(profile="acme")
+
+
+def _declared(field: str, secret: str) -> Any:
+    """Declare a key, with a secret in the place of something else."""
+    path = Path(os.environ["AGENTKEYS_HOME"]).parent / "agentkeys.toml"
+    path.write_text(f"[keys.bot]\nservice = 'agentity'\n{field} = {secret!r}\n")
+    return manifest.read(path)
 
 
 @attrs.frozen
@@ -237,5 +256,21 @@ REFUSALS: Final[dict[str, Refusal]] = {
         ("bearer token",),
         {"AGENTRY_API_KEY": f"{TOKEN}\t"},
     ),
+    **{
+        f"a profile with a token for its {field}": Refusal(
+            errors.ProfileError,
+            lambda m, field=field: _with_a_profile(m, field, TOKEN),
+            ("bearer token",),
+        )
+        for field in ("token_from", "base_url", "inbox", "token")
+    },
+    **{
+        f"a declared key with a token for its {field}": Refusal(
+            errors.ManifestError,
+            lambda _, field=field: _declared(field, TOKEN),
+            ("bearer token",),
+        )
+        for field in ("grace", "inbox", "token")
+    },
 }
 """What cannot be made, and holds secrets."""

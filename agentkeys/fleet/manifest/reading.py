@@ -70,15 +70,26 @@ def read(path: str | os.PathLike[str]) -> Manifest:
         ManifestError: it cannot be read, or has mistakes.
 
     """
-    name = os.fspath(path)
+    # Raised here, where no name is bound to what the file holds: there may be a secret in it.
+    found = _read(os.fspath(path))
+    if isinstance(found, Manifest):
+        return found
+    raise failure(found)
+
+
+def _read(name: str) -> Manifest | list[Mistake]:
     text = _text_of(name)
+    if isinstance(text, Mistake):
+        return [text]
     document = _document(name, text)
+    if isinstance(document, list):
+        return document
     lines = lines_of(text)
     mistakes = [
         Mistake(name, line_of(lines, *where), sentence) for where, sentence in _objections(document)
     ]
     if mistakes:
-        raise failure(sorted(mistakes, key=lambda each: each.line)[:MOST])
+        return sorted(mistakes, key=lambda each: each.line)[:MOST]
     defaults = _converted(document.get("defaults", {}))
     tables = tuple(
         KeyTable(title, **{**defaults, **_converted(table)})
@@ -89,12 +100,10 @@ def read(path: str | os.PathLike[str]) -> Manifest:
         for table in tables
         for field, sentence in _contradictions(table)
     ]
-    if mistakes:
-        raise failure(mistakes[:MOST])
-    return Manifest(name, tables, lines)
+    return mistakes[:MOST] or Manifest(name, tables, lines)
 
 
-def _text_of(name: str) -> str:
+def _text_of(name: str) -> str | Mistake:
     try:
         with rows.trusted(name) as file:
             text = file.read(_LARGEST + 1).replace("\r\n", "\n")
@@ -106,21 +115,20 @@ def _text_of(name: str) -> str:
         if len(text) <= _LARGEST:
             return text
         sentence = "the file is longer than 1 MiB: put the keys into a CSV file, and name it `from`"
-    raise failure([Mistake(name, 0, sentence)])
+    return Mistake(name, 0, sentence)
 
 
-def _document(name: str, text: str) -> dict[str, Any]:
+def _document(name: str, text: str) -> dict[str, Any] | list[Mistake]:
     secret = [number for number, line in enumerate(text.split("\n"), 1) if has_a_secret(line)]
     if secret:
-        raise failure([Mistake(name, number, SENTENCE) for number in secret[:MOST]])
+        return [Mistake(name, number, SENTENCE) for number in secret[:MOST]]
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        said = str(error)
-    what, _, where = said.partition(" (at ")
+        what, _, where = str(error).partition(" (at ")
     found = re.match(r"line (\d+)", where)
     line = int(found[1]) if found else text.count("\n") + 1
-    raise failure([Mistake(name, line, f"this is no TOML: {what}")])
+    return [Mistake(name, line, f"this is no TOML: {what}")]
 
 
 def _objections(document: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
