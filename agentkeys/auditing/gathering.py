@@ -18,16 +18,16 @@ from agentkeys.errors import InvalidArgumentError
 from agentkeys.keys import KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.hands import ServiceHands
-from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.masking import LEFT_OUT, masker
 from agentkeys.transport.collection import Keys, whose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from agentkeys.lifecycle.journal import Remembered
+    from agentkeys.lifecycle.journal import Journal, Remembered
     from agentkeys.secret import Secret
 
 __all__ = ["audit"]
@@ -41,6 +41,7 @@ async def audit(
     policy: Policy = _DEFAULT,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
 ) -> Report:
     """Compare the keys that are listed with what the journal remembers and what the stores hold.
 
@@ -52,6 +53,7 @@ async def audit(
         policy: what is expected of them.
         timeout: seconds for all of it; the client's own if None.
         scope: as it was given to `issue`; ``keys.scope`` if None.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         RequestError: the keys could not be listed, so nothing is known.
@@ -59,12 +61,14 @@ async def audit(
         InvalidArgumentError: nothing was sent.
 
     """
+    journal = sealed(journal)
     checked_collection(keys, "audit", blocking=False)
     if not isinstance(policy, Policy):
         raise InvalidArgumentError(f"policy must be a Policy, not {type(policy).__name__}")
     waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
+    remembering = opened(journal)
     with waiting:
-        facts, secrets = await _gathered(keys, policy, scope or keys.scope, waiting)
+        facts, secrets = await _gathered(keys, policy, scope or keys.scope, waiting, remembering)
         found = rules.found(facts)
         ages = tuple(map(partial(_age, facts), facts.keys))
         at = datetime.fromtimestamp(facts.now.wall, UTC)
@@ -73,26 +77,30 @@ async def audit(
 
 
 async def _gathered(
-    keys: KeyCollection[Any, Any, Any], policy: Policy, scope: Scope, waiting: Waiting
+    keys: KeyCollection[Any, Any, Any],
+    policy: Policy,
+    scope: Scope,
+    waiting: Waiting,
+    journal: Journal,
 ) -> tuple[Facts, list[Secret]]:
     own = await whose(keys, scope, waiting.left())
     # Before and after, for what is made meanwhile may be in one of the two alone.
-    earlier = await _remembered(own)
+    earlier = await _remembered(journal, own)
     listing = await ServiceHands(keys, own, waiting).listed()
-    later = await _remembered(own)
+    later = await _remembered(journal, own)
     facts = Facts(own, listing.keys, earlier, later, {}, policy, now())
     looked, secrets = await looked_into(facts.stores, waiting)
     waiting.raise_cancellation()
     return Facts(own, listing.keys, earlier, later, looked, policy, facts.now), secrets
 
 
-async def _remembered(scope: Scope) -> Remembered:
+async def _remembered(journal: Journal, scope: Scope) -> Remembered:
     """Return what is remembered of the whole service: a tenant lists the keys of its inboxes."""
 
     def is_wanted(other: Scope) -> bool:
         return (other.service, other.realm) == (scope.service, scope.realm)
 
-    return await disk.in_thread(partial(FileJournal().remembered, is_wanted))
+    return await disk.in_thread(partial(journal.remembered, is_wanted))
 
 
 def _age(facts: Facts, key: Any) -> Age:

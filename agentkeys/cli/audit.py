@@ -115,10 +115,10 @@ class _Auditing:
         from datetime import UTC, datetime
 
         from agentkeys.auditing import Report
-        from agentkeys.lifecycle.journal import FileJournal
+        from agentkeys.lifecycle.remembering import opened
 
         self._reports, self._unseen = [], []
-        found = FileJournal().remembered(lambda _: True)
+        found = opened().remembered(lambda _: True)
         scopes = {each.entry.plan.scope for each in found.entries}
         known = {service.name for service in SERVICES}
         if not self._wanted:

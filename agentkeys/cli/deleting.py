@@ -254,11 +254,12 @@ class _Deleting:
 
     def _forget(self, keys: Any) -> None:
         """Remove from the ledger what is there no more. If that fails, an audit finds it."""
+        from agentkeys.lifecycle.remembering import opened
         from agentkeys.lifecycle.upkeep import forget
 
         gone = [key_id for key_id, each in self._outcomes.items() if "error" not in each]
         with suppress(AgentKeysError, OSError):
-            forget(scope_of(self._options, keys), gone)
+            forget(scope_of(self._options, keys), gone, opened())
 
 
 def why(failures: Sequence[Exception]) -> str:

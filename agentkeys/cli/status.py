@@ -38,9 +38,10 @@ def commands(options: Options) -> None:
     something cannot be read, else 0. --json prints {"kept", "under_way", "retiring",
     "unreadable"}.
     """
+    from agentkeys.lifecycle.remembering import opened
     from agentkeys.lifecycle.upkeep import remembered
 
-    _report(options, remembered(None))
+    _report(options, remembered(None, opened()))
 
 
 def _report(options: Options, found: Status) -> None:

@@ -15,7 +15,7 @@ from agentkeys.cli.known import HOW, SERVICES
 from agentkeys.cli.services import Target, run
 from agentkeys.cli.upkeep import moment
 from agentkeys.errors import AgentKeysError, NotFoundError
-from agentkeys.lifecycle.journal import FileJournal
+from agentkeys.lifecycle.remembering import opened
 from agentkeys.masking import mask
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentkeys.cli.services import Service
     from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle import Swept
-    from agentkeys.lifecycle.journal import Claimed
+    from agentkeys.lifecycle.journal import Remembered
     from agentkeys.lifecycle.machine.states import KeyId
 
 __all__ = ["Sweeping"]
@@ -62,7 +62,7 @@ class Sweeping:
         self._how: Mapping[str, Any] = {"then": tell, "force": force, "dry_run": dry_run}
         self._deleted = "would delete" if dry_run else "deleted"
         self._options = options
-        self._left = FileJournal().survey()
+        self._left = opened().survey()
         self._places: list[_Place] = []
         self._not_looked_at: list[str] = []
 
@@ -132,7 +132,7 @@ class Sweeping:
         return [each for place in self._places for each in getattr(place.swept, name)]
 
 
-def _successors(left: Claimed, scope: Scope) -> Iterator[tuple[KeyId, str]]:
+def _successors(left: Remembered, scope: Scope) -> Iterator[tuple[KeyId, str]]:
     """Return the names of keys that replace others, with the ids of those."""
     for each in left.entries:
         plan = each.entry.plan
@@ -152,7 +152,7 @@ def _of_others(scopes: Iterable[Scope]) -> list[str]:
 
 
 def _way_out() -> str:
-    return f"if that is gone for good, delete the files in {FileJournal().describe()} that name it"
+    return f"if that is gone for good, {opened().way_out()}"
 
 
 _FIELDS: Final = ("deleted", "stored", "waiting", "unresolved", "retired", "retiring")

@@ -135,9 +135,10 @@ def _old_key(
     options: Options, target: Target[Any, Any], name: str, store: Store | None
 ) -> KeyId | None:
     """Return the id of the key whose secret the store does not hold any more, if it retires."""
+    from agentkeys.lifecycle.remembering import opened
     from agentkeys.lifecycle.upkeep import remembered
 
-    for each in remembered(place_of(options, target)).retiring:
+    for each in remembered(place_of(options, target), opened()).retiring:
         is_there = store is None or each.store == store.address
         if is_there and each.name == name and each.state in {"retiring", "restoring"}:
             return each.retires

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
+
 from agentkeys import arguments
 from agentkeys.cancellation import Waiting
 from agentkeys.errors import AgentKeysError, RotationError, StoreError, UncertainStoreError
@@ -14,13 +16,23 @@ from agentkeys.lifecycle.driving.driver import drive
 from agentkeys.lifecycle.driving.hands import digest_of
 from agentkeys.lifecycle.driving.looking import SweepingHands
 from agentkeys.lifecycle.driving.making import store_failure
+from agentkeys.lifecycle.driving.undoing import Late, undone
 from agentkeys.lifecycle.issuing import checked_store
-from agentkeys.lifecycle.journal import Claimed, FileJournal
+from agentkeys.lifecycle.journal import Claimed, Journal
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.commands import Ending
-from agentkeys.lifecycle.machine.states import Kept, KeyId, Ousting, Restoring, Retiring, Writing
+from agentkeys.lifecycle.machine.states import (
+    Dropping,
+    Kept,
+    KeyId,
+    Ousting,
+    Restoring,
+    Retiring,
+    Writing,
+)
 from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard, rotations
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import ANY, Store, VersionedStore, open_store
@@ -46,6 +58,7 @@ async def abort(
     secret: Secret | str | None = None,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
 ) -> tuple[KeyId, ...]:
     """Undo a rotation while the old key still exists; return the ids of the deleted keys.
 
@@ -61,6 +74,7 @@ async def abort(
         secret: the old secret, if the store holds the new one and keeps no previous version.
         timeout: seconds for the whole call; defaults to the client's timeout.
         scope: the scope that was passed to `rotate`; defaults to ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         RotationError: there is no rotation to undo, the old key is deleted, or its secret is not
@@ -68,6 +82,7 @@ async def abort(
         StoreError: the old secret could not be written back. The new key works.
         RequestError: the keys could not be listed.
     """
+    journal = sealed(journal)
     checked_collection(keys, "abort", blocking=False)
     name = arguments.text("name", name)
     own, waiting = (
@@ -76,8 +91,9 @@ async def abort(
     )
     old = None if secret is None else arguments.as_secret(secret, "secret")
     del secret
+    at = opened(journal)
     with waiting:
-        owned = await claimed(own, name, into)
+        owned = await claimed(at, own, name, into)
         hands = RestoringHands(keys, own, waiting, old)
         if not isinstance(owned.entry.state, Retiring | Ousting):
             outcome = await drive(owned, events.Resumed(), hands, waiting)
@@ -85,9 +101,9 @@ async def abort(
                 return heard.deleted(outcome)
             if not isinstance(owned.entry.state, Retiring):
                 raise rotations.not_aborted(outcome)
-            owned = await claimed(own, name, into, Retiring)
+            owned = await claimed(at, own, name, into, Retiring)
         try:
-            hands.secret = old = await _old_secret(owned.entry, hands)
+            hands.secret = old = await _old_secret(at, owned.entry, hands)
         except BaseException:
             owned.release()
             raise
@@ -97,7 +113,7 @@ async def abort(
         raise rotations.not_aborted(outcome)
 
 
-async def _old_secret(entry: Entry, hands: RestoringHands) -> Secret:
+async def _old_secret(journal: Journal, entry: Entry, hands: RestoringHands) -> Secret:
     """Return the old secret, from the caller or from the store.
 
     Raises:
@@ -118,7 +134,7 @@ async def _old_secret(entry: Entry, hands: RestoringHands) -> Secret:
     key = next((each for each in listing.keys if each.id == replaces.key_id), None)
     if key is None:
         raise _no_way_back(entry, f"the key {replaces.key_id} is no longer listed")
-    if not await _may_be_of(entry, hands.keys, key, old):
+    if not await _may_be_of(journal, entry, hands.keys, key, old):
         whose = "the given secret" if hands.secret else "the store's previous value"
         why = f"{whose} is not the secret of the key {replaces.key_id}: pass that (secret=...)"
         raise _no_way_back(entry, why)
@@ -135,7 +151,7 @@ def _no_way_back(entry: Entry, why: str) -> RotationError:
     )
 
 
-async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
+async def _may_be_of(journal: Journal, entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
     """Whether a secret may be that of the replaced key, as far as it can be checked.
 
     If it were the secret of the new key, the store would hold the secret of a deleted key.
@@ -144,7 +160,8 @@ async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
     digest, state = digest_of(secret), entry.state
     if digest == getattr(getattr(state, "retiring", state), "digest", None):
         return False
-    found = await disk.in_thread(partial(FileJournal().remembered, entry.plan.scope.is_at))
+    scope = entry.plan.scope
+    found = await disk.in_thread(partial(journal.remembered, scope.is_at, scope))
     own = (each.entry for each in found.entries if each.id == entry.plan.replaces.entry)
     known = {each.state.digest for each in own if isinstance(each.state, Kept)} - {""}
     if known and digest not in known:
@@ -152,11 +169,13 @@ async def _may_be_of(entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
     return not isinstance(keys, Keys) or keys._may_be(key, secret)  # noqa: SLF001
 
 
-async def claimed(scope: Scope, name: str, into: Store | str | None, state: type = object) -> Owned:
+async def claimed(
+    journal: Journal, scope: Scope, name: str, into: Store | str | None, state: type = object
+) -> Owned:
     """Take over the rotation of a key that has come farthest; the caller releases it."""
     store = None if into is None else checked_store(into).address
-    journal = FileJournal()
-    claimed = await disk.in_thread(partial(journal.claim, scope.is_at), undo=Claimed.release)
+    claim = partial(journal.claim, scope.is_at, scope)
+    claimed = await disk.in_thread(claim, undo=Claimed.release)
     named = [each for each in claimed.entries if each.entry.plan.name == name]
     wanted = [each for each in named if each.entry.plan.replaces and _is(each, state, store)]
     farthest = max(map(_comes, wanted), default=0)
@@ -207,6 +226,7 @@ class RestoringHands(SweepingHands):
     ) -> None:
         super().__init__(keys, scope, waiting)
         self.secret = secret
+        self._late: Late | None = None
 
     async def kept_by_the_store(self, entry: Entry) -> Secret | None:
         """Return the old secret, if the store of an entry keeps its previous version.
@@ -253,8 +273,15 @@ class RestoringHands(SweepingHands):
             return events.NotWritten(store_failure(store, error))
         return events.Written()
 
+    async def lost(self, owned: Owned) -> tuple[Entry | None, str]:
+        """Put the new secret back if the old one came too late; see `driver.Hands`."""
+        if self._late is None:
+            return owned.entry, ""
+        return await undone(self._late, owned, self.waiting)
+
     async def _restored(self, store: Store, entry: Entry) -> None:
         assert self.secret is not None  # noqa: S101  # an abort without a secret ends before
+        self._late = Late(store, self.secret, None, Restoring, (Dropping, type(None)))
         if entry.plan.write_only or not store.readable:
             await store.write(self.secret, expected=ANY)
             return
@@ -264,4 +291,5 @@ class RestoringHands(SweepingHands):
         retiring = getattr(entry.state, "retiring", None)
         if stored.secret is None or digest_of(stored.secret) != getattr(retiring, "digest", None):
             raise StoreError("it holds another secret than that of the new key")
+        self._late = attrs.evolve(self._late, before=stored.secret)
         await store.write(self.secret, expected=stored.version)

@@ -26,7 +26,7 @@ from agentkeys.keys import Key, KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.driver import drive
 from agentkeys.lifecycle.driving.making import IssuingHands, store_failure
-from agentkeys.lifecycle.journal import FileJournal, Owned
+from agentkeys.lifecycle.journal import Owned
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.commands import (
     Ending,
@@ -37,6 +37,7 @@ from agentkeys.lifecycle.machine.states import Asking, Entry, Plan
 from agentkeys.lifecycle.outcomes import heard
 from agentkeys.lifecycle.outcomes import issued as outcomes
 from agentkeys.lifecycle.outcomes.results import Issued
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.lifecycle.sweeping import sweep_own
 from agentkeys.masking import mask
 from agentkeys.stores import ABSENT, ANY, Store, open_store
@@ -69,6 +70,7 @@ async def issue(
     replace: bool = False,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
     **options: Any,
 ) -> Issued[KeyT]:
     """Create exactly one key, and store its secret before the call returns.
@@ -90,6 +92,7 @@ async def issue(
         timeout: seconds for the whole call; defaults to the client's timeout.
         scope: the scope of the keys, for a service whose address changes; defaults to
             ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
         **options: further arguments of `create`, e.g. ``permissions``.
 
     Raises:
@@ -102,6 +105,7 @@ async def issue(
             `applied` says otherwise.
         ConfigurationError, InvalidArgumentError: no request was sent.
     """
+    journal = sealed(journal)
     checked_collection(keys, "issue", blocking=False)
     name = arguments.text("name", name)
     store = checked_store(into)
@@ -113,6 +117,7 @@ async def issue(
         expected=ANY if replace or not store.readable else ABSENT,
         options=options,
         seconds=keys.timeout if timeout is None else arguments.timeout(timeout),
+        journal=opened(journal),
     )
     return await issuing.issued()
 
@@ -131,6 +136,7 @@ class Issuing(Generic[KeyT]):
         expected: Expected,
         options: dict[str, Any],
         seconds: float,
+        journal: Journal,
     ) -> None:
         self._waiting = Waiting(seconds)
         self._shelter = Shelter(self._waiting)
@@ -140,7 +146,7 @@ class Issuing(Generic[KeyT]):
         self._expected: Expected = expected
         self._options = options
         self._seconds = seconds
-        self._journal: Journal = FileJournal()
+        self._journal = journal
         self._recovered: tuple[KeyId, ...] = ()
         self._late: list[str] = []  # the names of keys that a slow service may still make
 
@@ -204,7 +210,8 @@ class Issuing(Generic[KeyT]):
     async def _sweep(self) -> None:
         # First, because the check of a store removes the leftovers of a dead writer, which may be a
         # proof.
-        await sweep_own(self._keys, self._plan.scope, self._waiting.left() / 2)
+        seconds = self._waiting.left() / 2
+        await sweep_own(self._keys, self._plan.scope, seconds, self._journal)
 
     async def _see_the_store(self) -> None:
         await check(self._store, self._expected)

@@ -20,11 +20,13 @@ from agentkeys.lifecycle.journal import Owned
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.states import Dropping, Plan
 from agentkeys.lifecycle.outcomes import heard
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.masking import mask
 from agentkeys.stores import ANY, MemoryStore
 
 if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
+    from agentkeys.lifecycle.journal import Journal
 
 __all__ = ["Lease", "lease"]
 
@@ -39,6 +41,7 @@ def lease(
     *,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
     **options: Any,
 ) -> Lease[NewKeyT]:
     """Create a key that lives as long as a block of code runs.
@@ -57,6 +60,7 @@ def lease(
             timeout.
         scope: the scope of the keys, for a service whose address changes; defaults to
             ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
         **options: further arguments of `create`, e.g. ``permissions``.
 
     Raises:
@@ -65,11 +69,13 @@ def lease(
             the block has failed, its error is raised instead, and a log line names the key.
         InvalidArgumentError: no request was sent.
     """
+    journal = sealed(journal)
     checked_collection(keys, "lease", blocking=False)
     name = arguments.text("name", name)
     check_options(keys.create, name, options)
     seconds = keys.timeout if timeout is None else arguments.timeout(timeout)
-    return Lease(partial(_Leasing, keys, Plan(scope or keys.scope, name), options, seconds))
+    plan = Plan(scope or keys.scope, name)
+    return Lease(partial(_Leasing, keys, plan, options, seconds, opened(journal)))
 
 
 class Lease(Generic[NewKeyT]):
@@ -122,9 +128,18 @@ class _Leasing(Issuing[Any]):
         plan: Plan,
         options: dict[str, Any],
         seconds: float,
+        journal: Journal,
     ) -> None:
         # A plan without a store writes to no store, so this one stays empty.
-        super().__init__(keys, plan, MemoryStore(), expected=ANY, options=options, seconds=seconds)
+        super().__init__(
+            keys,
+            plan,
+            MemoryStore(),
+            expected=ANY,
+            options=options,
+            seconds=seconds,
+            journal=journal,
+        )
         self._owned: Owned | None = None
 
     async def lent(self) -> Any:

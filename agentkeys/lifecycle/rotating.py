@@ -29,13 +29,14 @@ from agentkeys.lifecycle.ledger import (
 from agentkeys.lifecycle.machine.states import KeyId, Plan, Replaced
 from agentkeys.lifecycle.outcomes import rotations
 from agentkeys.lifecycle.outcomes.results import Rotated
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.stores import ANY, Store
 from agentkeys.stores.contract.protocol import late_write
 
 if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
     from agentkeys.lifecycle.driving.making import IssuingHands
-    from agentkeys.lifecycle.journal import Remembered
+    from agentkeys.lifecycle.journal import Journal, Remembered
 
 __all__ = ["LONGEST_IN_GRACES", "rotate"]
 
@@ -58,6 +59,7 @@ async def rotate(
     then: Then | None = None,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
 ) -> Rotated[KeyT]:
     """Replace a key by a new one of the same scope and permissions.
 
@@ -86,6 +88,7 @@ async def rotate(
             once; the old key does not retire before that.
         timeout: seconds for the whole call; defaults to the client's timeout plus *verify_within*.
         scope: the scope that was passed to `issue`; defaults to ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         RotationInProgressError: this key is being replaced already, or its last replacement is
@@ -95,6 +98,7 @@ async def rotate(
         StoreError, OrphanKeyError, RequestError: as from `issue`. The old key still works.
         JournalError, ConfigurationError, InvalidArgumentError: no request was sent.
     """
+    journal = sealed(journal)
     checked_collection(keys, "rotate", blocking=False)
     name = arguments.text("name", name)
     lasts = arguments.duration("grace", grace)
@@ -117,6 +121,7 @@ async def rotate(
             callbacks.checked("then", then),
         ),
         seconds=keys.timeout + within if timeout is None else arguments.timeout(timeout),
+        journal=opened(journal),
     )
     return await rotating.rotated()
 
@@ -140,9 +145,12 @@ class Rotating(Issuing[KeyT]):
         *,
         wanted: Wanted,
         seconds: float,
+        journal: Journal,
     ) -> None:
         plan = attrs.evolve(plan, store=store.address, late_write=late_write(store))
-        super().__init__(keys, plan, store, expected=ANY, options={}, seconds=seconds)
+        super().__init__(
+            keys, plan, store, expected=ANY, options={}, seconds=seconds, journal=journal
+        )
         self._wanted = wanted
         self._old: _Old[KeyT] | None = None
 
@@ -177,6 +185,7 @@ class Rotating(Issuing[KeyT]):
             options=self._options,
             wanted=self._wanted,
         )
+        hands.before = None if stored is None else stored.secret
         listing = await hands.listed()
         self._waiting.raise_cancellation()
         known = Evidence(self._plan, await self._remembered(), listing, stored)
@@ -192,7 +201,8 @@ class Rotating(Issuing[KeyT]):
         return hands
 
     async def _remembered(self) -> Remembered:
-        return await disk.in_thread(partial(self._journal.remembered, self._plan.scope.is_at))
+        scope = self._plan.scope
+        return await disk.in_thread(partial(self._journal.remembered, scope.is_at, scope))
 
     def _explained(self, outcome: Outcome) -> AgentKeysError:
         error = super()._explained(outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,14 +12,14 @@ import attrs
 
 from agentkeys import arguments
 from agentkeys.cancellation import Waiting
-from agentkeys.errors import AgentKeysError
+from agentkeys.errors import AgentKeysError, DeadlineExceededError
 from agentkeys.keys import KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle.driving import callbacks, disk
 from agentkeys.lifecycle.driving.callbacks import Then
 from agentkeys.lifecycle.driving.driver import drive
 from agentkeys.lifecycle.driving.looking import SweepingHands
 from agentkeys.lifecycle.driving.rehearsing import LookingHands, Unwritten
-from agentkeys.lifecycle.journal import Claimed, FileJournal
+from agentkeys.lifecycle.journal import Claimed, Journal
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.commands import (
     Ending,
@@ -25,6 +27,7 @@ from agentkeys.lifecycle.machine.commands import (
 from agentkeys.lifecycle.outcomes import heard
 from agentkeys.lifecycle.outcomes import issued as outcomes
 from agentkeys.lifecycle.outcomes.results import Swept
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +50,7 @@ async def sweep(
     then: Then | None = None,
     force: bool = False,
     dry_run: bool = False,
+    journal: Given = None,
 ) -> Swept:
     """Finish what dead processes left in this scope, and delete replaced keys that are due.
 
@@ -67,16 +71,18 @@ async def sweep(
             that is not yet announced.
         force: delete replaced keys now, even if they are in use.
         dry_run: report what would be done, and change nothing.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         RequestError: the keys could not be listed. Unfinished work can be swept again.
         InvalidArgumentError: no request was sent.
     """
+    journal = sealed(journal)
     checked_collection(keys, "sweep", blocking=False)
     seconds = keys.timeout if timeout is None else arguments.timeout(timeout)
     own = scope or keys.scope
     how = _How(callbacks.checked("then", then), force, dry_run)
-    return await _swept(keys, own, own.is_at, seconds, how)
+    return await _swept(keys, own, own.is_at, seconds, opened(journal), how=how)
 
 
 @attrs.frozen
@@ -88,10 +94,10 @@ class _How:
     dry_run: bool = False
 
 
-async def sweep_own(keys: AnyKeys, scope: Scope, seconds: float) -> None:
+async def sweep_own(keys: AnyKeys, scope: Scope, seconds: float, journal: Journal) -> None:
     """Sweep the exact scope of a key that is about to be issued; ignore failures."""
     try:
-        swept = await _swept(keys, scope, scope.is_of, seconds)
+        swept = await _swept(keys, scope, scope.is_of, seconds, journal)
     except AgentKeysError as error:
         logger.debug("the sweep before issuing a key ended early: %s", error)
     else:
@@ -104,11 +110,12 @@ async def _swept(
     own: Scope,
     is_wanted: Callable[[Scope], bool],
     seconds: float,
+    journal: Journal,
+    *,
     how: _How = _How(),  # it is frozen
 ) -> Swept:
-    claim = partial(FileJournal().claim, is_wanted)
-    claimed = await disk.in_thread(claim, undo=Claimed.release)
     waiting = Waiting(seconds, grace=0.0)
+    claimed = await _claimed(partial(journal.claim, is_wanted, own), seconds)
     kind = LookingHands if how.dry_run else SweepingHands
     hands = kind(keys, own, waiting, how.then)
     found: list[Outcome] = []
@@ -120,6 +127,15 @@ async def _swept(
     finally:
         claimed.release()
     return _summed_up(found, claimed.unreadable)
+
+
+async def _claimed(claim: Callable[[], Claimed], seconds: float) -> Claimed:
+    try:
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
+            return await disk.in_thread(claim, undo=Claimed.release)
+    except TimeoutError:
+        pass
+    raise DeadlineExceededError(f"the journal did not answer within {seconds:g} s", applied="no")
 
 
 def _raise_what_stops_it(outcome: Outcome, waiting: Waiting) -> None:

@@ -17,10 +17,11 @@ from agentkeys.lifecycle.driving.driver import drive
 from agentkeys.lifecycle.driving.looking import SweepingHands
 from agentkeys.lifecycle.driving.making import read
 from agentkeys.lifecycle.issuing import checked_store
-from agentkeys.lifecycle.journal import FileJournal, Seen
+from agentkeys.lifecycle.journal import Journal, Seen
 from agentkeys.lifecycle.journal.lines import fingerprint
 from agentkeys.lifecycle.ledger import as_kept
 from agentkeys.lifecycle.machine import events
+from agentkeys.lifecycle.machine.commands import Ending
 from agentkeys.lifecycle.machine.naming import base_name
 from agentkeys.lifecycle.machine.states import (
     Dropping,
@@ -32,7 +33,9 @@ from agentkeys.lifecycle.machine.states import (
     Restoring,
     Retiring,
 )
+from agentkeys.lifecycle.outcomes.issued import lost
 from agentkeys.lifecycle.outcomes.results import Known, Status
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 from agentkeys.stores import Store
@@ -53,7 +56,9 @@ KeyT = TypeVar("KeyT", bound="Key[Any]")
 T = TypeVar("T")
 
 
-async def status(keys: _Keys | None = None, *, scope: Scope | None = None) -> Status:
+async def status(
+    keys: _Keys | None = None, *, scope: Scope | None = None, journal: Given = None
+) -> Status:
     """Return what the journal keeps: stored keys, unfinished work, and retiring keys.
 
     It sends no request, and reads no store.
@@ -61,19 +66,21 @@ async def status(keys: _Keys | None = None, *, scope: Scope | None = None) -> St
     Args:
         keys: the collection whose keys to return; defaults to all.
         scope: the scope that was passed to `issue`; defaults to ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         ConfigurationError: the place of the journal is not known.
     """
+    journal = sealed(journal)
     if keys is not None:
         checked_collection(keys, "status", blocking=False)
         scope = scope or keys.scope
-    return await disk.in_thread(partial(remembered, scope))
+    return await disk.in_thread(partial(remembered, scope, opened(journal)))
 
 
-def remembered(scope: Scope | None) -> Status:
+def remembered(scope: Scope | None, journal: Journal) -> Status:
     """Return what the journal keeps of a scope, or of all scopes; this waits for the disk."""
-    found = FileJournal().remembered(_any if scope is None else scope.is_at)
+    found = journal.remembered(_any if scope is None else scope.is_at, scope)
     entries = [(each, _known(each)) for each in found.entries]
     retiring = [known for _, known in entries if known.retires is not None]
     # The retiring key has its own entry, and is reported with the key that replaces it.
@@ -92,8 +99,8 @@ def _any(_: Scope) -> bool:
     return True
 
 
-async def _remembered(scope: Scope) -> Remembered:
-    return await disk.in_thread(partial(FileJournal().remembered, scope.is_at))
+async def _remembered(journal: Journal, scope: Scope) -> Remembered:
+    return await disk.in_thread(partial(journal.remembered, scope.is_at, scope))
 
 
 def _known(seen: Seen) -> Known:
@@ -139,6 +146,7 @@ async def adopt(
     name: str | None = None,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
 ) -> Known:
     """Add a key to the journal that was issued without it, or by hand.
 
@@ -153,6 +161,7 @@ async def adopt(
             service, without a nonce.
         timeout: seconds for the whole call; defaults to the client's timeout.
         scope: the scope, as for `issue`; defaults to ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         RotationError: the key is not listed, or the store holds another secret, or none.
@@ -160,9 +169,10 @@ async def adopt(
         RequestError: the keys could not be listed.
         ConfigurationError, InvalidArgumentError: no request was sent.
     """
+    journal = sealed(journal)
     checked_collection(keys, "adopt", blocking=False)
     name = None if name is None else arguments.text("name", name)
-    store = checked_store(into)
+    store, at = checked_store(into), opened(journal)
     waiting = Waiting(keys.timeout if timeout is None else arguments.timeout(timeout), grace=0.0)
     with waiting:
         secret = (await _in_time(waiting, read(store))).secret if store.readable else None
@@ -175,7 +185,7 @@ async def adopt(
                 f"the key {key_id} was not adopted: {why}", store=store.address, key_id=key_id
             )
         plan = Plan(own, name or base_name(key.name), store=store.address)
-        return _known(await _adopted(plan, key, secret))
+        return _known(await _adopted(at, plan, key, secret))
 
 
 def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> str | None:
@@ -194,23 +204,22 @@ def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> s
     return None
 
 
-async def _adopted(plan: Plan, key: Any, secret: Secret | None) -> Seen:
+async def _adopted(journal: Journal, plan: Plan, key: Any, secret: Secret | None) -> Seen:
     """Add the key to the ledger, unless it is in the ledger already."""
     entry = as_kept(plan, key, secret)
-    for each in (await _remembered(plan.scope)).entries:
+    for each in (await _remembered(journal, plan.scope)).entries:
         if isinstance(each.entry.state, Kept) and fingerprint(each.entry) == fingerprint(entry):
             return each
-    entry_id = await disk.in_thread(partial(FileJournal().adopt, entry))
+    entry_id = await disk.in_thread(partial(journal.adopt, entry))
     return Seen(entry_id, entry, "")
 
 
-def forget(scope: Scope, ids: Collection[KeyId]) -> None:
+def forget(scope: Scope, ids: Collection[KeyId], journal: Journal) -> None:
     """Remove deleted keys from the ledger; this waits for the disk.
 
     A key that is being replaced right now is left to that rotation.
     """
-    journal = FileJournal()
-    for each in journal.remembered(scope.is_at).entries:
+    for each in journal.remembered(scope.is_at, scope).entries:
         if isinstance(each.entry.state, Kept) and each.entry.key_id in ids:
             held = journal.hold(each.id)
             if held is not None:
@@ -218,7 +227,12 @@ def forget(scope: Scope, ids: Collection[KeyId]) -> None:
 
 
 async def announced(
-    keys: _Keys, name: str, *, into: Store | str | None = None, scope: Scope | None = None
+    keys: _Keys,
+    name: str,
+    *,
+    into: Store | str | None = None,
+    scope: Scope | None = None,
+    journal: Given = None,
 ) -> Known:
     """Record that the users of a replaced key have been told of the new one.
 
@@ -230,21 +244,25 @@ async def announced(
         into: the store, or its address; required if keys of that name are replaced in several
             stores.
         scope: the scope that was passed to `rotate`; defaults to ``keys.scope``.
+        journal: what remembers the keys, or its address; that of the environment if None.
 
     Raises:
         RotationError: no rotation waits for an announcement.
         ConfigurationError, InvalidArgumentError: nothing was changed.
     """
+    journal = sealed(journal)
     checked_collection(keys, "announced", blocking=False)
-    waiting = Waiting(keys.timeout, grace=0.0)
+    waiting, at = Waiting(keys.timeout, grace=0.0), opened(journal)
     with waiting:
         own = scope or keys.scope
-        owned = await claimed(own, arguments.text("name", name), into, Retiring)
+        owned = await claimed(at, own, arguments.text("name", name), into, Retiring)
         if getattr(owned.entry.state, "announced", True):
             owned.release()
             raise RotationError(f"the users of {mask(name)!r} have been told already", name=name)
-        await drive(owned, events.Announced(), _Idle(), waiting)
-    return await _known_by(owned.id, own)
+        outcome = await drive(owned, events.Announced(), _Idle(), waiting)
+    if outcome.ending is Ending.LOST:
+        raise lost(outcome)
+    return await _known_by(at, owned.id, own)
 
 
 class _Idle:
@@ -255,9 +273,13 @@ class _Idle:
         del owned, command
         return events.CannotList()
 
+    async def lost(self, owned: Owned) -> tuple[Entry | None, str]:
+        """Nothing was done that could be undone."""
+        return owned.entry, ""
 
-async def _known_by(entry_id: str, scope: Scope) -> Known:
-    found = (await _remembered(scope)).entries
+
+async def _known_by(journal: Journal, entry_id: str, scope: Scope) -> Known:
+    found = (await _remembered(journal, scope)).entries
     return next(_known(each) for each in found if each.id == entry_id)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from agentkeys import lifecycle
 from agentkeys.keys import KeyCollection, NewKey, Scope, checked_collection
 from agentkeys.lifecycle import Status
+from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.lifecycle.upkeep import remembered
 from agentkeys.stores import open_store
 from agentkeys.sync.clients import Keys
@@ -31,6 +32,8 @@ def _blocking(
 
     @functools.wraps(function)
     def twin(keys: Keys[CollectionT], *args: P.args, **kwargs: P.kwargs) -> T:
+        if "journal" in kwargs:  # its address may hold a password
+            kwargs["journal"] = sealed(kwargs["journal"])  # type: ignore[arg-type]  # it says
         checked_collection(keys, function.__name__, blocking=True)
         if isinstance(into := kwargs.get("into"), str):
             # Not in the loop, where others would wait for what a store imports.
@@ -75,28 +78,35 @@ def lease(
     *,
     timeout: float | None = None,
     scope: Scope | None = None,
+    journal: Given = None,
     **options: Any,
 ) -> Lease[NewKeyT]:
     """Make a key that lives for as long as a block of code runs; see `agentkeys.lease`.
 
     Use it as ``with lease(keys, "worker-7") as new:``.
     """
+    journal = sealed(journal)
     checked_collection(keys, "lease", blocking=True)
     twin = lifecycle.lease(
         keys._twin,  # noqa: SLF001  # of ours
         name,
         timeout=timeout,
         scope=scope,
+        journal=journal,
         **options,
     )
     return Lease(twin, keys._portal)  # noqa: SLF001
 
 
 def status(
-    keys: Keys[KeyCollection[Any, Any, Any]] | None = None, *, scope: Scope | None = None
+    keys: Keys[KeyCollection[Any, Any, Any]] | None = None,
+    *,
+    scope: Scope | None = None,
+    journal: Given = None,
 ) -> Status:
     """Return what the journal remembers; see `agentkeys.status`."""
+    journal = sealed(journal)
     if keys is not None:
         checked_collection(keys, "status", blocking=True)
         scope = scope or keys.scope
-    return remembered(scope)
+    return remembered(scope, opened(journal))

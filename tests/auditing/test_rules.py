@@ -399,7 +399,7 @@ async def test_an_id_of_another_account_or_place_is_not_taken_for_this_ones(worl
 
 async def gathered(keys):
     waiting = Waiting(60.0)
-    facts, _ = await gathering._gathered(keys, STRICT, keys.scope, waiting)
+    facts, _ = await gathering._gathered(keys, STRICT, keys.scope, waiting, FileJournal())
     assert rules.found(facts) == ()
     return facts
 

@@ -60,6 +60,7 @@ SECRETS = (
     "AGENTKEYS_SERVE_PASSWORD",
     "AGENTKEYS_SERVE_AGENTRY_KEY",
     "AGENTKEYS_ADMIN_TOKEN",
+    "AGENTKEYS_JOURNAL",
 )
 # What the names of several variables begin with: an option of `serve` has one each.
 PREFIXES = {"AGENTKEYS_SERVE", "AGENTKEYS_SERVE_", "AGENTKEYS_ADMIN_"}

@@ -10,6 +10,7 @@ import attrs
 from agentkeys.cancellation import GRACE
 from agentkeys.errors import StoreError
 from agentkeys.lifecycle.driving import disk
+from agentkeys.lifecycle.journal import LostError
 from agentkeys.lifecycle.machine.commands import (
     End,
     Ending,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         Command,
     )
 
-__all__ = ["Hands", "Outcome", "drive", "not_noted"]
+__all__ = ["Hands", "Outcome", "check_held", "drive", "not_noted"]
 
 
 class Hands(Protocol):
@@ -37,6 +38,12 @@ class Hands(Protocol):
 
     async def do(self, owned: Owned, command: Command) -> Event:
         """Run a command that does not end the drive, and return its event."""
+
+    async def lost(self, owned: Owned) -> tuple[Entry | None, str]:
+        """Undo what may have been done too late, for somebody else has taken the entry over.
+
+        Returns the entry as it is now, and what to say of it.
+        """
 
 
 @attrs.frozen
@@ -49,6 +56,7 @@ class Outcome:
         events: the events of the drive, in order.
         where: the place of the entry, for a text.
         id: the id of the entry in the journal.
+        undone: what was done about a write that came too late, in words.
     """
 
     entry: Entry
@@ -56,12 +64,17 @@ class Outcome:
     events: tuple[Event, ...]
     where: str
     id: str = ""
+    undone: str = ""
 
 
 async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> Outcome:
-    """Drive an entry from *event* on until it ends for now, and release it."""
+    """Drive an entry from *event* on until it ends for now, and release it.
+
+    If somebody else has taken it over, nothing more is done.
+    """
     events: list[Event] = []
-    is_held = False
+    entry, ending = owned.entry, Ending.LOST
+    is_kept_hold_of, undone = False, ""
     try:
         while True:
             events.append(event)
@@ -71,14 +84,30 @@ async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> O
             if failed is not None:
                 event = failed
             elif isinstance(move.command, End):
-                is_held = move.command.ending in {Ending.HELD, Ending.LENT}
                 ending = move.command.ending
-                return Outcome(entry, ending, tuple(events), owned.describe(), owned.id)
+                is_kept_hold_of = ending in {Ending.HELD, Ending.LENT}
+                break
             else:
+                check_held(owned)
                 event = await hands.do(owned, move.command)
+    except LostError:
+        current, undone = await hands.lost(owned)
+        entry = current or entry
     finally:
-        if not is_held:
+        if not is_kept_hold_of:
             owned.release()
+    return Outcome(entry, ending, tuple(events), owned.describe(), owned.id, undone)
+
+
+def check_held(owned: Owned) -> None:
+    """See that nobody else acts on an entry. Between this and what is done next nothing waits.
+
+    Raises:
+        LostError: somebody else may.
+
+    """
+    if not owned.is_held():
+        raise LostError(f"the lease of {owned.describe()} is over")
 
 
 async def _note(owned: Owned, entry: Entry, waiting: Waiting) -> NotNoted | None:

@@ -16,6 +16,8 @@ from agentkeys.errors import (
     PermissionDeniedError,
 )
 from agentkeys.lifecycle.driving.callbacks import Announcement, announce
+from agentkeys.lifecycle.driving.driver import check_held
+from agentkeys.lifecycle.journal import LostError
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.moments import Moment, now
 from agentkeys.lifecycle.machine.states import Ousting, Retiring
@@ -100,9 +102,9 @@ class ServiceHands(Generic[KeyT]):
             case commands.Find():
                 return await self._find(entry)
             case commands.Delete(ids):
-                return await self._delete(ids)
+                return await self._delete(owned, ids)
             case commands.Weed(but):
-                return await self._weed(entry, but)
+                return await self._weed(owned, but)
             case commands.Look(late):
                 return await self._look(entry, late=late)
             case commands.Announce():
@@ -110,6 +112,10 @@ class ServiceHands(Generic[KeyT]):
             case commands.Watch(force):
                 return await self._watch(entry, entry.replaced, force=force)
         raise AssertionError(f"unexpected command {command!r}")
+
+    async def lost(self, owned: Owned) -> tuple[Entry | None, str]:
+        """Do nothing: a deletion that comes too late is one that was proven; see `driver.Hands`."""
+        return owned.entry, ""
 
     async def listed(self) -> Listing[KeyT]:
         """List the keys.
@@ -131,26 +137,31 @@ class ServiceHands(Generic[KeyT]):
         # After a request there is a token, which may hold more names of the account.
         return events.Listed(listing.ids(entry.name), self._is_own(entry), listing.asked)
 
-    async def _delete(self, ids: tuple[KeyId, ...]) -> Event:
+    async def _delete(self, owned: Owned, ids: tuple[KeyId, ...]) -> Event:
         try:
-            await self._delete_all(ids)
+            await self._delete_all(owned, ids)
+        except LostError:
+            raise
         except AgentKeysError as error:
             return events.NotDeleted(error, ids)
         return events.Deleted(ids)
 
-    async def _weed(self, entry: Entry, but: KeyId | None) -> Event:
-        if not self._is_own(entry):
+    async def _weed(self, owned: Owned, but: KeyId | None) -> Event:
+        if not self._is_own(owned.entry):
             return events.NotWeeded()
         try:
-            named = (await self.listed()).ids(entry.name)
+            named = (await self.listed()).ids(owned.entry.name)
             ids = tuple(key_id for key_id in named if key_id != but)
-            await self._delete_all(ids)
+            await self._delete_all(owned, ids)
+        except LostError:
+            raise
         except AgentKeysError as error:
             return events.NotWeeded(error)
         return events.Weeded(ids)
 
-    async def _delete_all(self, ids: tuple[KeyId, ...]) -> None:
+    async def _delete_all(self, owned: Owned, ids: tuple[KeyId, ...]) -> None:
         for key_id in ids:
+            check_held(owned)
             try:
                 deletion = self.keys.delete(key_id, timeout=self.waiting.left())
                 await self._in_time(deletion, "the key was not deleted in the time that was left")

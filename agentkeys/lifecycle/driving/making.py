@@ -20,9 +20,11 @@ from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.driver import not_noted
 from agentkeys.lifecycle.driving.hands import Listing, ServiceHands, digest_of
 from agentkeys.lifecycle.driving.looking import looked_again
+from agentkeys.lifecycle.driving.undoing import Late, undone
+from agentkeys.lifecycle.journal import LostError
 from agentkeys.lifecycle.machine import commands, events
 from agentkeys.lifecycle.machine.moments import elapsed, now
-from agentkeys.lifecycle.machine.states import Writing
+from agentkeys.lifecycle.machine.states import Kept, Ousting, Restoring, Retiring, Writing
 from agentkeys.stores.contract import RecognizableStore
 from agentkeys.stores.contract.protocol import found_at, look_into
 
@@ -69,6 +71,7 @@ class IssuingHands(ServiceHands[KeyT]):
 
     Attributes:
         made: the current key without its secret, if its answer could be read.
+        before: what the store held before, if that is to be there again when all is undone.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class IssuingHands(ServiceHands[KeyT]):
         self._secret: Secret | None = None
         self.known: frozenset[KeyId] = frozenset()
         self.made: Any = None
+        self.before: Secret | None = None
+        self._has_written = self._is_unanswered = False
 
     async def do(self, owned: Owned, command: Command) -> Event:
         """Run a command; see `driver.Hands`."""
@@ -101,6 +106,15 @@ class IssuingHands(ServiceHands[KeyT]):
                 return await self._write(owned, wanted)
         return await super().do(owned, command)
 
+    async def lost(self, owned: Owned) -> tuple[Entry | None, str]:
+        """Take a secret out again that was written too late; see `driver.Hands`."""
+        if not self._has_written or self._secret is None:
+            return owned.entry, ""
+        good = (Kept, Retiring, Ousting, Restoring)
+        before, may_come = self.before, self._is_unanswered
+        late = Late(self._store, self._secret, before, Writing, good, may_come)
+        return await undone(late, owned, self.waiting)
+
     async def listed(self) -> Listing[KeyT]:
         """List the keys, without those of the exact name that existed before."""
         listing = await super().listed()
@@ -109,6 +123,7 @@ class IssuingHands(ServiceHands[KeyT]):
 
     async def _create(self, entry: Entry, asking: Asking) -> Event:
         self._secret = self.made = self._shelter.progress = None
+        self._has_written = self._is_unanswered = False
         # If a sweep may have given this entry up by now, the new key would belong to no entry.
         waited = elapsed(asking.begun, now())
         if waited is None or waited > asking.seconds or self.waiting.cancellation is not None:
@@ -154,13 +169,13 @@ class IssuingHands(ServiceHands[KeyT]):
             failure = self._late(seconds)
         except Exception as error:  # noqa: BLE001  # the store may be third-party code, and its error may hold the secret
             failure = store_failure(self._store, error)
-        if not note.closed():
+        self._has_written = note.closed()
+        if not self._has_written:
             return events.NotNoted(failure, wanted=wanted)
         if failure is None:
             return events.Written()
-        if isinstance(failure, UncertainStoreError):
-            return events.WriteUnknown(failure)
-        return events.NotWritten(failure)
+        self._is_unanswered = isinstance(failure, UncertainStoreError)
+        return events.WriteUnknown(failure) if self._is_unanswered else events.NotWritten(failure)
 
     async def _written(self, note: _Note) -> None:
         assert self._secret is not None  # noqa: S101  # only a key that was made is written
@@ -221,6 +236,8 @@ class _Note:
             self._owned.note(entry)
         except OSError as error:
             failure = not_noted(self._owned, entry, error).error
+        except LostError as error:
+            failure = StoreError(str(error))
         else:
             with self._lock:
                 if not self._is_closed:

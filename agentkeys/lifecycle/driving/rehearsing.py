@@ -46,6 +46,14 @@ class Unwritten:
     def note(self, entry: Entry) -> None:
         """Write nothing."""
 
+    def is_held(self) -> bool:
+        """Whether nobody else can have taken it over."""
+        return self._owned.is_held()
+
+    def current(self) -> tuple[Entry | None, bool]:
+        """Return what is remembered of it now, and whether somebody drives it."""
+        return self._owned.current()
+
     def release(self) -> None:
         """Release the entry for a later sweep."""
         self._owned.release()

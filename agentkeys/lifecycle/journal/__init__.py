@@ -6,7 +6,22 @@ of an entry is in `machine`, and the work on it in `driving`.
 
 from __future__ import annotations
 
-from agentkeys.lifecycle.journal.contract import Claimed, Journal, Owned, Remembered, Seen
+from agentkeys.lifecycle.journal.contract import (
+    Claimed,
+    Journal,
+    LostError,
+    Owned,
+    Remembered,
+    Seen,
+)
 from agentkeys.lifecycle.journal.files import FileJournal
 
-__all__ = ["Claimed", "FileJournal", "Journal", "Owned", "Remembered", "Seen"]
+__all__ = [
+    "Claimed",
+    "FileJournal",
+    "Journal",
+    "LostError",
+    "Owned",
+    "Remembered",
+    "Seen",
+]

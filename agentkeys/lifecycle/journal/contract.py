@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import attrs
 
+from agentkeys.errors import JournalError
 from agentkeys.lifecycle.machine.states import Entry, Kept
 
 if TYPE_CHECKING:
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
     from agentkeys.keys import Scope
 
-__all__ = ["Claimed", "Journal", "Owned", "Remembered", "Seen", "left"]
+__all__ = ["Claimed", "Journal", "LostError", "Owned", "Remembered", "Seen", "left"]
+
+
+class LostError(JournalError):
+    """Another process, perhaps on another machine, has taken the entry over, and goes on."""
 
 
 class Owned(Protocol):
@@ -35,8 +40,21 @@ class Owned(Protocol):
         A closed entry is removed, and a kept entry belongs to the ledger from then on.
 
         Raises:
-            OSError: the state could not be written, or the entry no longer belongs to this driver.
-                Then the step that it announces must not be taken.
+            OSError: the state could not be written. Then the step that it announces must not be
+                taken.
+            LostError: another process has taken the entry over. Nothing was changed.
+        """
+
+    def is_held(self) -> bool:
+        """Whether nobody else can have taken it over. It costs nothing, and does not block.
+
+        A driver that does not hold its entry any more runs no command.
+        """
+
+    def current(self) -> tuple[Entry | None, bool]:
+        """Return what is remembered of it now, if anything, and whether somebody drives it.
+
+        It is for who has lost it.
         """
 
     def release(self) -> None:
@@ -60,11 +78,6 @@ class Claimed:
 
     entries: tuple[Owned, ...] = ()
     unreadable: tuple[str, ...] = ()
-
-    @property
-    def scopes(self) -> set[Scope]:
-        """The scopes of the entries."""
-        return {each.entry.plan.scope for each in self.entries}
 
     def release(self) -> None:
         """Release all entries for a later sweep."""
@@ -99,6 +112,10 @@ class Remembered:
     entries: tuple[Seen, ...] = ()
     unreadable: tuple[str, ...] = ()
 
+    @property
+    def scopes(self) -> set[Scope]:
+        """The scopes of the entries."""
+        return {each.entry.plan.scope for each in self.entries}
 
 def left(entries: Iterable[Seen]) -> tuple[Seen, ...]:
     """Return the entries of a place without those of keys that others have replaced for good."""
@@ -108,8 +125,14 @@ def left(entries: Iterable[Seen]) -> tuple[Seen, ...]:
     return tuple(each for each in entries if each.id not in gone)
 
 
+@runtime_checkable
 class Journal(Protocol):
-    """Keeps the entries. Its methods block, so they are called in a thread."""
+    """Keeps the entries. Its methods block, so they are called in a thread.
+
+    All of them raise `JournalError` if the journal cannot be reached. Where they ask which scopes
+    are wanted, *near* is a place in which all that is wanted lies, if there is such a place: a
+    journal may look there alone.
+    """
 
     def begin(self, entry: Entry) -> Owned:
         """Add a new entry; when this returns, it is durable, and this driver owns it.
@@ -118,14 +141,16 @@ class Journal(Protocol):
             ConfigurationError: the entry cannot be written, so no request may be sent.
         """
 
-    def claim(self, is_wanted: Callable[[Scope], bool]) -> Claimed:
+    def claim(self, is_wanted: Callable[[Scope], bool], near: Scope | None = None) -> Claimed:
         """Take over the entries in wanted scopes that have no driver; the caller releases them.
 
         Raises:
             ConfigurationError: the place of the entries is not known.
         """
 
-    def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
+    def remembered(
+        self, is_wanted: Callable[[Scope], bool], near: Scope | None = None
+    ) -> Remembered:
         """Return the entries in wanted scopes, without taking them over.
 
         Raises:
@@ -143,6 +168,9 @@ class Journal(Protocol):
 
         """
 
+    def survey(self) -> Remembered:
+        """Return the entries under way that nobody drives, without taking any over."""
+
     def hold(self, entry_id: str) -> Owned | None:
         """Take over an entry of the ledger until it is released; return None if it is in use."""
 
@@ -153,5 +181,16 @@ class Journal(Protocol):
             ConfigurationError: the entry cannot be written.
         """
 
+    def put(self, entry_id: str, entry: Entry) -> None:
+        """Add an entry of another journal, which nobody drives, unless one of that id is there.
+
+        Raises:
+            ConfigurationError: it cannot be remembered.
+
+        """
+
     def describe(self) -> str:
         """Return the place of the entries, for a text."""
+
+    def way_out(self) -> str:
+        """Return how a person removes entries that nothing can finish, as part of a sentence."""

@@ -54,15 +54,21 @@ class FileJournal:
         """Add an entry to the ledger; see `Journal.adopt`."""
         # The name is a digest of the entry, so that several callers who adopt a key share one
         # entry.
-        path = in_ledger(self.ledger(), lines.fingerprint(entry))
+        entry_id = lines.fingerprint(entry)
+        self.put(entry_id, entry)
+        return entry_id
+
+    def put(self, entry_id: str, entry: Entry) -> None:
+        """Add an entry of another journal; see `Journal.put`."""
+        kept = in_ledger(self.ledger(), entry_id)
+        under_way = self.folder() / f"{entry_id}{_UNDER_WAY}"
+        path = kept if isinstance(entry.state, Kept) else under_way
         while True:
-            there = (
-                self.hold(path.stem) if os.path.lexists(path) else None
-            )  # this removes an incomplete one
+            there = _held(path) if os.path.lexists(path) else None  # it removes a torn one
             if there is not None:
                 there.release()
-            if os.path.lexists(path):
-                return path.stem
+            if os.path.lexists(path) or os.path.lexists(kept):
+                return
             with contextlib.suppress(_TakenError):
                 self._begun(path.parent, path.name, entry).release()
 
@@ -80,7 +86,11 @@ class FileJournal:
             " folder"
         )
 
-    def claim(self, is_wanted: Callable[[Scope], bool]) -> Claimed:
+    def claim(
+        self,
+        is_wanted: Callable[[Scope], bool],
+        near: Scope | None = None,  # noqa: ARG002  # no file says its place but by what is in it
+    ) -> Claimed:
         """Lock the entries in wanted scopes whose processes are gone; see `Journal.claim`."""
         owned: list[OwnedFile] = []
         unreadable: list[str] = []
@@ -91,7 +101,11 @@ class FileJournal:
                 owned.append(found)
         return Claimed(tuple(owned), tuple(unreadable))
 
-    def remembered(self, is_wanted: Callable[[Scope], bool]) -> Remembered:
+    def remembered(
+        self,
+        is_wanted: Callable[[Scope], bool],
+        near: Scope | None = None,  # noqa: ARG002
+    ) -> Remembered:
         """Return the entries in wanted scopes; see `Journal.remembered`."""
         entries: dict[str, Seen] = {}
         unreadable: list[str] = []
@@ -113,25 +127,22 @@ class FileJournal:
 
     def hold(self, entry_id: str) -> OwnedFile | None:
         """Take over an entry of the ledger; see `Journal.hold`."""
-        path = in_ledger(self.ledger(), entry_id)
-        try:
-            return _claimed(path, lambda _: True)
-        except RefusedError as error:
-            reason = str(error)
-        raise JournalError(
-            f"{shown(path)} names the key in the store, but was not read: {reason}: check the file,"
-            " then delete it, and adopt the key again"
-        )
+        return _held(in_ledger(self.ledger(), entry_id))
 
-    def survey(self) -> Claimed:
-        """Return the entries of processes that are gone, without taking them over."""
+    def survey(self) -> Remembered:
+        """Return what is left by owners that are gone; see `Journal.survey`."""
         found = self.claim(lambda _: True)
         found.release()
-        return found
+        left = tuple(Seen(each.id, each.entry, each.describe()) for each in found.entries)
+        return Remembered(left, found.unreadable)
 
     def describe(self) -> str:
         """Return the folder of the unfinished entries."""
         return shown(self.folder())
+
+    def way_out(self) -> str:
+        """Return how a person removes entries that nothing can finish."""
+        return f"delete the files in {self.describe()} that name it"
 
     @staticmethod
     def folder() -> Path:
@@ -190,6 +201,14 @@ class OwnedFile:
         if self._is_released:
             raise OSError(errno.ECANCELED, "its time was up")
 
+    def is_held(self) -> bool:
+        """Whether nobody else has it: the lock is this process's until it lets go or dies."""
+        return True
+
+    def current(self) -> tuple[Entry | None, bool]:
+        """Return how far it has come: nobody else can have driven it on."""
+        return self.entry, True
+
     def release(self) -> None:
         """Release the file for a later sweep; a thread that is writing unlocks it afterwards."""
         self._is_released = True
@@ -215,8 +234,8 @@ class OwnedFile:
         return self
 
     def describe(self) -> str:
-        """Return the path of the file."""
-        return shown(self._path)
+        """Return which file it is."""
+        return f"the file {shown(self._path)}"
 
     def _note(self, entry: Entry) -> None:
         if self._descriptor < 0:
@@ -286,6 +305,17 @@ def _locked_file(path: Path) -> int:
         raise
     os.close(descriptor)
     raise _TakenError
+
+
+def _held(path: Path) -> OwnedFile | None:
+    try:
+        return _claimed(path, lambda _: True)
+    except RefusedError as error:
+        reason = str(error)
+    raise JournalError(
+        f"{shown(path)} names the key in the store, but was not read: {reason}: check the file,"
+        " then delete it, and adopt the key again"
+    )
 
 
 def _claimed(path: Path, is_wanted: Callable[[Scope], bool]) -> OwnedFile | None:

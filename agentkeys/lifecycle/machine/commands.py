@@ -123,6 +123,7 @@ class Ending(enum.Enum):
     CHANGED = "the store was changed or the new key was deleted, so nothing is deleted"
     RETIRED = "the store holds the secret, and the replaced key is deleted"
     LENT = "the caller holds the secret, and the key is deleted when the lease ends"
+    LOST = "another process has taken the entry over, and goes on"
     HELD = "a write may still arrive while this process runs, so it keeps the entry"
 
 

@@ -11,7 +11,7 @@ from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
-from agentkeys.lifecycle.machine.states import Asking, Denied, KeyId, Ousting, Retiring
+from agentkeys.lifecycle.machine.states import Asking, Denied, Kept, KeyId, Ousting, Retiring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,8 @@ _STORED: Final = frozenset(
 
 def is_stored(outcome: Outcome) -> bool:
     """Whether the secret is where it belongs: in the store, or with the caller of a lease."""
-    return outcome.ending in _STORED or isinstance(outcome.entry.state, Retiring | Ousting)
+    # Kept, if somebody else has taken the entry over, and found the secret in the store.
+    return outcome.ending in _STORED or isinstance(outcome.entry.state, Retiring | Ousting | Kept)
 
 
 def may_be_asked_again(outcome: Outcome) -> bool:
@@ -103,6 +104,8 @@ def cause(outcome: Outcome) -> AgentKeysError:
 
 def reason(outcome: Outcome) -> str:
     """Return why the failure could not be cleaned up."""
+    if outcome.ending is Ending.LOST:
+        return str(outcome.ending.value)
     errors = [event.error for event in outcome.events if isinstance(event, _HINDRANCES)]
     return next((str(error) for error in reversed(errors) if error is not None), "")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from agentkeys.errors import (
     AgentKeysError,
     DeadlineExceededError,
+    JournalError,
     OrphanKeyError,
     RequestError,
     StoreError,
@@ -34,6 +35,7 @@ __all__ = [
     "explain",
     "late",
     "left_behind",
+    "lost",
     "unresolved",
 ]
 
@@ -76,6 +78,8 @@ def explain(outcome: Outcome, late_names: Sequence[str] = ()) -> AgentKeysError:
         outcome: the outcome of the last key that was created.
         late_names: the names of earlier keys that may be created late.
     """
+    if outcome.ending is Ending.LOST:
+        return lost(outcome)
     cause = heard.cause(outcome)
     if not heard.leaves_a_key(outcome):
         return _without_a_key(outcome, cause, late_names)
@@ -87,6 +91,17 @@ def explain(outcome: Outcome, late_names: Sequence[str] = ()) -> AgentKeysError:
     if outcome.ending in _UNKNOWN:
         return _unknown(outcome, cause)
     return _orphan(outcome, cause, _hindered(outcome), late_names)
+
+
+def lost(outcome: Outcome) -> JournalError:
+    """Return the error of a call whose entry somebody else has taken over."""
+    key_id = heard.key_id(outcome)
+    which = repr(mask(outcome.entry.name)) + ("" if key_id is None else f", id {key_id}")
+    return JournalError(
+        f"another process has taken over the entry of the key {which}, for this one did not prolong"
+        f" its lease in time: {outcome.where}{outcome.undone}: see `agentkeys status` for what has"
+        " become of it, or run `agentkeys sweep`"
+    )
 
 
 _NAMELESS: Final = frozenset({Ending.MAY_COME, Ending.UNPROVEN, Ending.LEFT})
@@ -177,14 +192,14 @@ def unresolved(outcome: Outcome) -> str:
 
 
 def _why(outcome: Outcome) -> tuple[str, str]:
-    by_hand = f"delete the key if nobody has its secret, else delete the file {outcome.where}"
+    by_hand = f"delete the key if nobody has its secret, else delete {outcome.where}"
     match outcome.ending:
         case Ending.UNPROVEN:
             ids = ", ".join(map(str, getattr(outcome.events[-1], "ids", ())))
             return f"has an exact name, which does not prove that it made {ids}", by_hand
         case Ending.FOREIGN:
             account = shown(outcome.entry.plan.scope.account)
-            advice = f"sweep with those credentials, or delete the file {outcome.where}"
+            advice = f"sweep with those credentials, or delete {outcome.where}"
             return _FOREIGN.format(account), advice
         case Ending.LEFT:
             which, why = heard.key_id(outcome), heard.reason(outcome)

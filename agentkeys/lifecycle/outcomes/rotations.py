@@ -84,12 +84,17 @@ def untold(outcome: Outcome, store: str) -> RotationError | None:
     """Return the error of a rotation whose users could not be told, or None."""
     entry = outcome.entry
     replaces = entry.plan.replaces
-    is_cut_short = outcome.ending is Ending.STORED  # before the announcement
+    # Before anybody was told, or before it was noted.
+    is_told = getattr(entry.state, "announced", False)
+    is_cut_short = outcome.ending is Ending.STORED or (
+        outcome.ending is Ending.LOST and not is_told
+    )
     is_owed = is_cut_short and replaces is not None and replaces.must_announce
     if outcome.ending is not Ending.OWED and not is_owed:
         return None
     kinds = events.NotAnnounced | events.NotNoted | events.NotWeeded
-    why = next((e.error for e in reversed(outcome.events) if isinstance(e, kinds)), None)
+    found = next((e.error for e in reversed(outcome.events) if isinstance(e, kinds)), None)
+    why = outcome.ending.value if outcome.ending is Ending.LOST else found
     return RotationError(
         f"the new key {entry.key_id} works, and its secret is stored: {store}; but its users"
         f" could not be told ({why}), so the old key {heard.replaced(outcome)} does not retire:"
