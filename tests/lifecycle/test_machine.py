@@ -98,6 +98,53 @@ def test_no_order_of_events_harms_anybody(kind, crashes):
     assert story.worlds >= least
 
 
+# A journal whose owners have leases: one may be lost while its owner lives, who is paused.
+
+LEASED = Rules(creates=1, crashes=0, losses=1)
+
+
+@pytest.mark.parametrize(
+    ("rules", "least"),
+    [
+        (LEASED, 45_000),
+        # The epoch of what is noted protects; a look before it spares requests that are in vain.
+        (attrs.evolve(LEASED, looks_away=True), 50_000),
+        (attrs.evolve(LEASED, crashes=1, late_writes=True), 55_000),
+        *(
+            pytest.param(rules, least, marks=pytest.mark.long)
+            for rules, least in [
+                (attrs.evolve(LEASED, losses=2), 640_000),
+                (attrs.evolve(LEASED, replaces=True), 370_000),
+                (attrs.evolve(LEASED, replaces=True, is_owed=True), 700_000),
+                (attrs.evolve(LEASED, replaces=True, grace=0.0, late_writes=True), 330_000),
+            ]
+        ),
+    ],
+)
+def test_no_order_of_events_harms_anybody_when_a_lease_is_lost(rules, least):
+    """Whoever was paused before a write takes it back, if nobody has seen it in the store."""
+    story = explore(rules)
+    print(story)
+    assert story.harm is None, story
+    assert story.worlds >= least
+
+
+@pytest.mark.parametrize(
+    ("broken", "harm"),
+    [
+        ({"is_unfenced": True}, "nobody knows of it"),
+        ({"is_careless": True}, "after a last sweep, the store holds the secret of key 1"),
+        ({"is_hasty": True}, "the store holds the secret of key 1, which was deleted"),
+    ],
+)
+def test_one_with_a_lease_who_does_not_see_that_it_is_lost_harms_somebody(broken, harm):
+    """The epoch, what is undone at the finish, and to delete nothing that cannot be noted."""
+    story = explore(attrs.evolve(LEASED, **broken))
+    print(story)
+    assert story.harm is not None
+    assert harm in story.harm
+
+
 # That the exploration can fail: each row is broken, and it finds who is harmed by that.
 
 DEAD = "the store holds the secret of key 1, which was deleted"

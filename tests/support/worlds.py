@@ -23,6 +23,7 @@ from agentkeys.lifecycle.machine.states import (
     Asking,
     Closed,
     Denied,
+    Dropping,
     Entry,
     Kept,
     Ousting,
@@ -30,6 +31,7 @@ from agentkeys.lifecycle.machine.states import (
     Replaced,
     Restoring,
     Retiring,
+    Writing,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +73,15 @@ class Rules:
         is_owed: whether somebody must be told before the other one retires.
         grace: for how many seconds the other one lives on.
         longest: for how many seconds the other one may be used.
+        losses: how many drivers may lose their lease while they live: somebody takes the entry
+            over, and they are paused for as long as it takes.
+        is_unfenced: whether one who has lost it goes on all the same. It must not.
+        looks_away: whether one who has lost it does all that needs no note. It should not, though
+            what was noted by then permits it.
+        is_careless: whether one who has lost it leaves what it has written to the store. It must
+            not.
+        is_hasty: whether one who has a lease deletes a key though that cannot be noted. It must
+            not.
         table: the machine's rows.
     """
 
@@ -88,6 +99,11 @@ class Rules:
     is_owed: bool = False
     grace: float = m.PATIENCE
     longest: float = 2 * LONG
+    losses: int = 0
+    is_unfenced: bool = False
+    looks_away: bool = False
+    is_careless: bool = False
+    is_hasty: bool = False
     table: rows.Table = attrs.field(default=m.TABLE, hash=False)
 
     def plan(self) -> Plan:
@@ -111,6 +127,8 @@ class Driver(NamedTuple):
     """The event that it has heard, or the command that it is about to run."""
     unnoted: State | None = None
     """The state that a driver which acts first has yet to note."""
+    known: State | None = None
+    """The state that a driver knows which has lost its entry."""
 
 
 class World(NamedTuple):
@@ -137,6 +155,7 @@ class World(NamedTuple):
     ruined: int | None = None
     """A new key that somebody has deleted, whose secret the store holds."""
     aborts: int = 0
+    losses: int = 0
     blame: str = ""
     """What should not have been done when it was."""
 
@@ -186,14 +205,21 @@ class Model:
             creates=number,
         )
 
-    def _entry(self, world: World, number: int) -> Entry:
+    def _entry(self, world: World, driver: Driver) -> Entry:
+        number = driver.entry
         name = self.plan.name if self.rules.exact else f"{self.plan.name}~{number}"
-        return Entry(self.plan, name, dict(world.entries)[number])
+        return Entry(self.plan, name, driver.known or dict(world.entries)[number])
 
     # What may happen next.
 
     def steps(self, world: World) -> Iterator[tuple[str, World]]:
         for driver in world.drivers:
+            if driver.known is not None:
+                yield from self._too_late(world, driver)
+                continue
+            if driver.entry not in dict(world.entries):
+                yield f"{driver.who} sees that there is no entry", _without(world, driver)
+                continue
             if driver.step == _LENT:
                 yield "the lease ends", _with(world, driver, e.Resumed())
             elif isinstance(driver.step, c.End):
@@ -233,7 +259,12 @@ class Model:
             writes = world.writes if self.rules.late_writes else frozenset()
             anew = world._replace(boots=world.boots + 1, drivers=(), writes=writes)
             yield "the machine starts anew", anew
-        at_work = any(isinstance(each.step, c.Create | c.Write) for each in world.drivers)
+        # Who has lost the entry may be paused for ever before it writes.
+        at_work = any(
+            isinstance(each.step, c.Create)
+            or (isinstance(each.step, c.Write) and each.known is None)
+            for each in world.drivers
+        )
         if not (world.is_over or world.late or world.writes or at_work):
             yield "ten minutes go by", world._replace(is_over=True, is_used=False)
 
@@ -242,13 +273,16 @@ class Model:
 
     def _others(self, world: World) -> Iterator[tuple[str, World]]:
         """People put an old secret back, or abort a rotation, when nobody is at work on it."""
-        owned = {each.entry for each in world.drivers}
+        at_work = {each.entry for each in world.drivers}
+        owned = {each.entry for each in world.drivers if each.known is None}
         for number, state in world.entries:
             if number in owned or OLD not in world.live:
                 continue
             if not isinstance(state, Retiring | Ousting):
                 continue
-            if not world.is_put_back and world.is_there and world.stored == number:
+            # One who was paused is at work as well.
+            may_change = number not in at_work and not world.is_put_back
+            if may_change and world.is_there and world.stored == number:
                 back = world._replace(stored=OLD, is_put_back=True)
                 yield "somebody puts the old secret back", back
                 ruined = world._replace(live=world.live - {number}, ruined=number)
@@ -260,16 +294,77 @@ class Model:
                 yield f"somebody aborts entry {number}", aborted
 
     def _sweeps(self, world: World) -> Iterator[tuple[str, World]]:
-        if any(each.who == "sweep" for each in world.drivers):
-            return
-        owned = {each.entry for each in world.drivers}
+        owners = {each.entry: each for each in world.drivers if each.known is None}
+        swept = {each.entry for each in owners.values() if each.who == "sweep"}
         for number, state in world.entries:
-            if number not in owned and not isinstance(state, Kept):
-                sweep = Driver("sweep", number, e.Resumed())
-                yield (
-                    f"sweep takes over entry {number}",
-                    world._replace(drivers=(*world.drivers, sweep)),
-                )
+            owner = owners.get(number)
+            if isinstance(state, Kept) or swept - {number}:
+                continue
+            if owner is None and not swept:
+                after, said = world, ""
+            elif owner is not None and self._may_be_lost(world, owner):
+                said = f"the lease of {owner.who} ends; "
+                after = self._lost(world, owner, state)
+            else:
+                continue
+            sweep = Driver("sweep", number, e.Resumed())
+            swept_now = after._replace(drivers=(*after.drivers, sweep))
+            yield f"{said}sweep takes over entry {number}", swept_now
+
+    # A driver loses its lease: whatever it was about to do when it looked, it does much later.
+
+    def _may_be_lost(self, world: World, driver: Driver) -> bool:
+        # A write that nobody answered, of one who is paused besides, nobody can take back.
+        is_answered = not world.writes & {driver.entry, OLD}
+        may_lose = world.losses < self.rules.losses and is_answered
+        return may_lose and not isinstance(driver.step, c.End)
+
+    def _lost(self, world: World, driver: Driver, state: State) -> World:
+        world = world._replace(losses=world.losses + 1)
+        if self.rules.is_unfenced:
+            return world
+        lost = driver._replace(known=state)
+        drivers = (lost if each is driver else each for each in world.drivers)
+        return world._replace(drivers=tuple(drivers))
+
+    def _too_late(self, world: World, driver: Driver) -> Iterator[tuple[str, World]]:
+        is_unnoted = isinstance(driver.step, c.Write) and isinstance(driver.known, Asking)
+        if isinstance(driver.step, c.Command) and not is_unnoted:
+            yield from self._acts(world, driver)
+        elif self.rules.looks_away and (command := self._unnoted(world, driver)) is not None:
+            yield f"{driver.who} does not look, and goes on", _with(world, driver, command)
+        elif driver.step == _UNDONE:
+            yield from self._undone(world, driver)
+        elif _has_written(driver) and not self.rules.is_careless:
+            yield f"{driver.who} has lost its entry", _with(world, driver, _UNDONE)
+        else:
+            yield f"{driver.who} has lost its entry, and stops", _without(world, driver)
+
+    def _unnoted(self, world: World, driver: Driver) -> Any:
+        """Return what a driver does next, if that needs no note."""
+        if driver.step == _UNDONE or isinstance(driver.step, c.Command):
+            return None
+        entry = self._entry(world, driver)
+        move = m.advance(entry, driver.step, world.now(), self.rules.table)
+        goes_on = move.entry == entry and not isinstance(move.command, c.End | c.Write)
+        return move.command if goes_on else None
+
+    def _undone(self, world: World, driver: Driver) -> Iterator[tuple[str, World]]:
+        """Take back what was written, unless somebody has seen it there, or still may."""
+        state = dict(world.entries).get(driver.entry)
+        written, before, good = _wanted(driver, replaces=self.rules.replaces)
+        is_open = type(state) is type(driver.known)
+        is_driven = any(each.entry == driver.entry and each.known is None for each in world.drivers)
+        if is_open and is_driven:
+            return
+        after = _without(world, driver)
+        if is_open or isinstance(state, good):
+            yield f"{driver.who} leaves what it has written", after
+        elif not world.is_there:
+            return  # it waits for the store
+        else:
+            stored = before if world.stored == written else world.stored
+            yield f"{driver.who} takes back what it has written", after._replace(stored=stored)
 
     # A driver hears of an event: the machine decides, and the journal notes.
 
@@ -278,13 +373,19 @@ class Model:
             after = _noted(world, driver.entry, driver.unnoted)
             yield f"{driver.who} notes it only now", _with(after, driver, driver.step)
             return
-        entry = self._entry(world, driver.entry)
+        entry = self._entry(world, driver)
         event = driver.step
+        if self.rules.is_unfenced and (type(entry.state), type(event)) not in m.TABLE:
+            yield f"{driver.who} does not know what to do", _without(world, driver)
+            return
         self.rows.add((type(entry.state), type(event)))
         waits = isinstance(entry.state, Retiring)  # for its grace, which is what goes by
         now = world.now() if waits else world._replace(is_over=False).now()
         move = m.advance(entry, event, now, self.rules.table)
         said = f"{driver.who} hears: {_said(event)}"
+        if self._gives_up(entry, event, move.command):
+            yield f"{said}, and gives the entry up", _without(world, driver)
+            return
         if move.entry == entry:
             yield said, self._told(world, driver, entry, move.command)
             return
@@ -299,6 +400,16 @@ class Model:
                 f"{said}; cannot note it",
                 _with(world, driver, e.NotNoted(wanted=move.entry.state)),
             )
+
+    def _gives_up(self, entry: Entry, event: Any, command: Any) -> bool:
+        """Whether it has a lease, and what it does next would not be noted.
+
+        One who is paused must be able to see that his key was deleted.
+        """
+        is_leased = self.rules.losses and not self.rules.is_hasty
+        may_be_stored = not isinstance(entry.state, Asking | Denied)
+        is_unnoted = isinstance(event, e.NotNoted) and not isinstance(command, c.End)
+        return bool(is_leased) and may_be_stored and is_unnoted
 
     def _told(self, world: World, driver: Driver, entry: Entry, command: Any) -> World:
         if not isinstance(command, c.End):
@@ -315,7 +426,7 @@ class Model:
     # A driver runs a command: the world changes, or not, and an event comes of it.
 
     def _acts(self, world: World, driver: Driver) -> Iterator[tuple[str, World]]:
-        entry = self._entry(world, driver.entry)
+        entry = self._entry(world, driver)
         act = getattr(self, f"_{type(driver.step).__name__.lower()}")
         unnoted = driver.unnoted
         if isinstance(driver.step, c.Write) and self.rules.act_first:
@@ -405,6 +516,8 @@ class Model:
         yield f"the store keeps key {n}, and says that it failed", kept, e.NotWritten()
         yield f"the store keeps key {n}, and does not answer", kept, e.WriteUnknown()
         yield "the store does not answer", world, e.WriteUnknown()
+        if driver.known is not None:
+            return  # a write of one who was paused, that comes late besides, nobody can take back
         late = world._replace(writes=world.writes | {n}, is_over=False)
         yield f"the store does not answer; it may keep key {n} late", late, e.WriteUnknown()
 
@@ -422,7 +535,7 @@ class Model:
             return world.blame
         if world.ruined is not None:
             return "the old key was deleted though the new one is gone"
-        if world.stored in {None, OLD}:
+        if world.stored in {None, OLD} and not _will_be_undone(world, world.stored):
             return "the old key was deleted before the new one was stored"
         if self.rules.is_owed and not world.is_told:
             return "the old key was deleted before its users were told"
@@ -451,7 +564,8 @@ class Model:
         force = driver.step.force  # then nobody asks whether it is used
         if force or not (is_there and world.is_used):
             yield f"the old key is {'quiet' if is_there else 'not listed'}", world, watched
-        if is_there and not force:
+        # What one sees who was paused counts for nobody.
+        if is_there and not force and driver.known is None:
             used = world._replace(is_used=True)
             yield "the old key is in use", used, attrs.evolve(watched, used=asked.wall)
         yield "cannot list", world, e.CannotList()
@@ -465,6 +579,8 @@ class Model:
         yield "the store keeps the old key, and says that it failed", back, e.NotWritten()
         yield "the store keeps the old key, and does not answer", back, e.WriteUnknown()
         yield "the store does not answer", world, e.WriteUnknown()
+        if driver.known is not None:
+            return
         late = world._replace(writes=world.writes | {OLD}, is_over=False)
         yield "the store does not answer; it may keep the old key late", late, e.WriteUnknown()
 
@@ -477,7 +593,8 @@ class Model:
             return world.blame or "a key was deleted while it was lent"
         if world.stored in world.useless:
             return f"the store holds the secret of key {world.stored}, which does not work"
-        if world.stored not in {None, world.ruined, *world.live}:
+        is_dead = world.stored not in {None, world.ruined, *world.live}
+        if is_dead and not _will_be_undone(world, world.stored):
             return _dead(world)
         for key_id in world.live - {THEIRS}:
             if not self._is_known(world, key_id):
@@ -488,9 +605,10 @@ class Model:
         if key_id == OLD:
             # By the store, whose entry in the ledger it has, or as what another one replaces.
             states = {type(state) for _, state in world.entries}
-            return world.stored == OLD or bool(states - {Kept})
+            is_stored = world.stored == OLD or _will_be_undone(world, world.stored)
+            return is_stored or bool(states - {Kept})
         number = key_id % TWIN
-        if any(each.entry == number for each in world.drivers):
+        if any(each.entry == number and each.known is None for each in world.drivers):
             return True
         state = dict(world.entries).get(number)
         if isinstance(state, Kept) and state.key_id is not None:
@@ -568,6 +686,30 @@ def _path(came: dict[World, tuple[World, str] | None], world: World) -> tuple[st
         world, said = before
         steps.append(said)
     return tuple(reversed(steps))
+
+
+_UNDONE: Final = "to be undone"
+
+
+def _has_written(driver: Driver) -> bool:
+    return driver.who != "sweep" and isinstance(driver.known, Writing | Restoring)
+
+
+def _wanted(driver: Driver, *, replaces: bool) -> tuple[int, int | None, tuple[type, ...]]:
+    """Return what a driver has written, what was there before, and where it should be there."""
+    if isinstance(driver.known, Restoring):
+        return OLD, driver.entry, (Dropping, type(None))
+    return driver.entry, OLD if replaces else None, (Kept, Retiring, Ousting, Restoring)
+
+
+def _will_be_undone(world: World, stored: int | None) -> bool:
+    """Whether one who was paused has written it just now, and is about to see to it."""
+    return any(
+        _has_written(each)
+        and not isinstance(each.step, c.Write | c.Restore)
+        and stored == (OLD if isinstance(each.known, Restoring) else each.entry)
+        for each in world.drivers
+    )
 
 
 def _is_taken_away(world: World) -> bool:
