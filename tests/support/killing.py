@@ -46,6 +46,11 @@ PROGRAM = """
             return called.__self__.family == socket.AF_INET and called.__name__ in names[event]
         return event == "c_call" and called.__name__ in changes.get(called.__module__, ())
 
+    def asks_a_database(frame):
+        # Before, and after, each answer of the journal in PostgreSQL, which libpq talks to.
+        code = frame.f_code
+        return code.co_name == "wait" and code.co_filename.endswith("postgres/database.py")
+
     async def main(job):
         def then(announcement):
             with open(job["told"], "a") as file:
@@ -82,10 +87,13 @@ PROGRAM = """
 
         def watch(frame, event, called):
             is_of_c = event in {"c_call", "c_return"}
-            if is_of_c and is_point(event, called) and next(points) == job["point"]:
+            is_one = is_point(event, called) if is_of_c else asks_a_database(frame)
+            if is_one and next(points) == job["point"]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         os.environ["AGENTKEYS_HOME"] = job["home"]
+        if job["journal"]:
+            os.environ["AGENTKEYS_JOURNAL"] = job["journal"]
         threading.setprofile(watch)
         sys.setprofile(watch)
         ended = asyncio.run(main(job))
@@ -98,6 +106,9 @@ PROGRAM = """
         children = []
         for job in json.loads(line):
             open_store(job["store"])  # so that no child must import what it needs
+            if job["journal"]:
+                import psycopg, sqlalchemy.dialects.postgresql.psycopg
+                import agentkeys.lifecycle.journal.postgres
             reading, writing = os.pipe()
             child = os.fork()
             if not child:
@@ -194,6 +205,7 @@ class Killing:
             "ended": str(self.here / "ended"),
             "store": self.address,
             "home": os.environ["AGENTKEYS_HOME"],
+            "journal": os.environ.get("AGENTKEYS_JOURNAL", ""),
             "url": self.service.url,
             "email": self.service.email,
             "password": self.service.password,

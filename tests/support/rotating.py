@@ -11,10 +11,10 @@ from chaos import BASE, client_of, keys_of
 from samples import agentry
 
 from agentkeys import Secret, issue, rotate, status, sweep
-from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.machine.moments import Moment
 from agentkeys.lifecycle.machine.retiring import WRITE_PATIENCE
 from agentkeys.lifecycle.machine.states import Restoring, Retiring, Writing
+from agentkeys.lifecycle.remembering import opened
 from agentkeys.server import LocalService
 from agentkeys.stores import MemoryStore
 
@@ -109,7 +109,7 @@ def earlier(moment: Moment, seconds: float) -> Moment:
 
 def age(seconds: float, turn: Any = earlier) -> int:
     """Let what retires have begun to do so that much earlier; return how many keys do."""
-    found = FileJournal().claim(lambda _: True)
+    found = opened().claim(lambda _: True)
     retiring = [each for each in found.entries if isinstance(each.entry.state, Retiring)]
     for owned in retiring:
         state = owned.entry.state
@@ -123,7 +123,7 @@ def age(seconds: float, turn: Any = earlier) -> int:
 
 def let_writes_be_late(seconds: float = WRITE_PATIENCE) -> None:
     """Let what was being written, by whoever has died, have been begun so much earlier."""
-    found = FileJournal().claim(lambda _: True)
+    found = opened().claim(lambda _: True)
     for owned in found.entries:
         state = owned.entry.state
         if isinstance(state, Writing | Restoring):
@@ -134,7 +134,7 @@ def let_writes_be_late(seconds: float = WRITE_PATIENCE) -> None:
 
 def entries() -> list[Any]:
     """Return what the journal remembers."""
-    return [each.entry for each in FileJournal().remembered(lambda _: True).entries]
+    return [each.entry for each in opened().remembered(lambda _: True).entries]
 
 
 @contextlib.asynccontextmanager
