@@ -21,9 +21,10 @@ from agentkeys.keys import KeyCollection, Scope
 from agentkeys.lifecycle import adopt, issue, rotate, sweep
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.callbacks import Then, Verify
-from agentkeys.lifecycle.journal import FileJournal, Remembered
+from agentkeys.lifecycle.journal import Remembered
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.states import Asking, KeyId
+from agentkeys.lifecycle.remembering import opened
 from agentkeys.records import Record
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ async def decided(
 
     """
     place = scope or keys.scope
-    remembered = await disk.in_thread(partial(FileJournal().remembered, place.is_at))
+    remembered = await disk.in_thread(partial(opened().remembered, place.is_at, place))
     entries = tuple(
         seen
         for seen in remembered.entries

@@ -25,8 +25,8 @@ from agentkeys.fleet.places import account_of, keys_at
 from agentkeys.fleet.spool import Spool
 from agentkeys.keys import KeyCollection, Scope
 from agentkeys.lifecycle.driving import disk
-from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.machine.states import Kept
+from agentkeys.lifecycle.remembering import opened
 from agentkeys.transport.client import Client
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def read(file: str | os.PathLike[str]) -> Plan:
     spool = Spool()
     try:
         spool.declare(manifest.read(file).declared())
-        spool.remember(FileJournal().each())
+        spool.remember(opened().each())
     except BaseException:
         spool.close()
         raise

@@ -10,9 +10,9 @@ from agentkeys.errors import NotFoundError, RotationInProgressError
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.hands import digest_of
 from agentkeys.lifecycle.driving.making import read
-from agentkeys.lifecycle.journal import FileJournal
 from agentkeys.lifecycle.ledger import check_who_signs_in
 from agentkeys.lifecycle.machine.states import Kept
+from agentkeys.lifecycle.remembering import opened
 from agentkeys.masking import mask
 from agentkeys.stores import open_store
 
@@ -43,7 +43,7 @@ async def prune(
     seen = await _entry(step, scope)
     if seen is None:  # somebody was faster
         return ()
-    held = await disk.in_thread(partial(FileJournal().hold, seen.id), undo=_release)
+    held = await disk.in_thread(partial(opened().hold, seen.id), undo=_release)
     if held is None:
         name = mask(step.declared.name)
         raise RotationInProgressError(f"the key {name!r} was not deleted: somebody replaces it now")
@@ -57,7 +57,7 @@ async def prune(
 
 async def _entry(step: Step, scope: Scope) -> Seen | None:
     """Return the entry of the key, if it is kept still."""
-    remembered = await disk.in_thread(partial(FileJournal().remembered, scope.is_at))
+    remembered = await disk.in_thread(partial(opened().remembered, scope.is_at, scope))
     for seen in remembered.entries:
         plan = seen.entry.plan
         is_it = (plan.name, plan.store) == (step.declared.name, step.declared.store)

@@ -117,6 +117,7 @@ class Remembered:
         """The scopes of the entries."""
         return {each.entry.plan.scope for each in self.entries}
 
+
 def left(entries: Iterable[Seen]) -> tuple[Seen, ...]:
     """Return the entries of a place without those of keys that others have replaced for good."""
     entries = tuple(entries)

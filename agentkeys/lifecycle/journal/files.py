@@ -99,7 +99,7 @@ class FileJournal:
                 unreadable.append(found)
             elif found is not None:
                 owned.append(found)
-        return Claimed(tuple(owned), tuple(unreadable))
+        return Claimed(tuple(sorted(owned, key=lambda each: each.id)), tuple(unreadable))
 
     def remembered(
         self,
@@ -114,7 +114,8 @@ class FileJournal:
                 unreadable.append(found)
             elif is_wanted(found.entry.plan.scope):
                 entries[found.id] = found
-        return Remembered(left(entries.values()), tuple(unreadable))
+        in_order = [entries[each] for each in sorted(entries)]
+        return Remembered(left(in_order), tuple(unreadable))
 
     def each(self) -> Iterator[Seen | str]:
         """Yield every entry; see `Journal.each`."""
@@ -133,8 +134,8 @@ class FileJournal:
         """Return what is left by owners that are gone; see `Journal.survey`."""
         found = self.claim(lambda _: True)
         found.release()
-        left = tuple(Seen(each.id, each.entry, each.describe()) for each in found.entries)
-        return Remembered(left, found.unreadable)
+        entries = tuple(Seen(each.id, each.entry, each.describe()) for each in found.entries)
+        return Remembered(entries, found.unreadable)
 
     def describe(self) -> str:
         """Return the folder of the unfinished entries."""

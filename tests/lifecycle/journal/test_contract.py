@@ -221,3 +221,11 @@ def spoil(kind: str, owned, request) -> None:
         postgres, address = request.getfixturevalue("postgres"), request.getfixturevalue("database")
         statement = "UPDATE agentkeys.entries SET line = '{\"format\": 99}' || chr(10)"
         postgres.run(statement, address.rpartition("/")[2])
+
+
+def test_every_entry_comes_once(journal, other):
+    """Those under way and those that are kept, however many; a plan reads all of them."""
+    begun = [journal.begin(asking()).id for _ in range(3)]
+    adopted = [journal.adopt(kept(asking(), digest=f"{number:064}")) for number in range(1100)]
+    seen = [each.id for each in other.each() if not isinstance(each, str)]
+    assert sorted(seen) == sorted(begun + adopted)

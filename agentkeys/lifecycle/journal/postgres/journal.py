@@ -30,7 +30,7 @@ from agentkeys.sources import secret_in
 from agentkeys.stores import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -42,6 +42,7 @@ SECONDS: Final = 30.0
 """How long a lease lasts if the address does not say it."""
 
 _LEASE: Final = re.compile(r"(?<=[?&])lease=([^&]*)&?")
+_AT_ONCE: Final = 1000
 _AGE: Final = func.extract("epoch", func.clock_timestamp() - entries.c.noted).label("age")
 _FOUND: Final = (entries.c.id, entries.c.line, entries.c.kept, entries.c.epoch, _AGE)
 
@@ -97,6 +98,14 @@ class PostgresJournal:
         """Return the entries in wanted scopes; see `Journal.remembered`."""
         return Remembered(*self._read(_is_near(near), is_wanted))
 
+    def each(self) -> Iterator[Seen | str]:
+        """Yield every entry, a thousand rows at a time; see `Journal.each`."""
+        self._leases.settle()
+        last = ""
+        while rows := self._database.run(partial(_all, _after_row(last))):
+            yield from map(self._seen, rows)
+            last = rows[-1].id
+
     def survey(self) -> Remembered:
         """Return the entries that nobody drives; see `Journal.survey`."""
         return Remembered(*self._read(_is_left(None), lambda _: True))
@@ -121,17 +130,22 @@ class PostgresJournal:
         statement = select(*_FOUND).where(condition).order_by(entries.c.id)
         found: list[Seen] = []
         unreadable: list[str] = []
-        for row in self._database.run(partial(_all, statement)):
-            match _entry(row):
-                case Entry() as entry:
-                    if is_wanted(entry.plan.scope):
-                        found.append(Seen(row.id, entry, self._where(row.id)))
-                case NotAnEntry(why):
-                    unreadable.append(
-                        f"{self._where(row.id)} may name a key that is left, but was not used:"
-                        f" {why}: see what it is, then delete the row"
-                    )
+        for seen in map(self._seen, self._database.run(partial(_all, statement))):
+            if isinstance(seen, str):
+                unreadable.append(seen)
+            elif is_wanted(seen.entry.plan.scope):
+                found.append(seen)
         return tuple(found), tuple(unreadable)
+
+    def _seen(self, row: Row[Any]) -> Seen | str:
+        """Return the entry of a row; if it cannot be read, a sentence about it."""
+        entry = _entry(row)
+        if isinstance(entry, Entry):
+            return Seen(row.id, entry, self._where(row.id))
+        return (
+            f"{self._where(row.id)} may name a key that is left, but was not used: {entry.why}:"
+            " see what it is, then delete the row"
+        )
 
     def _taken(self, ids: list[str], *, is_kept: bool = False) -> list[OwnedRow]:
         """Take over those of the rows that nobody has taken meanwhile."""
@@ -312,7 +326,11 @@ def _entry(row: Row[Any]) -> Entry | NotAnEntry:
     return NotAnEntry("its line is empty")
 
 
-def _all(statement: Any, connection: Connection) -> Iterable[Row[Any]]:
+def _after_row(entry_id: str) -> Any:
+    return select(*_FOUND).where(entries.c.id > entry_id).order_by(entries.c.id).limit(_AT_ONCE)
+
+
+def _all(statement: Any, connection: Connection) -> Sequence[Row[Any]]:
     return connection.execute(statement).all()
 
 
