@@ -56,7 +56,10 @@ assert pytest.main(["-q", "test_it.py"]) == 0
 from agentkeys.observers.opentelemetry import OpenTelemetryObserver
 OpenTelemetryObserver()
 """,
-    "postgres": "import psycopg, sqlalchemy.dialects.postgresql",
+    "postgres": """
+from agentkeys.lifecycle.journal.postgres import PostgresJournal
+print(PostgresJournal("postgresql://127.0.0.1:1/none").describe())
+""",
     "speedups": "import agentkeys.transport.reading.json, sys; assert 'orjson' in sys.modules",
 }
 # What developers need is used by the rest of .ci/run, so its import is enough.
