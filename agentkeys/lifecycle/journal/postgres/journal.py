@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from sqlalchemy import Text, and_, any_, bindparam, delete, func, select, update
+from sqlalchemy import Text, and_, any_, bindparam, delete, func, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from agentkeys import threads
@@ -41,8 +41,8 @@ __all__ = ["OwnedRow", "PostgresJournal", "journal_at"]
 SECONDS: Final = 30.0
 """How long a lease lasts if the address does not say it."""
 
+_PAGE: Final = 1000
 _LEASE: Final = re.compile(r"(?<=[?&])lease=([^&]*)&?")
-_AT_ONCE: Final = 1000
 _AGE: Final = func.extract("epoch", func.clock_timestamp() - entries.c.noted).label("age")
 _FOUND: Final = (entries.c.id, entries.c.line, entries.c.kept, entries.c.epoch, _AGE)
 
@@ -98,14 +98,6 @@ class PostgresJournal:
         """Return the entries in wanted scopes; see `Journal.remembered`."""
         return Remembered(*self._read(_is_near(near), is_wanted))
 
-    def each(self) -> Iterator[Seen | str]:
-        """Yield every entry, a thousand rows at a time; see `Journal.each`."""
-        self._leases.settle()
-        last = ""
-        while rows := self._database.run(partial(_all, _after_row(last))):
-            yield from map(self._seen, rows)
-            last = rows[-1].id
-
     def survey(self) -> Remembered:
         """Return the entries that nobody drives; see `Journal.survey`."""
         return Remembered(*self._read(_is_left(None), lambda _: True))
@@ -126,26 +118,35 @@ class PostgresJournal:
     def _read(
         self, condition: Any, is_wanted: Callable[[Scope], bool]
     ) -> tuple[tuple[Seen, ...], tuple[str, ...]]:
-        self._leases.settle()
-        statement = select(*_FOUND).where(condition).order_by(entries.c.id)
         found: list[Seen] = []
         unreadable: list[str] = []
-        for seen in map(self._seen, self._database.run(partial(_all, statement))):
-            if isinstance(seen, str):
-                unreadable.append(seen)
-            elif is_wanted(seen.entry.plan.scope):
-                found.append(seen)
+        for each in self._seen(condition):
+            if isinstance(each, str):
+                unreadable.append(each)
+            elif is_wanted(each.entry.plan.scope):
+                found.append(each)
         return tuple(found), tuple(unreadable)
 
-    def _seen(self, row: Row[Any]) -> Seen | str:
-        """Return the entry of a row; if it cannot be read, a sentence about it."""
-        entry = _entry(row)
-        if isinstance(entry, Entry):
-            return Seen(row.id, entry, self._where(row.id))
-        return (
-            f"{self._where(row.id)} may name a key that is left, but was not used: {entry.why}:"
-            " see what it is, then delete the row"
-        )
+    def each(self) -> Iterator[Seen | str]:
+        """Yield every entry; see `Journal.each`."""
+        return self._seen(true())
+
+    def _seen(self, condition: Any) -> Iterator[Seen | str]:
+        """Yield the entries of rows, a page in memory at a time."""
+        self._leases.settle()
+        page = select(*_FOUND).where(condition).order_by(entries.c.id).limit(_PAGE)
+        last = ""
+        while rows := self._database.run(partial(_all, page.where(entries.c.id > last))):
+            for row in rows:
+                match _entry(row):
+                    case Entry() as entry:
+                        yield Seen(row.id, entry, self._where(row.id))
+                    case NotAnEntry(why):
+                        yield (
+                            f"{self._where(row.id)} may name a key that is left, but was not used:"
+                            f" {why}: see what it is, then delete the row"
+                        )
+            last = rows[-1].id
 
     def _taken(self, ids: list[str], *, is_kept: bool = False) -> list[OwnedRow]:
         """Take over those of the rows that nobody has taken meanwhile."""
@@ -302,7 +303,7 @@ def _place(scope: Scope) -> str:
 
 
 def _is_near(scope: Scope | None) -> Any:
-    return True if scope is None else entries.c.place == _place(scope)
+    return true() if scope is None else entries.c.place == _place(scope)
 
 
 def _is_left(near: Scope | None) -> Any:
@@ -324,10 +325,6 @@ def _entry(row: Row[Any]) -> Entry | NotAnEntry:
         case NotAnEntry() as reason:
             return reason
     return NotAnEntry("its line is empty")
-
-
-def _after_row(entry_id: str) -> Any:
-    return select(*_FOUND).where(entries.c.id > entry_id).order_by(entries.c.id).limit(_AT_ONCE)
 
 
 def _all(statement: Any, connection: Connection) -> Sequence[Row[Any]]:
