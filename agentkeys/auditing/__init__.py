@@ -1,7 +1,7 @@
-"""Whether keys are looked after: listing, journal and stores are compared, and nothing is driven.
+"""Check keys: compare the listing, the journal and the stores, and change nothing.
 
-The rules are pure. What they compare is fetched at one edge; a report is data, which shows itself
-as a page, a picture, SARIF or a table.
+The rules are pure. The data that they compare is fetched in one place. A report is data, and can be
+shown as a page, a picture, SARIF or a table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the rules compare: a listing, what the journal remembers, and what the stores hold."""
+"""The data that the rules compare: a listing, the journal, and the contents of the stores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Empty", "Facts", "Held", "InGit", "Looked", "Unread"]
 
 @attrs.frozen
 class Held:
-    """A store that holds a secret, by the SHA-256 of that."""
+    """A store that holds a secret, as the SHA-256 of the secret."""
 
     digest: str
 
@@ -31,11 +31,11 @@ class Empty:
 
 @attrs.frozen
 class Unread:
-    """A store that could not be read, which says nothing about what it holds.
+    """A store that could not be read; nothing is known of its content.
 
     Attributes:
-        why: why not.
-        by_nature: whether nobody can read such a store.
+        why: the reason.
+        by_nature: whether such a store is write-only.
     """
 
     why: str
@@ -44,11 +44,11 @@ class Unread:
 
 @attrs.frozen
 class InGit:
-    """What git does with the file of a store.
+    """The state of a store's file in git.
 
     Attributes:
-        answer: whether git tracks it, would add it, or does neither; or could not be asked.
-        why: why it could not be asked.
+        answer: whether git tracks it, would add it, or neither; or this is not known.
+        why: why it is not known.
     """
 
     answer: Literal["tracked", "exposed", "neither", "unknown"]
@@ -57,13 +57,13 @@ class InGit:
 
 @attrs.frozen
 class Looked:
-    """What a look into a store has found.
+    """The result of reading a store.
 
     Attributes:
-        found: what it holds.
+        found: its content.
         where: the store in words.
-        in_git: what git does with its file, if it is a file and a secret is in it.
-        may_be_tracked: whether its address permits that git tracks the file.
+        in_git: the state of its file in git, if it is a file that holds a secret.
+        may_be_tracked: whether its address allows git to track the file.
     """
 
     found: Held | Empty | Unread
@@ -73,21 +73,21 @@ class Looked:
 
 
 _BEGUN: Final = Retiring | Ousting
-"""The states in which the old key is about to go, and the new one is in its store."""
+"""The states in which the old key will be deleted, and the new key is in its store."""
 
 
 @attrs.frozen(slots=False)
 class Facts:
-    """All that an audit of the keys of one place compares.
+    """The data of an audit of one place.
 
     Attributes:
-        scope: the place, with all names of the account that has listed.
-        keys: what the service has listed.
-        earlier: what the journal remembered directly before the listing.
-        later: what it remembered directly after it: both of the whole service.
-        looked: what the stores hold, by their addresses.
-        policy: what is expected.
-        now: the time that ages are counted to.
+        scope: the place, with all names of the account that listed it.
+        keys: the listed keys.
+        earlier: the journal right before the listing, for the whole service.
+        later: the journal right after the listing, for the whole service.
+        looked: the contents of the stores, by their addresses.
+        policy: the policy.
+        now: the time that ages are relative to.
     """
 
     scope: Scope
@@ -105,21 +105,21 @@ class Facts:
 
     @cached_property
     def here(self) -> tuple[Seen, ...]:
-        """The entries of this place, whoever's account they are of."""
+        """The entries of this place, of any account."""
         return tuple(e for e in self.later.entries if self.scope.is_at(e.entry.plan.scope))
 
     @cached_property
     def own(self) -> tuple[Seen, ...]:
-        """Those that are known to be of the account that has listed: it would see their keys."""
+        """The entries of this place that are known to belong to the account of the listing."""
         return tuple(each for each in self.here if each.entry.plan.scope.is_of(self.scope))
 
     def is_own(self, seen: Seen) -> bool:
-        """Whether an entry is one of those."""
+        """Whether an entry is one of `own`."""
         return seen.id in self._ids_here and seen.entry.plan.scope.is_of(self.scope)
 
     @cached_property
     def stored_anywhere(self) -> tuple[Seen, ...]:
-        """The entries whose secrets should be in their stores right now."""
+        """The entries whose secrets should be in their stores now."""
         between = {
             each.entry.plan.replaces.entry
             for each in self.later.entries
@@ -133,12 +133,12 @@ class Facts:
 
     @cached_property
     def stored(self) -> tuple[Seen, ...]:
-        """Those of them that are of this place."""
+        """The entries of this place whose secrets should be in their stores now."""
         return tuple(each for each in self.stored_anywhere if each.id in self._ids_here)
 
     @cached_property
     def leaving(self) -> frozenset[KeyId]:
-        """The ids of listed keys that are replaced, or whose replacement is taken back."""
+        """The ids of listed keys that are being replaced, or whose replacement is being aborted."""
         ids: set[KeyId] = set()
         for seen in self.own:
             state, replaces = seen.entry.state, seen.entry.plan.replaces
@@ -150,7 +150,7 @@ class Facts:
 
     @cached_property
     def staying(self) -> tuple[Key[Any], ...]:
-        """The listed keys that are not about to go, and that no attempt is about to decide on."""
+        """The listed keys that will not be deleted, and that no unfinished entry decides on."""
         under_way = {
             each.entry.name for each in self.own if not isinstance(each.entry.state, Kept | _BEGUN)
         }
@@ -179,28 +179,29 @@ class Facts:
         """Return the listed key of an entry."""
         key_id, name = seen.entry.key_id, seen.entry.name
         key = self._by_name.get(name) if key_id is None else self._by_id.get(key_id)
-        # A tenant lists the keys of its inboxes, too; of another account an id alone says nothing.
+        # A tenant lists the keys of its inboxes too; for another account, an id alone proves
+        # nothing.
         is_sure = key is not None and (seen.id in self._ids_here or key.name == name)
         return key if is_sure else None
 
     def listed(self, key_id: KeyId) -> Key[Any] | None:
-        """Return the listed key of that id."""
+        """Return the listed key with this id."""
         return self._by_id.get(key_id)
 
     def entry_of(self, key: Key[Any]) -> Seen | None:
-        """Return the entry that says where the secret of a listed key lies."""
+        """Return the entry with the store of a listed key."""
         return self._entries.get(key.id)
 
     @cached_property
     def stores(self) -> tuple[str, ...]:
-        """The addresses of the stores that are looked into: those of this place and its keys."""
+        """The addresses of the stores to read: those of this place and of its keys."""
         entries = (*self.stored, *self._entries.values())
         return tuple(dict.fromkeys(each.entry.plan.store for each in entries))
 
     def store_of(self, key: Key[Any]) -> str:
-        """Return the address of the store that holds the secret of a key; empty if none is known.
+        """Return the address of the store that holds the secret of a key; empty if not known.
 
-        One that could not be read is taken to hold what it was given.
+        A store that could not be read is assumed to hold what was written to it.
         """
         seen = self.entry_of(key)
         if seen is None:
@@ -215,11 +216,11 @@ class Facts:
         return seen.entry.plan.store
 
     def age(self, key: Key[Any]) -> float:
-        """Return the seconds since a key was made."""
+        """Return the seconds since a key was created."""
         return self.now.wall - key.created_at.timestamp()
 
     def known_names(self) -> Iterator[str]:
-        """Yield the names of the keys that the journal knows, or knew a moment ago."""
+        """Yield the names of the keys in the journal, before or after the listing."""
         for each in (*self.earlier.entries, *self.later.entries):
             yield each.entry.name
             if each.entry.plan.replaces is not None:

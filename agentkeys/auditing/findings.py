@@ -1,4 +1,4 @@
-"""What a rule finds, and what a rule is."""
+"""Findings and rules."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["SEVERITIES", "Finding", "Rule", "Severity", "span"]
 Severity: TypeAlias = Literal["note", "warning", "error"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("note", "warning", "error")
-"""From the mildest one up."""
+"""The severities, from low to high."""
 
 _UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """What an audit has found. It holds no secret.
+    """A finding of an audit. It holds no secret.
 
     Attributes:
-        rule: the id of the rule, like ``AK001``. It stays the same from version to version.
+        rule: the id of the rule, like ``AK001``. It is the same in all versions.
         severity: "error", "warning" or "note".
-        sentence: what is the matter.
+        sentence: the problem.
         advice: what to do about it.
-        key_id: the id of the key, if it is about one.
-        name: the name of the key on the service, if it is about one.
-        place: whose key it is, in words.
-        store: the address of the store that holds its secret, if that is known.
+        key_id: the id of the key, if the finding concerns one.
+        name: the name of the key on the service, if the finding concerns one.
+        place: the place of the key, in words.
+        store: the address of the store that holds its secret, if it is known.
     """
 
     rule: str
@@ -45,7 +45,7 @@ class Finding:
     store: str = ""
 
     def __str__(self) -> str:
-        """Return it on one line."""
+        """Return the finding on one line."""
         which = "" if self.key_id is None else f" (id {self.key_id})"
         return f"{self.rule} {self.severity}: {self.sentence}{which}: {self.advice}"
 
@@ -55,11 +55,11 @@ class Rule:
     """A rule of the audit.
 
     Attributes:
-        id: its id, which is never given to another one.
-        name: what it is called in SARIF.
-        severity: how bad it is, as a rule.
+        id: its id, which is never reused.
+        name: its name in SARIF.
+        severity: its usual severity.
         about: what it finds, as a sentence.
-        find: finds it.
+        find: the function that finds it.
     """
 
     id: str
@@ -75,10 +75,10 @@ class Rule:
 
 
 def span(seconds: float) -> str:
-    """Say in words how long that is, rounded down: ``91 days``."""
+    """Return a duration in words, rounded down: ``91 days``."""
     for unit, size in _UNITS:
         count = int(seconds // size)
-        # "47 hours" says more than "1 day".
+        # "47 hours" is more exact than "1 day".
         if count >= 2:
             return f"{count} {unit}s"
     return "1 second" if seconds >= 1 else "0 seconds"

@@ -1,4 +1,4 @@
-"""What would put findings right, as data: it is shown, and somebody else carries it out."""
+"""The steps that would fix findings, as data; other code shows and runs them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["Step", "planned"]
 
 @attrs.frozen
 class Step:
-    """One thing to do.
+    """One step.
 
     Attributes:
-        do: which command does it.
-        place: whose keys it is about, in words.
+        do: the command of the step.
+        place: the place whose keys it concerns, in words.
         why: the ids of the rules that ask for it.
-        key_id: the key; None for a sweep, which is about all of a place.
+        key_id: the key; None for a sweep, which concerns a whole place.
         name: the name of that key.
     """
 
@@ -37,15 +37,15 @@ _SWEPT: Final = frozenset({"AK014", "AK015"})
 _OLD: Final = frozenset({"AK001"})
 _UNUSED: Final = frozenset({"AK003", "AK004"})
 _IN_DOUBT: Final = frozenset({"AK007", "AK008", "AK009", "AK010"})
-"""About a store of which it is not sure that it holds the key's secret."""
+"""Rules about a store that may not hold the key's secret."""
 
 
 def planned(report: Results) -> tuple[Step, ...]:
-    """Return what would put findings right, if nobody has to decide anything for it.
+    """Return the steps that fix findings without a person's decision.
 
-    A key that is too old is rotated if a store is sure to hold it. One that nobody has used for too
-    long is deleted if no store is known that holds it. What is overdue or unfinished is swept.
-    Everything else is left to a person.
+    A key that is too old is rotated if its store certainly holds it. A key that was not used for
+    too long is deleted if no known store holds it. Overdue and unfinished work is swept. Everything
+    else is left to a person.
     """
     of_key: dict[tuple[str, KeyId], set[str]] = {}
     of_place: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""`audit`: gathers what is known of keys, and has the rules compare it. It changes nothing."""
+"""`audit`: collect what is known of keys, and apply the rules. It changes nothing."""
 
 from __future__ import annotations
 
@@ -43,23 +43,22 @@ async def audit(
     scope: Scope | None = None,
     journal: Given = None,
 ) -> Report:
-    """Compare the keys that are listed with what the journal remembers and what the stores hold.
+    """Compare the listed keys with the journal and with the contents of the stores.
 
-    It lists the keys once, reads the journal and the stores that it names, and changes nothing. It
-    runs no program, git neither. No secret is in the report.
+    It lists the keys once, reads the journal and the stores in the journal, and changes nothing. It
+    runs no program, not even git. The report holds no secret.
 
     Args:
-        keys: whose keys, e.g. ``agentry.inbox("support@acme.to").api_keys``.
-        policy: what is expected of them.
-        timeout: seconds for all of it; the client's own if None.
-        scope: as it was given to `issue`; ``keys.scope`` if None.
-        journal: what remembers the keys, or its address; that of the environment if None.
+        keys: the collection to audit, e.g. ``agentry.inbox("support@acme.to").api_keys``.
+        policy: what the keys must fulfil.
+        timeout: seconds for the whole call; defaults to the client's timeout.
+        scope: the scope that was passed to `issue`; defaults to ``keys.scope``.
+        journal: the journal, or its address; defaults to the journal of the environment.
 
     Raises:
         RequestError: the keys could not be listed, so nothing is known.
-        ConfigurationError: it is not known where the journal lies.
-        InvalidArgumentError: nothing was sent.
-
+        ConfigurationError: the place of the journal is not known.
+        InvalidArgumentError: no request was sent.
     """
     journal = sealed(journal)
     checked_collection(keys, "audit", blocking=False)
@@ -84,7 +83,7 @@ async def _gathered(
     journal: Journal,
 ) -> tuple[Facts, list[Secret]]:
     own = await whose(keys, scope, waiting.left())
-    # Before and after, for what is made meanwhile may be in one of the two alone.
+    # Before and after the listing, because an entry of that time may be in only one of the two.
     earlier = await _remembered(journal, own)
     listing = await ServiceHands(keys, own, waiting).listed()
     later = await _remembered(journal, own)
@@ -95,7 +94,7 @@ async def _gathered(
 
 
 async def _remembered(journal: Journal, scope: Scope) -> Remembered:
-    """Return what is remembered of the whole service: a tenant lists the keys of its inboxes."""
+    """Return the entries of the whole service, because a tenant lists the keys of its inboxes."""
 
     def is_wanted(other: Scope) -> bool:
         return (other.service, other.realm) == (scope.service, scope.realm)
@@ -121,6 +120,6 @@ def _known_to(keys: object) -> Iterable[Secret]:
 
 
 def _shown(secrets: Iterable[Secret]) -> Callable[[str], str]:
-    """Return how a text is shown: without any secret, and on one line that no terminal obeys."""
+    """Return a function that masks a text, and makes it one line of printable characters."""
     masked = masker(secrets)
     return lambda text: shown(masked(text) or (LEFT_OUT if text else ""))

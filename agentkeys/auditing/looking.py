@@ -1,4 +1,4 @@
-"""Looks into the stores that the journal names. All of the audit's reading of stores is here."""
+"""Read the stores in the journal. The audit reads stores only here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ALLOW_TRACKED: Final = "?allow_tracked"
 async def looked_into(
     addresses: Iterable[str], waiting: Waiting
 ) -> tuple[dict[str, Looked], list[Secret]]:
-    """Look into each store; return what they hold, and the secrets, which nothing may show."""
+    """Read each store; return their contents, and their secrets for masking."""
     looked: dict[str, Looked] = {}
     secrets: list[Secret] = []
     for address in addresses:
@@ -59,14 +59,14 @@ def opened(address: str) -> tuple[Store | Unread, str]:
         return store, store.describe()
     except AgentKeysError as error:
         return Unread(str(error)), address
-    except Exception as error:  # noqa: BLE001  # a store may be anybody's
+    except Exception as error:  # noqa: BLE001  # the store may be third-party code
         return Unread(f"{type(error).__name__} was raised"), address
 
 
 async def secret_in(store: Store, waiting: Waiting) -> Secret | Unread | None:
-    """Return what a store holds, or why it cannot be read."""
+    """Return the secret in a store, or why it cannot be read."""
     if not store.readable:
-        return Unread("nobody can read such a store", by_nature=True)
+        return Unread("it is write-only", by_nature=True)
     seconds = waiting.half()
     try:
         return (await waiting.result(look_into(store), most=seconds)).secret
@@ -74,13 +74,13 @@ async def secret_in(store: Store, waiting: Waiting) -> Secret | Unread | None:
         return Unread(f"it did not answer within {seconds:.3g} s")
     except AgentKeysError as error:
         return Unread(str(error))
-    except Exception as error:  # noqa: BLE001  # whatever a store's library raises
+    except Exception as error:  # noqa: BLE001  # a store's library may raise anything
         return Unread(f"{type(error).__name__} was raised")
 
 
 def _nothing(store: Store) -> Empty | Unread:
     if isinstance(store, MemoryStore):
-        return Unread("only the process that has written it could read it")
+        return Unread("only the process that wrote it can read it")
     return Empty()
 
 

@@ -1,7 +1,7 @@
-"""A report as a page: one file, which runs no script and fetches nothing.
+"""A report as a page: one file without scripts, which loads nothing.
 
-What a service, a store or the journal said is escaped. If something got through all the same, the
-policy of the page permits it nothing: not even a style but the page's own, by its digest.
+Texts from a service, a store or the journal are escaped. If a text got through nevertheless, the
+policy of the page allows nothing: not even a style, except the page's own, by its digest.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def page(report: Results) -> str:
 
 
 def in_notebook(report: Results) -> str:
-    """Return the picture and a table, to stand in a notebook."""
+    """Return the picture and a table, for a notebook."""
     about = notebook.sentence(f"{report.summary()}.")
     return (
         f"<div>{about}{picture(report)}{_findings(report.findings)}{_unseen(report.unseen)}</div>"
@@ -69,7 +69,7 @@ def _permitted() -> str:
 def _findings(findings: Iterable[Finding]) -> str:
     rows = "".join(map(_row, findings))
     if not rows:
-        return "<p>Nothing was found.</p>"
+        return "<p>There are no findings.</p>"
     head = "".join(f"<th>{title}</th>" for title in _TITLES)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -88,4 +88,4 @@ def _row(finding: Finding) -> str:
 
 def _unseen(sentences: Iterable[str]) -> str:
     items = "".join(f"<li>{escape(each)}</li>" for each in sentences)
-    return f"<h2>Not looked at</h2>\n<ul>{items}</ul>\n" if items else ""
+    return f"<h2>Not checked</h2>\n<ul>{items}</ul>\n" if items else ""

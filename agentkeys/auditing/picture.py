@@ -1,6 +1,6 @@
-"""The ages of keys against their limit, as an SVG picture. Pure, and nothing is fetched.
+"""The ages of keys against their limit, as an SVG picture. Pure.
 
-Colours stand in attributes: a page that permits no inline style shows them all the same.
+Colours are attributes, so that a page without inline styles shows them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _ROW: Final = 26
 _BAR: Final = 14
 _TOP: Final = 28
 _MOST: Final = 100
-"""Keys that are drawn: the oldest ones."""
+"""The number of keys that are drawn: the oldest ones."""
 _LONGEST: Final = 32
-"""Characters of a name that are drawn."""
+"""The number of characters of a name that are drawn."""
 
 _NARROW: Final = frozenset("abcdefghijklnopqrstuvxyz0123456789-_.~ ")
 
-# Each is told from the others by more than its colour: the age stands behind every bar.
+# The bars differ by more than their colour: the age is written behind each.
 _FRESH, _NEAR, _OLD, _LEAVING = "#2a9d8f", "#d99a1c", "#c8553d", "#8a8f98"
 
 
@@ -54,7 +54,7 @@ def picture(report: Results) -> str:
 
 
 def _width(text: str) -> float:
-    """Return how wide a text is at most, in pixels: what fonts there are is not known."""
+    """Return the largest width of a text in pixels, as the font is not known."""
     return sum(7.5 if c in _NARROW else 14.0 for c in text)
 
 

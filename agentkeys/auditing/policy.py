@@ -1,4 +1,4 @@
-"""What an audit expects of keys."""
+"""The policy of an audit."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ _DAY: Final = 86400.0
 
 @attrs.frozen(init=False)
 class Policy:
-    """What an audit expects of keys. Durations are seconds, or a timedelta.
+    """The policy of an audit: what keys must fulfil. Durations are seconds, or a timedelta.
 
     Attributes:
-        max_age: how old a key may be; None for any age.
-        warn_at: the share of `max_age` from which on a note says that the limit comes near.
-        unused_for: how long a key may go without being used; None for as long as it likes. It is
-            looked at only where the service tells when a key was used.
-        unfinished_for: how long an attempt to issue or to replace a key may be under way.
-        overdue_by: how long after its time a key that was replaced may still be there.
-        ignore: the ids of the rules that are left out.
+        max_age: the largest age of a key; None for no limit.
+        warn_at: the share of `max_age` from which a note says that the limit is near.
+        unused_for: how long a key may be unused; None for no limit. It is checked only if the
+            service reports the last use.
+        unfinished_for: how long the issue or the rotation of a key may be unfinished.
+        overdue_by: how long a replaced key may exist after its grace.
+        ignore: the ids of the rules to leave out.
 
     Raises:
-        InvalidArgumentError: one of them cannot be right.
-
+        InvalidArgumentError: an argument is invalid.
     """
 
     max_age: float | None

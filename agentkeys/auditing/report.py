@@ -1,4 +1,4 @@
-"""How what an audit has found shows itself: as data, a table, a page, a picture, SARIF."""
+"""Show the result of an audit: as data, a table, a page, a picture, or SARIF."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ __all__ = ["Report"]
 
 @attrs.frozen
 class Report(Results):
-    """What an audit has found. It holds no secret, and can be shown to anybody who may know names.
+    """The result of an audit. It holds no secret, but it holds names of keys and stores.
 
     Attributes:
-        findings: what is the matter, the worst first.
-        ages: all keys that are listed, the oldest one first.
-        policy: what was expected.
-        at: when it was looked; the time is aware.
-        places: whose keys these are, in words.
-        unseen: what could not be looked at, a sentence each: nothing is known about that.
+        findings: the findings, the worst first.
+        ages: all listed keys, the oldest first.
+        policy: the policy of the audit.
+        at: the time of the audit; the time is aware.
+        places: the places whose keys were audited, in words.
+        unseen: what could not be checked, one sentence each: nothing is known about it.
     """
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as what JSON knows: durations are seconds, times ISO 8601 in UTC."""
+        """Return the report with JSON types: durations in seconds, times in ISO 8601 in UTC."""
         return attrs.asdict(self, value_serializer=_plain)
 
     def to_frame(self, part: Literal["findings", "ages"] = "findings") -> Any:
@@ -38,8 +38,7 @@ class Report(Results):
 
         Raises:
             ConfigurationError: pandas is not installed.
-            InvalidArgumentError: there is no such part.
-
+            InvalidArgumentError: *part* is not one of the two.
         """
         if part not in {"findings", "ages"}:
             raise InvalidArgumentError("part must be 'findings' or 'ages'")
@@ -56,17 +55,16 @@ class Report(Results):
         return pd.DataFrame(rows, columns=columns)
 
     def sarif(self, root: str = "") -> dict[str, Any]:
-        """Return it as a SARIF 2.1.0 document, which a CI shows; `json.dumps` makes text of it.
+        """Return the report as a SARIF 2.1.0 document for a CI; write it with `json.dumps`.
 
         Args:
-            root: the folder of the sources, as an absolute path. Files below it are named from
-                there.
-
+            root: the folder of the sources, as an absolute path. Files in it are named relative to
+                it.
         """
         return sarif.document(self, root)
 
     def html(self) -> str:
-        """Return it as a page: one file without a script, which fetches nothing."""
+        """Return the report as a page: one file without scripts, which loads nothing."""
         return page.page(self)
 
     def _repr_html_(self) -> str:

@@ -1,4 +1,4 @@
-"""What an audit has found, as data."""
+"""The results of an audit, as data."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _BAR = 20
 
 @attrs.frozen(kw_only=True)
 class Age:
-    """How old a key is.
+    """The age of a key.
 
     Attributes:
         key_id: its id.
         name: its name on the service.
-        created_at: when it was made; the time is aware.
+        created_at: when it was created; the time is aware.
         age: the seconds since then.
-        used_at: when it was last used, if the service tells that and it ever was.
-        place: whose key it is, in words.
-        store: the address of the store that holds its secret, if the ledger knows it.
-        is_leaving: whether it is replaced, and about to be deleted.
+        used_at: when it was last used; None if it never was, or the service does not report uses.
+        place: the place that it belongs to, in words.
+        store: the address of the store that holds its secret, if the ledger has it.
+        is_leaving: whether it was replaced and will be deleted.
     """
 
     key_id: KeyId
@@ -45,15 +45,15 @@ class Age:
 
 @attrs.frozen
 class Results:
-    """What an audit has found. It holds no secret.
+    """The result of an audit. It holds no secret.
 
     Attributes:
-        findings: what is the matter, the worst first.
-        ages: all keys that are listed, the oldest one first.
-        policy: what was expected.
-        at: when it was looked; the time is aware.
-        places: whose keys these are, in words.
-        unseen: what could not be looked at, a sentence each: nothing is known about that.
+        findings: the findings, the worst first.
+        ages: all listed keys, the oldest first.
+        policy: the policy of the audit.
+        at: the time of the audit; the time is aware.
+        places: the places whose keys were audited, in words.
+        unseen: what could not be checked, one sentence each: nothing is known about it.
     """
 
     findings: tuple[Finding, ...]
@@ -67,14 +67,13 @@ class Results:
     def joined(
         cls, reports: Iterable[Self], policy: Policy, at: datetime, unseen: Iterable[str] = ()
     ) -> Self:
-        """Return one report of several places.
+        """Return one report for several places.
 
         Args:
-            reports: those of the places.
-            policy: that of all of them.
-            at: when it was looked.
-            unseen: what could not be looked at, beside what they say.
-
+            reports: the reports of the places.
+            policy: the policy of all of them.
+            at: the time of the audit.
+            unseen: what could not be checked, besides what the reports say.
         """
         reports = tuple(reports)
         findings = dict.fromkeys(finding for each in reports for finding in each.findings)
@@ -88,7 +87,7 @@ class Results:
         )
 
     def without(self, other: Self) -> Self:
-        """Return it without what *other* has too: a tenant lists the keys of its inboxes."""
+        """Return the report without the content of *other*: a tenant lists its inboxes' keys."""
         said = {(each.rule, each.key_id) for each in other.findings if each.key_id is not None}
         ids = {each.key_id for each in other.ages}
         return attrs.evolve(
@@ -98,31 +97,31 @@ class Results:
         )
 
     def at_least(self, severity: Severity) -> tuple[Finding, ...]:
-        """Return the findings of that severity, and of worse ones."""
+        """Return the findings of this severity and worse."""
         if severity not in SEVERITIES:
             raise InvalidArgumentError(f"severity must be one of {', '.join(SEVERITIES)}")
         wanted = SEVERITIES[SEVERITIES.index(severity) :]
         return tuple(finding for finding in self.findings if finding.severity in wanted)
 
     def summary(self) -> str:
-        """Say in a line how many keys there are, and how many findings."""
+        """Return one line with the numbers of keys and findings."""
         counts = [
             _count(len([each for each in self.findings if each.severity == severity]), severity)
             for severity in reversed(SEVERITIES)
         ]
         said = f"{_count(len(self.ages), 'key')}: {', '.join(counts)}"
         more = len(self.unseen)
-        return f"{said}; {_count(more, 'place')} not looked at" if more else said
+        return f"{said}; {_count(more, 'place')} not checked" if more else said
 
     def bar(self, age: Age, full: str = "█", empty: str = "·") -> str:
-        """Return a key's age as a bar of text, against the limit or else the oldest key."""
+        """Return a key's age as a bar of text, relative to the limit or else to the oldest key."""
         scale = self.policy.max_age or max((each.age for each in self.ages), default=0.0)
         share = min(max(age.age / scale, 0.0), 1.0) if scale else 1.0
         filled = round(share * _BAR)
         return f"{full * filled}{empty * (_BAR - filled)} {span(max(age.age, 0.0))}"
 
     def in_other_words(self, shown: Callable[[str], str]) -> Self:
-        """Return it with every text that may come from elsewhere as *shown* gives it."""
+        """Return the report with *shown* applied to every text from outside."""
 
         def evolved(record: Any, *but: str) -> Any:
             texts = {

@@ -1,6 +1,6 @@
-"""The rules of the audit: pure functions of the facts. A new rule is one more of them.
+"""The rules of the audit: pure functions of the facts. Add a function to add a rule.
 
-What was not looked at is said to be that: nothing is concluded from it.
+A store or entry that was not read is reported as such, and proves nothing.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ __all__ = ["RULES", "found"]
 _Find: TypeAlias = Callable[[Facts], Iterator[Finding]]
 
 RULES: Final[list[Rule]] = []
-"""All rules, by their ids."""
+"""All rules, in the order of their ids."""
 
 
 def found(facts: Facts) -> tuple[Finding, ...]:
-    """Return all that the rules find, which the policy does not ignore."""
+    """Return the findings of all rules that the policy does not ignore."""
     wanted = (rule for rule in RULES if rule.id not in facts.policy.ignore)
     return tuple(finding for rule in wanted for finding in rule.find(facts))
 
 
 def _rule(rule_id: str, name: str, severity: Severity) -> Callable[[_Find], Rule]:
-    """Make a rule of a function, whose docstring says what it finds."""
+    """Make a rule from a function; the function's docstring says what it finds."""
 
     def made(find: _Find) -> Rule:
         rule = Rule(rule_id, name, severity, str(find.__doc__), find)
@@ -70,7 +70,7 @@ _ROTATE: Final = "rotate it, or delete it if nothing uses it"
 
 
 def _limited(facts: Facts, limit: float | None) -> Iterator[tuple[Key[Any], float, float]]:
-    """Yield the keys that stay, each with its age and the *limit*; none if there is no limit."""
+    """Yield the keys that are not retiring, with their ages and *limit*; none without a limit."""
     for key in facts.staying if limit is not None else ():
         yield key, facts.age(key), limit or 0.0
 
@@ -80,7 +80,7 @@ def _too_old(facts: Facts) -> Iterator[Finding]:
     """A key is older than `max_age`."""
     for key, age, limit in _limited(facts, facts.policy.max_age):
         if age > limit:
-            sentence = f"the key {key.name!r} is {span(age)} old, and the limit is {span(limit)}"
+            sentence = f"the key {key.name!r} is {span(age)} old; the limit is {span(limit)}"
             yield _too_old.found(sentence, _ROTATE, **_of_key(facts, key))
 
 
@@ -97,24 +97,24 @@ def _nearly_too_old(facts: Facts) -> Iterator[Finding]:
 
 
 def _used(facts: Facts) -> Iterator[tuple[Key[Any], float, float | None]]:
-    """Yield the keys that could have been used for long enough, with their ages.
+    """Yield the keys that have existed for long enough to be unused, with their ages.
 
-    Last comes for how many seconds they were not used; None if they never were.
+    The third item is the number of seconds since the last use; None if there was none.
     """
     for key, age, limit in _limited(facts, facts.policy.unused_for):
-        # A service whose keys have no such field does not tell.
+        # A service whose keys have no such field does not report uses.
         if age > limit and hasattr(key, "used_at"):
             quiet = None if key.used_at is None else facts.now.wall - key.used_at.timestamp()
             if quiet is None or quiet > limit:
                 yield key, age, quiet
 
 
-_UNUSED: Final = "find out what it is for, and delete it if nothing needs it"
+_UNUSED: Final = "find out what uses it, and delete it if nothing does"
 
 
 @_rule("AK003", "key-unused", "warning")
 def _unused(facts: Facts) -> Iterator[Finding]:
-    """A key was not used for longer than `unused_for`, on a service that tells."""
+    """A key was not used for longer than `unused_for`, on a service that reports uses."""
     for key, _, quiet in _used(facts):
         if quiet is not None:
             sentence = f"the key {key.name!r} was not used for {span(quiet)}"
@@ -123,7 +123,7 @@ def _unused(facts: Facts) -> Iterator[Finding]:
 
 @_rule("AK004", "key-never-used", "warning")
 def _never_used(facts: Facts) -> Iterator[Finding]:
-    """A key is older than `unused_for` and was never used, on a service that tells."""
+    """A key is older than `unused_for` and was never used, on a service that reports uses."""
     for key, age, quiet in _used(facts):
         if quiet is None:
             sentence = f"the key {key.name!r} is {span(age)} old and was never used"
@@ -132,7 +132,7 @@ def _never_used(facts: Facts) -> Iterator[Finding]:
 
 @_rule("AK005", "several-keys-of-one-name", "warning")
 def _several(facts: Facts) -> Iterator[Finding]:
-    """Several live keys have one base name, those that are being replaced apart."""
+    """Several live keys have the same base name, other than keys that are being replaced."""
     named: defaultdict[tuple[object, ...], list[Key[Any]]] = defaultdict(list)
     for key in facts.staying:
         limits = (getattr(key, "inbox_id", None), getattr(key, "pod_id", None))
@@ -143,7 +143,7 @@ def _several(facts: Facts) -> Iterator[Finding]:
             ids = ", ".join(f"{key.id}{_whether_kept(facts, key)}" for key in keys)
             yield _several.found(
                 f"{len(keys)} live keys are called {base!r}: {ids}",
-                "find out which one is used, and delete the others",
+                "find out which key is in use, and delete the others",
                 **_of_key(facts, keys[0]),
             )
 
@@ -155,16 +155,16 @@ def _whether_kept(facts: Facts, key: Key[Any]) -> str:
 
 @_rule("AK006", "key-of-an-unknown-attempt", "warning")
 def _unknown(facts: Facts) -> Iterator[Finding]:
-    """A key has a nonce in its name that neither the ledger nor the journal knows."""
+    """A key has a nonce in its name, but no entry in the journal."""
     if facts.earlier.unreadable or facts.later.unreadable:
-        return  # one of them may know it
+        return  # an unreadable entry may be its own
     known = {*facts.known_names()}
     for key in facts.keys:
         is_known = key.name in known or facts.entry_of(key) is not None
         if key.name != base_name(key.name) and not is_known:
             yield _unknown.found(
-                f"the key {key.name!r} bears the mark of `issue`, and this journal does not know"
-                " it",
+                f"the key {key.name!r} has the nonce of `issue`, but this journal has no entry"
+                " of it",
                 "if another machine or user issued it, audit there; if not, adopt it, or delete it"
                 " if nothing uses it",
                 **_of_key(facts, key),
@@ -173,22 +173,22 @@ def _unknown(facts: Facts) -> Iterator[Finding]:
 
 @_rule("AK007", "kept-key-gone", "error")
 def _gone(facts: Facts) -> Iterator[Finding]:
-    """A key that the ledger knows is not listed any more."""
+    """A key in the ledger is no longer listed."""
     before = {each.id for each in facts.earlier.entries}
     stored = {each.id for each in facts.stored}
     for seen in facts.own:
         state = seen.entry.state
-        # One that came while the keys were listed may have missed the listing.
+        # The listing may miss a key that was created meanwhile.
         if seen.id not in before or facts.key_of(seen) is not None:
             continue
         if isinstance(state, Retiring | Ousting):
             advice = "abort the rotation, so that the old key stays"
         elif isinstance(state, Kept) and seen.id in stored:
-            advice = "issue a new key into that store, and replace what it holds"
+            advice = "issue a new key into that store, and overwrite the old secret"
         else:
             continue
         yield _gone.found(
-            f"the key {seen.entry.name!r} is gone, and {_where(facts, seen)} was given its secret",
+            f"the key {seen.entry.name!r} does not exist, but {_where(facts, seen)} got its secret",
             advice,
             **_of_entry(facts, seen),
         )
@@ -204,7 +204,7 @@ def _digest(seen: Seen) -> str:
 
 
 def _stored(facts: Facts) -> Iterator[tuple[Seen, Looked]]:
-    """Yield the entries whose secrets should be stored, and what is in these stores."""
+    """Yield the entries whose secrets should be stored, with the contents of their stores."""
     for seen in facts.stored:
         looked = facts.looked.get(seen.entry.plan.store)
         if looked is not None:
@@ -221,15 +221,15 @@ def _differs(facts: Facts) -> Iterator[Finding]:
         other = _holder_of(facts, looked.found.digest)
         if other is not None:
             yield _differs.found(
-                f"{looked.where} holds the secret of {other.entry.name!r}, so no store that is"
-                f" known holds that of {name!r}",
-                f"delete {name!r} if nothing uses it any more",
+                f"{looked.where} holds the secret of {other.entry.name!r}, so no known store"
+                f" holds that of {name!r}",
+                f"delete {name!r} if nothing uses it",
                 **more | {"severity": "warning"},
             )
         else:
             yield _differs.found(
-                f"{looked.where} holds another secret than that of {name!r}, which was put there",
-                "find out who changed it, and adopt the key that it is of",
+                f"{looked.where} holds another secret than {name!r}'s, which was stored there",
+                "find out who changed it, and adopt the key of that secret",
                 **more,
             )
 
@@ -241,13 +241,13 @@ def _holder_of(facts: Facts, digest: str) -> Seen | None:
 
 @_rule("AK009", "store-is-empty", "error")
 def _empty(facts: Facts) -> Iterator[Finding]:
-    """A store holds no secret, and the ledger says that it does."""
+    """A store holds no secret, but the ledger says that it does."""
     for seen, looked in _stored(facts):
         if isinstance(looked.found, Empty):
             yield _empty.found(
-                f"{looked.where} holds no secret, and the ledger says that it holds that of"
+                f"{looked.where} holds no secret, but the ledger says that it holds that of"
                 f" {seen.entry.name!r}",
-                "if that is not mounted, or was moved, undo that; if not, issue a new key into it"
+                "if it is not mounted, or was moved, undo that; if not, issue a new key into it"
                 " and delete this one",
                 **_of_entry(facts, seen),
             )
@@ -255,15 +255,17 @@ def _empty(facts: Facts) -> Iterator[Finding]:
 
 @_rule("AK010", "store-not-read", "warning")
 def _unread(facts: Facts) -> Iterator[Finding]:
-    """A store could not be read, so whether it holds the secret is not known."""
+    """A store could not be read, so it is not known whether it holds the secret."""
     for seen, looked in _stored(facts):
         match looked.found:
             case Unread(why, by_nature):
                 mild = {"severity": "note"} if by_nature else {}
-                advice = "ask whoever reads it" if by_nature else "see to that, and audit again"
+                advice = (
+                    "ask the readers of the store" if by_nature else "fix that, and audit again"
+                )
                 yield _unread.found(
-                    f"whether {looked.where} holds the secret of {seen.entry.name!r} is not"
-                    f" known: {why}",
+                    f"it is not known whether {looked.where} holds the secret of"
+                    f" {seen.entry.name!r}: {why}",
                     advice,
                     **_of_entry(facts, seen) | mild,
                 )
@@ -280,16 +282,16 @@ _UNTRACK: Final = "rotate the key into a file that .gitignore names, and run git
 
 @_rule("AK011", "secret-in-git", "error")
 def _tracked(facts: Facts) -> Iterator[Finding]:
-    """A secret is in a file that git tracks; a note if the store's address permits that."""
+    """A secret is in a file that git tracks; a note if the store's address allows that."""
     for seen, looked in _in_git(facts, "tracked"):
         more = _of_entry(facts, seen)
         if looked.may_be_tracked:
-            sentence = f"git tracks {looked.where}, which the address of the store permits"
-            advice = "see that nobody reads the repository who may not have the key"
+            sentence = f"git tracks {looked.where}, which the address of the store allows"
+            advice = "make sure that all readers of the repository may have the key"
             yield _tracked.found(sentence, advice, **more | {"severity": "note"})
         else:
             yield _tracked.found(
-                f"git tracks {looked.where}, so the secret is in a commit or will be",
+                f"git tracks {looked.where}, so the secret is in a commit, or soon will be",
                 _UNTRACK,
                 **more,
             )
@@ -300,23 +302,23 @@ def _exposed(facts: Facts) -> Iterator[Finding]:
     """A secret is in a file that git neither tracks nor ignores."""
     for seen, looked in _in_git(facts, "exposed"):
         if not looked.may_be_tracked:
-            sentence = f"git neither tracks nor ignores {looked.where}: `git add .` would take it"
+            sentence = f"git neither tracks nor ignores {looked.where}: `git add .` would add it"
             advice = "add a line with the name of the file to .gitignore"
             yield _exposed.found(sentence, advice, **_of_entry(facts, seen))
 
 
 @_rule("AK013", "git-not-known", "warning")
 def _git_unknown(facts: Facts) -> Iterator[Finding]:
-    """Whether git tracks a file with a secret in it could not be found out."""
+    """It is not known whether git tracks a file that holds a secret."""
     for seen, looked in _in_git(facts, "unknown"):
         why = "" if looked.in_git is None else looked.in_git.why
-        sentence = f"whether git tracks {looked.where} is not known: {why}"
-        yield _git_unknown.found(sentence, "see to that, and audit again", **_of_entry(facts, seen))
+        sentence = f"it is not known whether git tracks {looked.where}: {why}"
+        yield _git_unknown.found(sentence, "fix that, and audit again", **_of_entry(facts, seen))
 
 
 @_rule("AK014", "retirement-overdue", "warning")
 def _overdue(facts: Facts) -> Iterator[Finding]:
-    """A key that was replaced is still there after its time."""
+    """A replaced key still exists after its grace."""
     for seen in facts.own:
         replaces = seen.entry.plan.replaces
         old = None if replaces is None else facts.listed(replaces.key_id)
@@ -335,7 +337,7 @@ def _why_overdue(
     lasts = aged(state.switched, facts.now)
     if isinstance(state, Ousting):
         is_long_ago = lasts is not None and lasts >= patience
-        return ("its deletion was begun, but not finished", _SWEEP) if is_long_ago else None
+        return ("its deletion began, but did not finish", _SWEEP) if is_long_ago else None
     quiet = aged(state.since, facts.now)
     if not state.announced or quiet is None:
         return None
@@ -344,46 +346,48 @@ def _why_overdue(
         quiet = min(max(facts.now.wall - used.timestamp(), 0.0), quiet)
         if quiet < replaces.grace and lasts is not None and lasts >= replaces.longest:
             return (
-                f"is still used, {span(lasts)} later, last {span(quiet)} ago",
-                "find out who uses it; `agentkeys sweep --force` deletes it all the same",
+                f"is still in use {span(lasts)} later, last {span(quiet)} ago",
+                "find the program that uses it; `agentkeys sweep --force` deletes it nevertheless",
             )
     late = quiet - replaces.grace
     return (f"should have been deleted {span(late)} ago", _SWEEP) if late > patience else None
 
 
-_SWEEP: Final = "run `agentkeys sweep`, and put it into cron"
+_SWEEP: Final = "run `agentkeys sweep`, and run it regularly, e.g. by cron"
 
 
 @_rule("AK015", "attempt-unfinished", "warning")
 def _unfinished(facts: Facts) -> Iterator[Finding]:
-    """An attempt to issue or to replace a key is unfinished for longer than `unfinished_for`."""
+    """The issue or rotation of a key is unfinished for longer than `unfinished_for`."""
     for seen in facts.here:
         seconds = _under_way(facts, seen)
         if seconds is None or seconds <= facts.policy.unfinished_for:
             continue
         if isinstance(seen.entry.state, Retiring):
             yield _unfinished.found(
-                f"the key of {seen.entry.plan.name!r} was replaced {span(seconds)} ago, and those"
-                " who use it were not told",
+                f"the key of {seen.entry.plan.name!r} was replaced {span(seconds)} ago, but its"
+                " users were not told",
                 "tell them and run `agentkeys ... announced NAME`, or `agentkeys sweep --then ...`",
                 **_of_entry(facts, seen),
             )
         else:
             yield _unfinished.found(
-                f"the attempt for {seen.entry.name!r} is unfinished for {span(seconds)}",
-                "run `agentkeys sweep`, which says what only a person can decide",
+                f"the entry of {seen.entry.name!r} is unfinished for {span(seconds)}",
+                "run `agentkeys sweep`, which finishes it, or says what to decide",
                 **_of_entry(facts, seen),
             )
 
 
 def _under_way(facts: Facts, seen: Seen) -> float | None:
-    """Return the seconds for which an attempt is under way; None if it is not, or is not known."""
+    """Return for how many seconds an entry is unfinished; None if it is not, or not known."""
     match seen.entry.state:
         case Asking(begun=since) | Writing(begun=since) | Restoring(begun=since):
             return aged(since, facts.now)
         case Retiring(since=since, announced=False):
             return aged(since, facts.now)
-        case Denied() | Dropping() if facts.is_own(seen):  # these have no time: their keys do
+        case Denied() | Dropping() if facts.is_own(
+            seen
+        ):  # these states have no time, but their keys have
             key = facts.key_of(seen)
             return None if key is None else facts.age(key)
     return None
@@ -391,7 +395,7 @@ def _under_way(facts: Facts, seen: Seen) -> float | None:
 
 @_rule("AK016", "journal-not-read", "warning")
 def _unreadable(facts: Facts) -> Iterator[Finding]:
-    """An entry of the journal could not be read, so what it remembers was left out."""
+    """An entry of the journal could not be read, so its key was left out."""
     for sentence in dict.fromkeys((*facts.earlier.unreadable, *facts.later.unreadable)):
         what, _, advice = sentence.rpartition(": ")
         yield _unreadable.found(what or sentence, advice)

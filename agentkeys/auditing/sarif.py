@@ -22,7 +22,7 @@ _INDEX: Final = {rule.id: number for number, rule in enumerate(RULES)}
 
 
 def document(report: Results, root: str) -> dict[str, Any]:
-    """Return the document; files below *root* are named from there."""
+    """Return the document; files in *root* are named relative to it."""
     driver = {"name": "agentkeys", "version": __version__, "rules": list(map(_rule, RULES))}
     run = {
         "tool": {"driver": driver},
@@ -43,7 +43,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _invocation(report: Results) -> dict[str, Any]:
-    """Say what could not be looked at: a run that missed something has not succeeded."""
+    """Report what could not be checked: such a run counts as not successful."""
     unseen = [{"level": "error", "message": {"text": each}} for each in report.unseen]
     invocation: dict[str, Any] = {
         "executionSuccessful": not unseen,
@@ -76,7 +76,7 @@ def _location(finding: Finding, root: str) -> dict[str, Any]:
 
 
 def _path(address: str) -> str:
-    """Return the file that an address of a store names, or ""."""
+    """Return the file in an address of a store, or ""."""
     kind, _, place = address.partition(":")
     if kind == "dotenv":
         return place.rpartition("#")[0]
@@ -95,7 +95,7 @@ def _artifact(path: str, root: str) -> dict[str, str]:
 
 
 def _fingerprint(finding: Finding) -> str:
-    """Return what tells a finding from others, and is the same in the next run."""
+    """Return an id of a finding that is the same in the next run."""
     key = "" if finding.key_id is None else str(finding.key_id)
     parts = (finding.rule, finding.place, key, finding.name, finding.store)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""What sees each call and each try of a client: the protocol, and what it is told.
+"""Observe each call and each try of a client: the protocol, and its arguments.
 
-A *call* is what a method does, with its login, waits and retries. A *try* is one request. Here
-lives no exporter but the one for OpenTelemetry, which is an extra.
+A *call* is one method call, with its login, waits and retries. A *try* is one request. The only
+exporter here is the one for OpenTelemetry, which is an extra.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ __all__ = ["Call", "Observer", "Outcome"]
 
 @attrs.frozen(eq=False)
 class Call:
-    """A call that is under way. It is a dictionary key by identity, so an observer can find it.
+    """A running call. It is hashed by identity, so an observer can use it as a dictionary key.
 
     Attributes:
         service: the name of the service, e.g. "Agentry".
         method: the HTTP method.
-        route: the path as the documentation has it, e.g. ``/auth/api-keys/{id}``.
-        path: the path that is requested, percent-encoded; secrets are masked.
+        route: the path in the documentation, e.g. ``/auth/api-keys/{id}``.
+        path: the requested path, percent-encoded; secrets are masked.
         base_url: the address of the service, without a slash at the end.
     """
 
@@ -36,16 +36,16 @@ class Call:
 
 @attrs.frozen
 class Outcome:
-    """How a try, or a call, has ended.
+    """How a try, or a call, ended.
 
     Attributes:
-        tries: the number of the try, from 1; of a call, how many tries it made.
+        tries: for a try, its number from 1; for a call, the number of its tries.
         seconds: how long it took.
-        status: the HTTP status of the (last) answer, or None if there was no whole answer.
-        error: the name of the error's class, e.g. "RateLimitError"; None if there was no error.
-            It is "CancelledError" for a try that was cut off.
-        request_id: what the service calls the request, if it says so; secrets are masked.
-        applied: whether the service has acted on it: "no", "maybe" or "yes".
+        status: the HTTP status of the (last) answer, or None if there was no complete answer.
+        error: the name of the error's class, e.g. "RateLimitError"; None if there was no error. It
+            is "CancelledError" for a try that was cut off.
+        request_id: the service's id of the request, or None; secrets are masked.
+        applied: whether the service acted on it: "no", "maybe" or "yes".
     """
 
     tries: int
@@ -62,28 +62,28 @@ class Outcome:
 
 @runtime_checkable
 class Observer(Protocol):
-    """Sees the calls and the tries of a client; pass it as ``observers=[...]``.
+    """Observes the calls and the tries of a client; pass it as ``observers=[...]``.
 
-    Inherit from it and define the methods that you need; the others do nothing. They are called in
-    the loop of the call, so they must not block. What they raise does not change the call: it is
-    logged once, by the name of its class. None of what they get holds a secret.
+    Inherit from this class and override the methods that you need; the others do nothing. The
+    methods run in the loop of the call, so they must not block. Their exceptions do not change the
+    call: each is logged once, by the name of its class. None of their arguments holds a secret.
 
-    A login or a renewal that a call needs is a call of its own, which ends before the one that
-    needs it goes on.
+    If a call needs a login or a renewal, this is a call of its own, which ends before the first
+    call continues.
     """
 
     def begin_call(self, call: Call) -> None:
-        """See that a call begins."""
+        """Handle the start of a call."""
         return
 
     def begin_try(self, call: Call, number: int) -> None:
-        """See that a try begins; *number* counts from 1."""
+        """Handle the start of a try; *number* counts from 1."""
         return
 
     def end_try(self, call: Call, outcome: Outcome) -> None:
-        """See how a try has ended."""
+        """Handle the end of a try."""
         return
 
     def end_call(self, call: Call, outcome: Outcome) -> None:
-        """See how a call has ended. This comes for each call that began."""
+        """Handle the end of a call. It is called once for each `begin_call`."""
         return

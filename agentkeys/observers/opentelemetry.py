@@ -1,7 +1,7 @@
-"""Observes calls with OpenTelemetry: one span for each try, and the duration as a metric.
+"""Observe calls with OpenTelemetry: one span for each try, and the duration as a metric.
 
-It needs the extra ``otel``. Names are those of OpenTelemetry's stable semantic conventions for HTTP
-clients (https://opentelemetry.io/docs/specs/semconv/http/).
+It needs the extra ``otel``. The names are those of OpenTelemetry's stable semantic conventions for
+HTTP clients (https://opentelemetry.io/docs/specs/semconv/http/).
 """
 
 from __future__ import annotations
@@ -31,24 +31,23 @@ __all__ = ["OpenTelemetryObserver"]
 
 _SCOPE: Final = "agentkeys"
 _SCHEMA: Final = "https://opentelemetry.io/schemas/1.23.0"
-# Semantic conventions, HTTP metrics: the boundaries that they advise, in seconds.
+# Semantic conventions, HTTP metrics: the advised boundaries, in seconds.
 _BOUNDARIES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _PORTS: Final = {"https": 443, "http": 80}
 
 
 class OpenTelemetryObserver(Observer):
-    """Makes a client span of each try, and records ``http.client.request.duration`` in seconds.
+    """Creates a client span for each try, and records ``http.client.request.duration`` in seconds.
 
     A retry has ``http.request.resend_count``. The spans are children of the span that is current
     where the call is made. Secrets in addresses are masked.
 
     Args:
-        tracer_provider: makes the spans; the global provider if None.
-        meter_provider: takes the metric; the global provider if None.
+        tracer_provider: creates the spans; defaults to the global provider.
+        meter_provider: receives the metric; defaults to the global provider.
 
     Raises:
         ConfigurationError: the extra ``otel`` is not installed.
-
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""The blocking twins, for notebooks and scripts: the same names, the same methods, no await.
+"""The blocking clients, for notebooks and scripts: the same names, the same methods, no await.
 
-Each client runs its async twin on a private event loop in a thread of its own. It works in a
-notebook, from many threads, and under Ctrl-C. `close` it, or use it as ``with``; one that is
-forgotten closes itself.
+Each client runs its async client on a private event loop in its own thread. It works in a notebook,
+from many threads, and with Ctrl-C. Call `close`, or use it with ``with``; a client that is dropped
+closes itself.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     )
     from agentkeys.sync.service import LocalService
 else:
-    # What a client does without: it must not import the service, and need not import the lifecycle.
+    # Not needed by a client: importing the service is forbidden here, and the lifecycle is
+    # optional.
     _ELSEWHERE = {
         "LocalService": "agentkeys.sync.service",
         "audit": "agentkeys.sync.auditing",

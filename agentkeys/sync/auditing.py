@@ -1,4 +1,4 @@
-"""The blocking twin of `audit`, which `agentkeys.sync` imports when it is used."""
+"""The blocking twin of `audit`; `agentkeys.sync` imports it when it is used."""
 
 from __future__ import annotations
 

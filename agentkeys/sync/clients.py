@@ -48,9 +48,9 @@ T = TypeVar("T")
 
 
 class BlockingClient(Facade[ClientT], Generic[ClientT]):
-    """What the blocking clients have in common. The arguments are those of the async client.
+    """The base class of the blocking clients. The arguments are those of the async client.
 
-    That of a service of your own says as its `_kind` which async client it is the twin of.
+    For a service of your own, set `_kind` to the async client's class.
     """
 
     _kind: type[ClientT]
@@ -74,7 +74,7 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
         user_agent: str | None = None,
         rate: float | RateLimiter | None = None,
     ) -> None:
-        # First of all, so that no traceback from here shows them.
+        # First, so that no traceback from here shows them.
         credentials = sealed(credentials)
         base_url = None if base_url is None else as_secret(base_url, "base_url")
         proxy = None if proxy is None else as_secret(proxy, "proxy")
@@ -91,11 +91,11 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
             user_agent=user_agent,
             rate=rate,
         )
-        # The connections belong to the portal's loop, and are closed with it.
+        # The connections belong to the portal's loop, and close with it.
         super().__init__(twin, Portal(address=_address(twin)))
 
     def close(self) -> None:
-        """End the calls under way, close the connections, end the thread. Twice is fine."""
+        """Cancel running calls, close the connections, end the thread. Closing twice is fine."""
         self._portal.close()
 
     def __enter__(self) -> Self:
@@ -109,17 +109,17 @@ class BlockingClient(Facade[ClientT], Generic[ClientT]):
 
 
 class Keys(Facade[KeysT_co], Generic[KeysT_co]):
-    """What the blocking collections have in common."""
+    """The base class of the blocking collections."""
 
-    _instead = "take the collection from its client again"
+    _instead = "get the collection from its client again"
 
-    scope: Shown[Scope] = Shown("Whose keys these are.")
-    timeout: Shown[float] = Shown("Seconds that a call may take if nothing else is said.")
-    retry: Shown[RetryPolicy] = Shown("When to try again.")
+    scope: Shown[Scope] = Shown("The account, inbox, pod or tenant that has these keys.")
+    timeout: Shown[float] = Shown("Seconds for a whole call, unless the call says otherwise.")
+    retry: Shown[RetryPolicy] = Shown("When a call retries its request.")
 
 
 class AgentityApiKeys(Keys[agentity.ApiKeys]):
-    """The keys of the account that is logged in."""
+    """The API keys of the account."""
 
     create = blocking(agentity.ApiKeys.create)
     list = paging(agentity.ApiKeys.list)
@@ -161,7 +161,7 @@ class AgentryAgentApiKeys(Keys[agentry.AgentApiKeys]):
 class AgentryInbox(Facade[agentry.Inbox]):
     """An inbox on the human surface."""
 
-    _instead = "take it from its client again"
+    _instead = "get it from its client again"
 
     api_keys: Shown[AgentryApiKeys] = Shown("The inbox's keys.", AgentryApiKeys)
 
@@ -169,15 +169,15 @@ class AgentryInbox(Facade[agentry.Inbox]):
 class AgentryAgentScope(Facade[agentry.AgentScope]):
     """An inbox or a pod on the agent surface."""
 
-    _instead = "take it from its client again"
+    _instead = "get it from its client again"
 
     api_keys: Shown[AgentryAgentApiKeys] = Shown("Its keys.", AgentryAgentApiKeys)
 
 
 class AgentryAgentSurface(Facade[agentry.AgentSurface]):
-    """What agents call: the keys of the tenant, of its inboxes and of its pods."""
+    """The API for agents: the keys of the tenant, of its inboxes and of its pods."""
 
-    _instead = "take it from its client again"
+    _instead = "get it from its client again"
 
     api_keys: Shown[AgentryAgentApiKeys] = Shown(agentry.AgentSurface.api_keys, AgentryAgentApiKeys)
     inbox = leading_to(agentry.AgentSurface.inbox, AgentryAgentScope)
@@ -208,14 +208,14 @@ def login(
 def register(
     email: str, password: str | Secret, *, name: str, **settings: Unpack[ClientSettings]
 ) -> agentity.Account:
-    """Open an account with Agentity; see `agentkeys.agentity.register`."""
+    """Create an account with Agentity; see `agentkeys.agentity.register`."""
     password = as_secret(password, "password")
     _prepare(settings)
     return _once(partial(agentity.register, email, password, name=name, **settings), settings)
 
 
 def _address(client: Client) -> str | None:
-    """Return where *client* sends its requests; None if a proxy does."""
+    """Return the address to which *client* sends its requests; None if they go through a proxy."""
     settings = client._settings  # noqa: SLF001  # one house
     return settings.base_url if settings.proxy is None else None
 
@@ -223,12 +223,14 @@ def _address(client: Client) -> str | None:
 def _prepare(settings: ClientSettings) -> None:
     seal(settings)
     if settings.pop("session", None) is not None:
-        raise ConfigurationError("a blocking call cannot use an aiohttp session: leave it out")
+        raise ConfigurationError(
+            "a blocking call cannot use an aiohttp session: leave the session out"
+        )
 
 
 def _once(start: Start[T], settings: ClientSettings) -> T:
     address = None
-    with suppress(AgentKeysError):  # the call refuses it in its own order
+    with suppress(AgentKeysError):  # the call raises it itself, in its order of checks
         address = _address(agentity.AgentityClient("-", **settings))
     portal = Portal(address=address)
     try:

@@ -1,4 +1,4 @@
-"""Descriptors that give a blocking twin what its async object has, one line for each name."""
+"""Descriptors that give a blocking client the methods of its async client, one line a name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _INSTEAD = (
 )
 
 
-# Covariant, so that a method which collections inherit is one of each of them.
+# Covariant, so that a method which collections inherit fits each of them.
 class Facade(Unpicklable, Generic[T_co]):
     """The blocking twin of an async object: the same methods, run on a portal."""
 
@@ -57,15 +57,15 @@ class Facade(Unpicklable, Generic[T_co]):
 
 
 class BlockingPager(Unpicklable, Generic[Item_co]):
-    """A listing: iterate over its items, or over its `pages`. Nothing is sent before that.
+    """A listing: iterate over its items, or over its `pages`. No request is sent before that.
 
-    Each iteration starts the listing anew, crosses to the client's thread once a page, and has the
-    next page read ahead, as with `agentkeys.Pager`.
+    Each iteration starts the listing again, switches to the client's thread once a page, and reads
+    the next page ahead, as `agentkeys.Pager` does.
     """
 
     _instead = Pager._instead  # noqa: SLF001  # of its twin
 
-    # It holds the portal, so that a listing goes on when nobody holds its client any more.
+    # It holds the portal, so that a listing continues after its client is dropped.
     def __init__(self, pager: Pager[Item_co], portal: Portal) -> None:
         self._pager = pager
         self._portal = portal
@@ -81,44 +81,46 @@ class BlockingPager(Unpicklable, Generic[Item_co]):
             while (page := self._portal.run(reading.next)) is not None:
                 yield page
         finally:
-            # Perhaps in the garbage collector, on any thread: it must not wait.
+            # The garbage collector may run this in any thread: it must not wait.
             self._portal.discard(reading.close)
 
     def first(self) -> Page[Item_co]:
-        """Fetch one page; its `next_page_token` resumes the listing from there."""
+        """Fetch one page; its `next_page_token` resumes the listing after it."""
         return self._portal.run(self._pager.first)
 
     def collect(self) -> list[Item_co]:
-        """Fetch all of it, as a list."""
+        """Fetch all items, as a list."""
         return self._portal.run(self._pager.collect)
 
-    if not TYPE_CHECKING:  # a type checker says it before it runs
+    if not TYPE_CHECKING:  # type checkers report these two before the program runs
 
         def __await__(self) -> NoReturn:
-            raise TypeError(f"this listing is of a blocking client, and is not awaited: {_INSTEAD}")
+            raise TypeError(
+                f"this listing belongs to a blocking client; do not await it: {_INSTEAD}"
+            )
 
         def __aiter__(self) -> NoReturn:
-            raise TypeError(f"this listing is of a blocking client: {_INSTEAD}")
+            raise TypeError(f"this listing belongs to a blocking client: {_INSTEAD}")
 
     def __repr__(self) -> str:
         return "<BlockingPager: `for` over it, or its collect() or first()>"
 
     def _repr_html_(self) -> str:
-        # To show something must not send anything, and may be done by a debugger or an editor.
+        # A repr must send no request; a debugger or an editor may call it.
         from agentkeys import notebook
 
         return notebook.sentence(
-            "A listing, of which nothing is fetched yet: `listing.first()` fetches one page,"
-            " `listing.collect()` all of it, `for key in listing` one key after the other."
+            "A listing; nothing is fetched yet: `listing.first()` fetches one page,"
+            " `listing.collect()` all items, `for key in listing` one key after the other."
         )
 
 
 class Shown(property, Generic[R_co]):
-    """A property: what the attribute of the same name is, in the async object.
+    """A property with the value of the async object's attribute of the same name.
 
     Args:
         of: the property of the async object, for its docstring; or a docstring.
-        twin: makes the blocking twin of its value, if that has one.
+        twin: makes the blocking twin of its value, if it has one.
     """
 
     def __init__(self, of: object, twin: Callable[[Any, Portal], R_co] | None = None) -> None:
@@ -130,11 +132,11 @@ class Shown(property, Generic[R_co]):
         lead = self._lead
 
         def value(facade: Facade[Any]) -> Any:
-            shown = getattr(facade._twin, name)  # noqa: SLF001  # it is the facade's
+            shown = getattr(facade._twin, name)  # noqa: SLF001  # the facade's own
             return shown if lead is None else lead(shown, facade._portal)  # noqa: SLF001
 
         value.__name__ = name
-        # For Sphinx and `get_type_hints`: R of the ``Shown[R]`` that the class says.
+        # For Sphinx and `get_type_hints`: the R of the class's ``Shown[R]``.
         shown = owner.__annotations__[name].partition("[")[2][:-1]
         value.__annotations__["return"] = ForwardRef(shown, module=owner.__module__)
         super().__init__(value)
@@ -152,7 +154,7 @@ class Shown(property, Generic[R_co]):
 class Method(Protocol[T_contra, P, R_co]):
     """A method of a blocking twin, as type checkers see it: a function that binds its twin.
 
-    Not every one of them takes a `Callable` in a class for a method.
+    Not every type checker treats a `Callable` in a class as a method.
     """
 
     def __call__(self, facade: Facade[T_contra], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
@@ -168,7 +170,7 @@ class Method(Protocol[T_contra, P, R_co]):
 def blocking(
     method: Callable[Concatenate[T, P], Coroutine[Any, Any, R]],
 ) -> Method[T, P, R]:
-    """Return *method* as one that waits."""
+    """Return the blocking twin of *method*."""
 
     @functools.wraps(method)
     def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -179,7 +181,7 @@ def blocking(
 
 
 def same(method: Callable[Concatenate[T, P], R]) -> Method[T, P, R]:
-    """Return *method*, which waits for nothing, as one of the blocking twin."""
+    """Return the twin of *method*, which does not wait."""
 
     @functools.wraps(method)
     def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -191,7 +193,7 @@ def same(method: Callable[Concatenate[T, P], R]) -> Method[T, P, R]:
 def leading_to(
     method: Callable[Concatenate[T, P], V], twin: Callable[[V, Portal], R]
 ) -> Method[T, P, R]:
-    """Return *method*, which waits for nothing, as one that returns the *twin* of its value."""
+    """Return the twin of *method*, which does not wait and returns the *twin* of its value."""
 
     @functools.wraps(method)
     def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -206,7 +208,7 @@ def leading_to(
 def paging(
     method: Callable[Concatenate[T, P], Pager[Item_co]],
 ) -> Method[T, P, BlockingPager[Item_co]]:
-    """Return *method*, which gives a `Pager`, as one that gives a `BlockingPager`."""
+    """Return the twin of *method*, which returns a `BlockingPager` instead of a `Pager`."""
 
     @functools.wraps(method)
     def call(self: Facade[T], /, *args: P.args, **kwargs: P.kwargs) -> BlockingPager[Item_co]:
@@ -216,7 +218,7 @@ def paging(
     returns = str(signature.return_annotation).replace("Pager", "BlockingPager")
     call.__signature__ = signature.replace(return_annotation=returns)  # type: ignore[attr-defined]  # for help()
     (item,) = get_args(get_type_hints(method)["return"])
-    returned = BlockingPager.__class_getitem__(item)  # type: ignore[attr-defined]  # of what it lists
+    returned = BlockingPager.__class_getitem__(item)  # type: ignore[attr-defined]  # the item type of the listing
     call.__annotations__ = {**method.__annotations__, "return": returned}
     return call  # type: ignore[return-value]  # functions bind like this
 
@@ -233,14 +235,14 @@ class _Reading(Generic[Item_co]):
         loop = asyncio.get_running_loop()
         self._loop = self._loop or loop
         if loop is not self._loop:
-            # What its own loop closed would look as if it had come to its end.
+            # An iteration that its own loop has closed would look as if it had ended.
             raise ClientClosedError(
-                "this listing was begun before the interpreter's exit or a fork: list again"
+                "this listing began before the interpreter's exit or a fork: list again"
             )
-        # A sentinel, for StopAsyncIteration would not leave a coroutine as itself (PEP 479).
+        # A sentinel, because a coroutine cannot raise StopAsyncIteration unchanged (PEP 479).
         return await anext(self._pages, None)
 
     async def close(self) -> None:
-        """End it where it began; a forked child leaves it to the parent."""
+        """Close the iteration in its own loop; a forked child leaves it to the parent."""
         if self._loop is asyncio.get_running_loop():
             await self._pages.aclose()

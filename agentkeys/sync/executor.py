@@ -1,4 +1,4 @@
-"""An executor for a loop that nobody waits for."""
+"""An executor whose threads nothing has to wait for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ T = TypeVar("T")
 
 
 class DaemonExecutor(ThreadPoolExecutor):
-    """An executor whose work nobody waits for: not the end of its loop, nor the process's exit."""
+    """An executor whose work delays neither the end of its loop nor the exit of the process."""
 
     def __init__(self) -> None:
-        super().__init__()  # it starts no thread before it is given work, and it is given none
+        super().__init__()  # it starts a thread only for submitted work, and `submit` is overridden
         self._daemons = Daemons("agentkeys-executor")
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have *fn* called; see `Daemons`."""
+        """Call *fn* in a daemon thread; see `Daemons`."""
         future: Future[T] = Future()
         self._daemons.do(partial(_settle, future, partial(fn, *args, **kwargs)))
         return future
@@ -34,7 +34,7 @@ def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
         return
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001  # for whoever waits for it
+    except BaseException as error:  # noqa: BLE001  # the future holds it
         future.set_exception(error)
     else:
         future.set_result(result)

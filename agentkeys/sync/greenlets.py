@@ -1,9 +1,9 @@
-"""Event loops in greenlets, which gevent and eventlet make of all threads.
+"""Event loops in greenlets, which gevent and eventlet use for all threads.
 
-Greenlets take turns in one thread of the system, and asyncio knows by that thread which loop runs.
-So a loop must not be the running one while it waits, which is when the others have their turn.
+Greenlets share one thread of the system, and asyncio stores the running loop by that thread. So a
+loop must not be the running one while it waits, because other greenlets run then.
 
-It is imported once the threads are patched, for it needs the selector and the lock that are.
+This module is imported after threads are patched, because it needs the patched selector and lock.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Turn", "loop_in_a_greenlet"]
 
-# Held by the loop whose turn it is, also while something waits that the loop has called.
+# Held by the loop that runs, also while code called by the loop waits.
 _lock: Final = threading.Lock()
-# Seconds to wait for it: what has the turn may be waiting for the very loop that wants it.
+# Seconds to wait for it: the loop that holds it may wait for the loop that wants it.
 _PATIENCE: Final = 0.2
 
 
 class Turn:
-    """The turn of one loop: whoever runs the loop enters it."""
+    """The right of one loop to run; the code that runs the loop enters it."""
 
     def __init__(self) -> None:
         self._is_held = False

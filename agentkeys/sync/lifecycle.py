@@ -1,4 +1,4 @@
-"""Blocking twins of what is done with keys, which `agentkeys.sync` imports when they are used."""
+"""The blocking twins of the lifecycle's functions; `agentkeys.sync` imports them when used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NewKeyT = TypeVar("NewKeyT", bound=NewKey[Any])
 def _blocking(
     function: Callable[Concatenate[CollectionT, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate[Keys[CollectionT], P], T]:
-    """Return the twin of a function of an async client's keys: one of a blocking client's."""
+    """Return the blocking twin of a function of keys."""
 
     @functools.wraps(function)
     def twin(keys: Keys[CollectionT], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,16 +36,16 @@ def _blocking(
             kwargs["journal"] = sealed(kwargs["journal"])  # type: ignore[arg-type]  # it says
         checked_collection(keys, function.__name__, blocking=True)
         if isinstance(into := kwargs.get("into"), str):
-            # Not in the loop, where others would wait for what a store imports.
+            # Not in the loop, where other calls would wait for the imports of a store.
             kwargs["into"] = open_store(into)
-        start = functools.partial(function, keys._twin, *args, **kwargs)  # noqa: SLF001  # of ours
+        start = functools.partial(function, keys._twin, *args, **kwargs)  # noqa: SLF001  # our own class
         return keys._portal.run(start)  # noqa: SLF001
 
     twin.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # for help()
-    return twin  # type: ignore[return-value]  # `keys` may be given by its name as well
+    return twin  # type: ignore[return-value]  # `keys` may be passed by name as well
 
 
-issue = _blocking(lifecycle.issue)  # type: ignore[arg-type]  # its options could be `keys` too
+issue = _blocking(lifecycle.issue)  # type: ignore[arg-type]  # its options could include `keys`
 rotate = _blocking(lifecycle.rotate)
 sweep = _blocking(lifecycle.sweep)
 adopt = _blocking(lifecycle.adopt)
@@ -54,7 +54,7 @@ abort = _blocking(lifecycle.abort)
 
 
 class Lease(Generic[NewKeyT]):
-    """A key that is made at the beginning of a block, and deleted at its end; see `lease`."""
+    """A key that is created at the beginning of a block and deleted at its end; see `lease`."""
 
     def __init__(self, twin: lifecycle.Lease[NewKeyT], portal: Portal) -> None:
         self._twin = twin
@@ -81,14 +81,14 @@ def lease(
     journal: Given = None,
     **options: Any,
 ) -> Lease[NewKeyT]:
-    """Make a key that lives for as long as a block of code runs; see `agentkeys.lease`.
+    """Create a key that lives as long as a block of code runs; see `agentkeys.lease`.
 
     Use it as ``with lease(keys, "worker-7") as new:``.
     """
     journal = sealed(journal)
     checked_collection(keys, "lease", blocking=True)
     twin = lifecycle.lease(
-        keys._twin,  # noqa: SLF001  # of ours
+        keys._twin,  # noqa: SLF001  # our own class
         name,
         timeout=timeout,
         scope=scope,
@@ -104,7 +104,7 @@ def status(
     scope: Scope | None = None,
     journal: Given = None,
 ) -> Status:
-    """Return what the journal remembers; see `agentkeys.status`."""
+    """Return what the journal keeps; see `agentkeys.status`."""
     journal = sealed(journal)
     if keys is not None:
         checked_collection(keys, "status", blocking=True)

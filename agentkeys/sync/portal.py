@@ -1,8 +1,8 @@
-"""Run coroutines on a private event loop that lives in a thread of its own.
+"""Run coroutines on a private event loop in its own thread.
 
-Each blocking client has one portal. Its thread starts with the first call and ends with `close`,
-when nothing refers to the portal any more, or when the interpreter exits. Whatever happens, no call
-waits for ever, and nothing that runs in a finalizer waits at all.
+Each blocking client has one portal. Its thread starts with the first call. It ends with `close`,
+when nothing refers to the portal any more, or when the interpreter exits. No call waits for ever,
+and nothing that runs in a finalizer waits at all.
 """
 
 from __future__ import annotations
@@ -36,30 +36,29 @@ __all__ = ["Portal", "Start"]
 T = TypeVar("T")
 
 Start: TypeAlias = "Callable[[], Coroutine[Any, Any, T]]"
-"""Makes a coroutine. It is called on the loop, so that none is made that will not be awaited."""
+"""Makes a coroutine. It is called on the loop, so that every coroutine is awaited."""
 
-# Seconds to wait at a stretch; -1 is for ever. Windows cannot interrupt a wait for a lock, so there
-# Ctrl-C is noticed between ticks.
+# Seconds of one wait; -1 means no limit. Windows cannot interrupt a wait for a lock, so Ctrl-C is
+# noticed between these waits.
 _TICK: Final = 0.1 if sys.platform == "win32" else -1
 # Seconds that cancelled calls may take for their clean-up, and `on_close` for its work; more than
-# `agentkeys.cancellation.GRACE`, which is what a create takes.
+# `agentkeys.cancellation.GRACE`, the time of a create.
 _GRACE: Final = 3.0
 
 
 class Portal:
-    """Runs coroutines for threads that have no event loop of their own, or must not use theirs.
+    """Runs coroutines for threads that have no event loop, or must not use their own.
 
     Args:
-        on_close: runs on the loop when the thread is about to end. What belongs to the loop, as
-            the connections of a client do, ends with it and needs no such thing.
-        address: where calls go, if that is known.
-
+        on_close: runs on the loop when the thread is about to end. It is not needed for resources
+            that close with the loop, such as the connections of a client.
+        address: the address of the calls, if it is known.
     """
 
     def __init__(self, on_close: Start[None] | None = None, *, address: str | None = None) -> None:
         self._on_close = on_close
         self._address = address
-        # A signal handler or a finalizer may make a call while this very thread holds it.
+        # A signal handler or a finalizer may make a call while this thread holds the lock.
         self._lock = threading.RLock()
         self._worker: _Worker | None = None
         self._closed = False
@@ -67,12 +66,11 @@ class Portal:
         _exits.watch(self)
 
     def run(self, start: Start[T]) -> T:
-        """Run what *start* returns to its end; return what it returns, raise what it raises.
+        """Run the coroutine of *start* to its end; return its result or raise its error.
 
         Raises:
             ClientClosedError: the portal is closed, or was closed during the call.
             ConfigurationError: the call would wait for itself, or for the loop of this thread.
-
         """
         if self._address is not None:
             standstill.check(self._address)
@@ -81,8 +79,8 @@ class Portal:
             self._begin(call)
             call.wait()
         except BaseException:
-            # Not the coroutine's own failure, but no worker for it, or a signal in *this* thread:
-            # end it, and let its clean-up run before the interruption travels on.
+            # Not the coroutine's own failure: there is no worker for it, or a signal came in this
+            # thread. Cancel it, and wait for its clean-up before the interruption is raised.
             call.abandon()
             raise
         finally:
@@ -97,42 +95,42 @@ class Portal:
             raise
         finally:
             # Or the call and the traceback of its error, which has this frame, would keep each
-            # other alive until the garbage collector comes.
+            # other alive until the garbage collector runs.
             del call
 
     def discard(self, start: Start[object]) -> None:
-        """Run what *start* returns and do not wait for it. Safe in finalizers, on any thread."""
+        """Run the coroutine of *start* without waiting for it. Safe in finalizers and threads."""
         worker = self._worker
         if worker is not None:
             worker.post(partial(worker.detach, start))
 
     def close(self) -> None:
-        """End the calls under way, close the connections, and end the thread; all of it bounded."""
+        """Cancel running calls, close the connections, and end the thread, within a time limit."""
         self._closed = True
         self.stop()
 
     def stop(self) -> None:
-        """End the thread; another call would start another one."""
+        """End the thread; another call starts a new one."""
         worker = self.release()
         if worker is not None:
             worker.stop()
             worker.join()
 
     def release(self) -> _Worker | None:
-        """Return the thread, for somebody else to end it, and forget it."""
+        """Return the thread, for other code to end it, and drop it."""
         with self._lock:
             worker, self._worker = self._worker, None
         return worker
 
     def begin_afresh(self) -> object:
-        """Leave the thread and its loop to the parent of a forked child."""
+        """Drop the thread and its loop in a forked child; they belong to the parent."""
         inherited = (self._lock, self._worker)
-        self._lock = threading.RLock()  # some other thread of the parent may have held it
+        self._lock = threading.RLock()  # another thread of the parent may have held it
         self._worker = None
         return inherited
 
     def _begin(self, call: _Call[Any]) -> None:
-        # Before the lock: whoever holds it may be waiting for this very thread to start.
+        # Before the lock: another thread may hold it while it waits for this thread to start.
         if self._worker is not None and self._worker.is_this_thread():
             raise ConfigurationError(
                 "a blocking client was called from its own event loop, where it would wait for"
@@ -141,20 +139,20 @@ class Portal:
         with self._lock:
             worker = self._started()
         if not call.begin_in(worker):
-            raise ClientClosedError("the client's thread has ended: make another client")
+            raise ClientClosedError("the client's thread has ended: make a new client")
 
     def _started(self) -> _Worker:
         if self._worker is None and not self._is_over():
             worker = _Worker(self._on_close)
-            # A portal that is dropped stops its thread; at exit there is an order to keep.
+            # A portal that is dropped stops its thread; the exit needs an order.
             weakref.finalize(self, worker.stop).atexit = False
             worker.start()
             if self._worker is None:
                 self._worker = worker
-            else:  # a signal handler or a finalizer came in between, and made another one
+            else:  # a signal handler or a finalizer ran in between, and made another one
                 worker.stop()
         if self._worker is None or self._is_over():
-            raise ClientClosedError("the client is closed: make another one")
+            raise ClientClosedError("the client is closed: make a new one")
         return self._worker
 
     def _is_over(self) -> bool:
@@ -169,25 +167,26 @@ class _Call(Generic[T]):
         self._task: asyncio.Task[T] | None = None
         self._worker: _Worker | None = None
         self._is_over = False
-        # A bare lock, which opens when the call is over. What a signal handler raises can come
-        # between any two steps, and leaves the Condition in a Future or an Event locked for good.
+        # A bare lock, which is released when the call is over. An exception of a signal handler can
+        # occur between any two steps, and would leave the Condition of a Future or an Event locked
+        # for ever.
         self._latch = threading.Lock()
         self._latch.acquire()
 
     def begin_in(self, worker: _Worker) -> bool:
-        """Have it begun on the loop of *worker*, soon; False if that is over."""
+        """Schedule it on the loop of *worker*; return False if that loop is over."""
         self._worker = worker
-        # First of all, so that it is among those which the thread refuses in the end.
+        # First, so that the call is among those that the thread rejects at its end.
         worker.waiting.add(self)
         return worker.post(self._begin)
 
     def wait(self) -> None:
-        """Wait until it is over."""
+        """Wait until the call is over."""
         while not (self._is_over or self._latch.acquire(timeout=_TICK)):
             pass
 
     def result(self) -> T:
-        """Return what it returned, raise what it raised."""
+        """Return its result, or raise its error."""
         task = self._task
         if task is None or task.cancelled():
             applied: Applied = "no" if task is None else "maybe"
@@ -199,22 +198,22 @@ class _Call(Generic[T]):
             del self, task  # see `Portal.run`
 
     def abandon(self) -> None:
-        """Cancel the task and give it some time, but no more than that."""
-        # Callbacks run in the order in which they were posted: `_begin` has run, or never will.
+        """Cancel the task, and give it some time, but no more than that."""
+        # Callbacks run in the order of their scheduling: `_begin` has run, or never will.
         if self._worker is None or not self._worker.post(self._cancel):
             self.end()
         elif not self._is_over:
-            with suppress(BaseException):  # another Ctrl-C ends the patience
+            with suppress(BaseException):  # another Ctrl-C ends the wait
                 self._latch.acquire(timeout=_GRACE)
 
     def end(self) -> None:
-        """Let nobody wait for it any longer."""
+        """Wake the waiting thread."""
         self._is_over = True
-        with suppress(RuntimeError):  # it is open already
+        with suppress(RuntimeError):  # it is released already
             self._latch.release()
 
     def leave(self) -> None:
-        """Nobody waits for it any more."""
+        """Mark the call as one that nobody waits for any more."""
         if self._worker is not None:
             self._worker.waiting.discard(self)
 
@@ -223,7 +222,7 @@ class _Call(Generic[T]):
         if worker is None or worker.is_ending:
             self.end()
             return
-        # In the caller's context, which `call_soon_threadsafe` brought along.
+        # In the caller's context, which `call_soon_threadsafe` has copied.
         self._task = asyncio.create_task(_awaited(self._start))
         self._task.add_done_callback(self._settle)
         worker.adopt(self._task)
@@ -240,7 +239,7 @@ class _Call(Generic[T]):
 
 
 class _Worker:
-    """The loop and its thread. It must not refer to the portal, or that would never be dropped.
+    """The loop and its thread. It must not refer to the portal, which could then not be freed.
 
     Attributes:
         waiting: the calls that a thread waits for.
@@ -252,9 +251,11 @@ class _Worker:
         self._process = os.getpid()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = asyncio.Event()
-        # Here, where it can fail (e.g. no file descriptor is left) before anybody waits for it.
+        # Created here, where it can fail (e.g. no file descriptor is left) before anything waits
+        # for it.
         self._loop, self._turn = _loop_of_its_own()
-        # What credentials do in a thread must not hold up its end. At exit no other one does work.
+        # The work of credentials in a thread must not delay its end. At exit, no other executor
+        # works.
         self._loop.set_default_executor(DaemonExecutor())
         self._thread = threading.Thread(target=self._main, name="agentkeys", daemon=True)
         self.waiting: set[_Call[Any]] = set()
@@ -266,19 +267,21 @@ class _Worker:
             self._thread.start()
         except RuntimeError as error:
             self._loop.close()  # it never runs
-            # CPython 3.12.0 and 3.12.1 start none at exit, before anything else says so
+            # CPython 3.12.0 and 3.12.1 start no thread at exit, and report it in this way
             # (python/cpython#113964).
             if "shutdown" not in str(error):
                 raise
-        except BaseException:  # Ctrl-C: it may have started, and nobody would know it
+        except BaseException:  # Ctrl-C: the thread may have started unnoticed
             self.stop()
             raise
         else:
             return
-        raise ClientClosedError("the interpreter is about to exit, and starts no thread any more")
+        raise ClientClosedError(
+            "the interpreter is exiting, and starts no threads: make calls earlier"
+        )
 
     def post(self, callback: Callable[[], object]) -> bool:
-        """Run *callback* on the loop, soon; False if the loop is over. Takes no lock of ours."""
+        """Run *callback* on the loop soon; return False if the loop is over. Takes no lock."""
         if self._process != os.getpid():
             return False
         try:
@@ -293,7 +296,7 @@ class _Worker:
         task.add_done_callback(self._tasks.discard)
 
     def detach(self, start: Start[object]) -> None:
-        """Run what *start* returns for nobody. Runs on the loop."""
+        """Run the coroutine of *start* without a caller. Runs on the loop."""
         if not self.is_ending:
             task = self._loop.create_task(start())
             task.add_done_callback(_hear)
@@ -304,7 +307,7 @@ class _Worker:
         self.post(self._stopping.set)
 
     def join(self) -> None:
-        """Wait for the thread to end, as long as its own waits may take."""
+        """Wait for the thread to end, for as long as its own waits may take."""
         if not self.is_this_thread():
             self._thread.join(3 * _GRACE)
 
@@ -316,11 +319,11 @@ class _Worker:
             with self._turn, asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve())
         except RuntimeError:
-            # At exit neither threads nor executors begin anything; the process takes it all along.
+            # At exit, neither threads nor executors start; the end of the process frees everything.
             if not _exits.begun:
                 raise
         finally:
-            # Those that came too late for the loop to begin them, but before it was closed.
+            # The calls that came too late for the loop to begin them, but before it was closed.
             for call in list(self.waiting):
                 call.end()
 
@@ -329,7 +332,7 @@ class _Worker:
         with generators.watched():
             await self._stopping.wait()
             self.is_ending = True
-            # The calls first: to close the connections under them looks like a lost connection.
+            # The calls first: closing their connections would look like a lost connection.
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
@@ -342,7 +345,7 @@ class _Worker:
 
 
 class _Exits:
-    """Ends the threads that are left when the interpreter exits."""
+    """Ends the remaining threads when the interpreter exits."""
 
     def __init__(self) -> None:
         self.begun = False
@@ -356,8 +359,8 @@ class _Exits:
             atexit.register(self._stop_all)
 
     def _stop_all(self) -> None:
-        # A call that somebody's own exit handler makes after this one still works: it starts a
-        # thread and ends it at once.
+        # A call from another exit handler after this one still works: it starts a thread and ends
+        # it at once.
         self.begun = True
         workers = [worker for portal in list(self._portals) if (worker := portal.release())]
         for worker in workers:
@@ -370,7 +373,7 @@ _exits: Final = _Exits()
 
 
 def _loop_of_its_own() -> tuple[asyncio.AbstractEventLoop, AbstractContextManager[object]]:
-    """Return a loop for a thread of its own, and what the thread must enter to run it."""
+    """Return a loop for a thread of its own, and the context in which the thread must run it."""
     if isinstance(_thread.start_new_thread, BuiltinFunctionType):
         return asyncio.new_event_loop(), nullcontext()
     from agentkeys.sync.greenlets import loop_in_a_greenlet
@@ -379,10 +382,10 @@ def _loop_of_its_own() -> tuple[asyncio.AbstractEventLoop, AbstractContextManage
 
 
 async def _awaited(start: Start[T]) -> T:
-    # A wrong argument is the coroutine's failure, too.
+    # A wrong argument is a failure of the coroutine too.
     return await start()
 
 
 def _hear(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
-        task.exception()  # or asyncio would complain that nobody asked for it
+        task.exception()  # retrieve it, or asyncio would log it

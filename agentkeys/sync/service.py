@@ -1,6 +1,6 @@
-"""The blocking local service, which `agentkeys.sync` imports when it is used.
+"""The blocking local service; `agentkeys.sync` imports it when it is used.
 
-Its faults and its record may be used from any thread.
+Any thread may use its faults and its record.
 """
 
 from __future__ import annotations
@@ -62,13 +62,15 @@ class LocalServiceSettings(TypedDict, total=False):
 
 
 class BlockingFault(Facade[Fault]):
-    """A fault on some routes. `BlockingFaults.add` makes it; at the end of a ``with`` it goes."""
+    """A fault on some routes, made by `BlockingFaults.add`; the end of a ``with`` removes it."""
 
-    id: Shown[int] = Shown("A number that no other fault of this process has.")
-    routes: Shown[frozenset[str]] = Shown("The routes that it is on.")
-    kind: Shown[Kind] = Shown("What goes wrong.")
-    when: Shown[When] = Shown("Before the service acts on the request, or after.")
-    times: Shown[Times] = Shown('How many requests meet it, or ``"always"``.')
+    id: Shown[int] = Shown("The id; unique among the faults of this process.")
+    routes: Shown[frozenset[str]] = Shown("The routes with the fault.")
+    kind: Shown[Kind] = Shown("The kind of the fault.")
+    when: Shown[When] = Shown(
+        "Whether it happens before the service acts on the request, or after."
+    )
+    times: Shown[Times] = Shown('The number of requests that it affects, or ``"always"``.')
     hits: Shown[int] = Shown(Fault.hits)
     is_removed: Shown[bool] = Shown(Fault.is_removed)
     wait = blocking(Fault.wait)
@@ -83,7 +85,7 @@ class BlockingFault(Facade[Fault]):
 
 
 class BlockingFaults(Facade[Faults]):
-    """The faults of a blocking local service, in the order in which they were added."""
+    """The faults of a blocking local service, in the order of their addition."""
 
     add = leading_to(Faults.add, BlockingFault)
     clear = same(Faults.clear)
@@ -94,7 +96,7 @@ class BlockingFaults(Facade[Faults]):
 
 
 class BlockingRequests(Facade[Requests]):
-    """The last requests that came, oldest first: iterate, index, or take the `len`."""
+    """The last requests, oldest first: iterate, index, or use `len`."""
 
     count: Shown[int] = Shown(Requests.count)
     wait = blocking(Requests.wait)
@@ -108,8 +110,8 @@ class BlockingRequests(Facade[Requests]):
 class LocalService(Facade[server.LocalService]):
     """Both services on one port of this machine, as a context manager.
 
-    The arguments and attributes are those of `agentkeys.server.LocalService`. It runs in a thread
-    of this process.
+    The arguments and attributes are those of `agentkeys.server.LocalService`. The service runs in a
+    thread of this process.
     """
 
     def __init__(self, **settings: Unpack[LocalServiceSettings]) -> None:
@@ -123,12 +125,12 @@ class LocalService(Facade[server.LocalService]):
         forks.watch(self)
 
     def start(self) -> None:
-        """Start to serve; ``with`` does it too."""
+        """Start the service; ``with`` starts it too."""
         try:
             self._portal.run(self._twin.start)
         except BaseException:
             if not self._is_running():
-                self._portal.stop()  # or the thread would stay until this object is collected
+                self._portal.stop()  # or the thread would live until this object is collected
             raise
 
     def _is_running(self) -> bool:
@@ -138,13 +140,13 @@ class LocalService(Facade[server.LocalService]):
             return False
 
     def close(self) -> None:
-        """Finish the requests under way, and end. Twice is fine."""
+        """Finish the running requests, and stop. Closing twice is fine."""
         with suppress(ClientClosedError):
             self._portal.run(self._twin.close)
         self._portal.close()
 
     def begin_afresh(self) -> object:
-        """Leave the service to the parent of a forked child, where this is one that never ran."""
+        """Drop the service in a forked child; it runs in the parent only."""
         inherited = (self._twin, self._portal)
         self._twin = self._make()
         self._portal = Portal(self._twin.close)
@@ -174,14 +176,14 @@ class LocalService(Facade[server.LocalService]):
     seed = blocking(server.LocalService.seed)
     reset = blocking(server.LocalService.reset)
 
-    # These two are given secrets, which no frame may show.
+    # These two receive secrets, which no frame may show.
 
     def add_account(self, email: str, password: str | Secret) -> None:
-        """Open an account with Agentity."""
+        """Create an account with Agentity."""
         password = as_secret(password, "a password")
         self._portal.run(partial(self._twin.add_account, email, password))
 
     def is_live(self, secret: str | Secret) -> bool:
-        """Tell whether a key of either service has this secret. That is no use of it."""
+        """Return whether this secret belongs to a live key. This does not count as a use."""
         secret = as_secret(secret, "secret")
         return self._portal.run(partial(self._twin.is_live, secret))

@@ -1,4 +1,4 @@
-"""A blocking call in a running event loop: the loop stands still until the call has ended."""
+"""Detect a blocking call in a running event loop: the loop cannot run until the call ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _REMEDY: Final = (
     "use the async client here, or run the service in another thread, as the LocalService of"
     " agentkeys.sync does"
 )
-_EVERY: Final = {"0.0.0.0", "::"}  # noqa: S104  # to know it, and not to listen there
+_EVERY: Final = {"0.0.0.0", "::"}  # noqa: S104  # to recognize these addresses, and not to listen on them
 
 
 def check(address: str) -> None:
-    """Raise `ConfigurationError` if the event loop of this thread would have to answer a call."""
+    """Raise `ConfigurationError` if the event loop of this thread would have to answer the call."""
     with suppress(RuntimeError):  # no loop runs here
         if _listens(asyncio.get_running_loop(), address):
             raise ConfigurationError(
@@ -32,18 +32,18 @@ def check(address: str) -> None:
 
 
 def explain(error: DeadlineExceededError, address: str) -> None:
-    """Say in *error* what may be wrong, where `check` could not know, as with uvloop."""
+    """Add the likely cause to *error*, where `check` could not know it, e.g. with uvloop."""
     with suppress(RuntimeError):
         asyncio.get_running_loop()
         if _is_local(_hosts(address)):
             said = (
-                f"But the event loop of this thread stood still meanwhile: if it serves {address}"
+                f"The event loop of this thread stood still during the call: if it serves {address}"
             )
-            error.args = (f"{error}. {said}, it cannot answer in any time: {_REMEDY}",)
+            error.args = (f"{error}. {said}, it cannot answer: {_REMEDY}",)
 
 
 def _listens(loop: asyncio.AbstractEventLoop, address: str) -> bool:
-    selector = getattr(loop, "_selector", None)  # of asyncio's own loops
+    selector = getattr(loop, "_selector", None)  # asyncio's own loops have it
     files = () if selector is None else tuple(selector.get_map())
     return any(_is_listener(file, address) for file in files)
 
@@ -51,7 +51,7 @@ def _listens(loop: asyncio.AbstractEventLoop, address: str) -> bool:
 def _is_listener(file: int, address: str) -> bool:
     try:
         copy = socket.socket(fileno=os.dup(file))
-    except OSError:  # it is no socket
+    except OSError:  # it is not a socket
         return False
     with copy, suppress(OSError):
         if copy.family not in {socket.AF_INET, socket.AF_INET6}:
@@ -67,7 +67,7 @@ def _is_listener(file: int, address: str) -> bool:
 
 
 def _hosts(address: str) -> tuple[str, ...]:
-    """Return what can be known of an address's hosts without a lookup."""
+    """Return the hosts of an address that are known without a lookup."""
     host = urlsplit(address).hostname or ""
     return ("127.0.0.1", "::1") if host == "localhost" else (host,)
 

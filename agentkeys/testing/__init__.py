@@ -1,7 +1,7 @@
-"""For the tests of those who use agentkeys: the pytest plugin's fixtures, and what they give.
+"""Fixtures for the tests of programs that use agentkeys, and the objects that they return.
 
-Installing agentkeys registers the plugin with pytest (`agentkeys.testing.plugin`). Every name here
-is imported when it is first used, for pytest imports this package in every suite.
+Installing agentkeys registers the plugin with pytest (`agentkeys.testing.plugin`). Every name is
+imported when it is first used, because pytest imports this package in every suite.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clients of a test's local service, and how a fixture that is not async closes an async one."""
+"""Clients of a test's local service; a fixture that is not async can close an async client."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ClientT = TypeVar("ClientT", bound="Client")
 
 
 def agentity(service: LocalService) -> contextlib.AbstractContextManager[AgentityClient]:
-    """Give an async client of Agentity, and close it in the end."""
+    """Return an async client of Agentity as a context manager that closes it."""
     login = PasswordLogin(service.email, service.password)
     return _closing(AgentityClient(login, base_url=service.url))
 
 
 def agentry(service: LocalService) -> contextlib.AbstractContextManager[AgentryClient]:
-    """Give an async client of Agentry, and close it in the end."""
+    """Return an async client of Agentry as a context manager that closes it."""
     return _closing(AgentryClient(service.agentry_token, base_url=service.url))
 
 
@@ -52,8 +52,9 @@ def _closing(client: ClientT) -> Iterator[ClientT]:
 def _close(client: Client) -> None:
     """Close *client* from outside of the test's event loop.
 
-    A plugin's loop for several tests rests now and goes on later: what the client has open there is
-    closed there and now. What it has in loops that run elsewhere is closed from a loop of our own.
+    A plugin's loop for several tests is paused now and continues later: the client's connections in
+    it are closed there and now. Connections in loops that run elsewhere are closed from our own
+    loop.
     """
     for loop in client._session.loops():  # noqa: SLF001  # of no use to others
         if not (loop.is_closed() or loop.is_running()):

@@ -1,4 +1,4 @@
-"""Where a text holds a secret, in whatever way it is written."""
+"""Find a secret in a text, in any encoding."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from agentkeys.errors import InvalidArgumentError
 from agentkeys.masking import forms_of
 from agentkeys.secret import MASK, Secret
 
-# A shorter one would be found where it is not, as a part of something else.
+# A shorter secret would be found by chance, as a part of another word.
 _SHORTEST: Final = 8
-# Colours, and the ends of lines with the frames that a terminal's tables have beside them.
+# Colours, and line ends with the frames of a terminal's tables beside them.
 _COLOURS: Final = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 _LINE_ENDS: Final = re.compile(r"[ \t│┃|]*\r?\n[ \t│┃|]*")
 _ENCODINGS: Final = ("utf-8", "utf-16-le", "utf-16-be")
 
 
 class Found(NamedTuple):
-    """How a secret is written where it shows ("" if as it is), and in which line from 1."""
+    """The encoding of a secret that was found ("" for none), and its line from 1."""
 
     how: str
     line: int | None
@@ -28,7 +28,7 @@ class Watched:
     """A secret that must not show.
 
     Attributes:
-        name: what a failure calls it.
+        name: its name in a failure.
     """
 
     def __init__(self, name: str, secret: Secret) -> None:
@@ -38,10 +38,10 @@ class Watched:
                 " found by chance"
             )
         self.name = name
-        # Longest first, so that masking one does not cut into another.
+        # Longest first, so that masking one form does not cut into another.
         forms = sorted(forms_of(secret.reveal()), key=lambda form: -len(form[1]))
         self._forms = tuple((how, Secret(form)) for how, form in forms)
-        # A report indents each line of a text, and so of a secret that has several.
+        # A report indents each line of a text, and so of a secret with several lines.
         lines = secret.reveal().splitlines()
         self._lines = tuple(Secret(line) for line in lines if len(line) >= _SHORTEST)
 
@@ -49,7 +49,7 @@ class Watched:
         return f"<Watched: {self.name}>"
 
     def found_in(self, content: str | bytes) -> Found | None:
-        """Return how and where *content* shows it, None if it does not."""
+        """Return the encoding and line of the secret in *content*; None if it is not there."""
         return self._in_text(content) if isinstance(content, str) else self._in_bytes(content)
 
     def _in_text(self, text: str) -> Found | None:
@@ -71,7 +71,7 @@ class Watched:
         return None
 
     def masked_in(self, text: str) -> str:
-        """Return *text* without it."""
+        """Return *text* with the secret masked."""
         for form in (*(form for _, form in self._forms), *self._lines):
             text = text.replace(form.reveal(), MASK)
         return text

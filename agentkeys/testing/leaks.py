@@ -1,4 +1,4 @@
-"""`LeakWatch`: what the fixture `assert_no_leaks` gives."""
+"""`LeakWatch`: the value of the fixture `assert_no_leaks`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["LeakWatch"]
 
 
 class LeakWatch:
-    """Secrets for a test, and a watch that fails it if one of them shows anywhere.
+    """Secrets for a test, and a watch that fails the test if one of them shows anywhere.
 
-    It looks at standard output and standard error, at every log record of every logger at any
-    level, at warnings, at the exceptions that the test raises, that are logged, or that get lost in
-    a thread or a finalizer (their texts, and the locals of every frame but the test's own), and at
+    The watch searches: standard output and standard error; every log record of every logger at any
+    level; warnings; the exceptions that the test raises, that are logged, or that are lost in a
+    thread or a finalizer (their texts, and the locals of every frame except the test's own); and
     the files in `tmp_path`. It finds a secret as it is, percent-encoded, escaped as in JSON, Python
-    and HTML, in Base64 with whatever stands beside it, and in hexadecimal.
+    and HTML, in Base64 inside a longer text, and in hexadecimal.
 
-    What `agentkeys_service` makes in the test is watched as well.
+    The secrets that `agentkeys_service` creates in the test are watched too.
 
     Attributes:
         password: a secret to use as a password. It has characters that URLs, JSON and HTML encode.
@@ -41,25 +41,25 @@ class LeakWatch:
         return "<LeakWatch>"
 
     def watch(self, secret: str | Secret, *, name: str = "") -> None:
-        """Watch a secret of your own, too.
+        """Watch another secret.
 
         Args:
-            secret: it, of at least 8 characters.
-            name: what a failure calls it.
+            secret: the secret, of at least 8 characters.
+            name: its name in a failure.
 
         Raises:
-            InvalidArgumentError: it is so short that it would be found by chance.
+            InvalidArgumentError: the secret is so short that it would be found by chance.
         """
         secret = as_secret(secret, "secret")
         self._search.watch(name, secret)
 
     def allow(self, path: str | os.PathLike[str] = "", *, logger: str = "") -> None:
-        """Let secrets show in one place.
+        """Allow secrets in one place.
 
         Args:
-            path: a file or a folder in `tmp_path` that is there to hold secrets; or one of code
-                whose locals may.
-            logger: the name of a logger, which stands for those below it as well.
+            path: a file or a folder in `tmp_path` that holds secrets on purpose; or a file of code
+                whose locals may hold them.
+            logger: the name of a logger; its children are allowed too.
         """
         if path:
             self._search.allow_file(path)
@@ -67,13 +67,13 @@ class LeakWatch:
             self._search.allow_logger(logger)
 
     def check(self, *things: object) -> None:
-        """Look now, and fail the test if a secret shows.
+        """Search now, and fail the test if a secret shows.
 
-        It is done at the end of the test, and once more when the fixture is torn down.
+        The search also runs at the end of the test, and when the fixture is torn down.
 
         Args:
-            things: what else to look at: an exception, or what `pytest.raises` gave, with its
-                traceback; of anything else its `str` and its `repr`.
+            things: further objects to search: an exception, or the result of `pytest.raises`, with
+                its traceback; of any other object its `str` and its `repr`.
         """
         for thing in things:
             self._search.see(sightings.of_thing(thing, self._test))

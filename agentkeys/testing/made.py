@@ -1,4 +1,4 @@
-"""The secrets that a local service made in a test."""
+"""The secrets that a local service created in a test."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from agentkeys.secret import Secret
 
 _FIELDS: Final = {
-    "key": "a key that Agentity made",
-    "api_key": "a key that Agentry made",
-    "accessToken": "an access token that Agentity gave",
-    "refreshToken": "a refresh token that Agentity gave",
+    "key": "a key from Agentity",
+    "api_key": "a key from Agentry",
+    "accessToken": "an access token from Agentity",
+    "refreshToken": "a refresh token from Agentity",
 }
 
 
 class Made:
-    """Secrets with their names, in the order in which they were made. Any thread may add some."""
+    """Secrets with their names, in the order of their creation. Any thread may add one."""
 
     def __init__(self) -> None:
         self._named: list[tuple[str, Secret]] = []
@@ -27,14 +27,14 @@ class Made:
         return iter(self._named.copy())
 
     def add(self, name: str, secret: str | Secret) -> None:
-        """Add one."""
+        """Add a secret."""
         from agentkeys.arguments import as_secret
 
         secret = as_secret(secret, "secret")
         self._named.append((name, secret))
 
     def add_from(self, answer: Any) -> None:
-        """Add what a service's *answer*, as read from its JSON, gives that is secret."""
+        """Add the secrets in a service's *answer*, as read from its JSON."""
         if isinstance(answer, dict):
             for field, name in _FIELDS.items():
                 if isinstance(answer.get(field), str):

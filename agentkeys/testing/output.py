@@ -1,4 +1,4 @@
-"""What a test writes to standard output and standard error, beside the test's own use of it."""
+"""Read what a test writes to standard output and standard error, beside the test itself."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _FIXTURES: Final = ("capsys", "capfd", "capsysbinary", "capfdbinary", "capteesys
 
 
 def capture_of(request: pytest.FixtureRequest) -> pytest.CaptureFixture[Any]:
-    """Return the capture fixture of the test, for there can be one only; `capfd` if it has none."""
+    """Return the capture fixture of the test, because only one can be active; else `capfd`."""
     name = next((name for name in _FIXTURES if name in request.fixturenames), "capfd")
     capture: pytest.CaptureFixture[Any] = request.getfixturevalue(name)
     return capture
 
 
 class Output:
-    """Reads along with a capture fixture: what the test reads of it, and what it leaves.
+    """Reads the output of a capture fixture: what the test reads of it, and what remains.
 
     Attributes:
-        written: all that was written so far, to ``stdout`` and to ``stderr``.
+        written: all output so far, of ``stdout`` and of ``stderr``.
     """
 
     def __init__(self, capture: pytest.CaptureFixture[Any], patch: pytest.MonkeyPatch) -> None:
         self._read = capture.readouterr
-        # What `capteesys` captures has been passed on already.
+        # `capteesys` has already passed on what it captures.
         self._passes_on = capture.request.fixturename == "capteesys"
         self._unread: Any = None
         self._handed_on: Any = None
@@ -40,7 +40,7 @@ class Output:
         patch.setattr(capture, "readouterr", self._give)
 
     def look(self) -> None:
-        """Take note of what has been written; the test can still read it."""
+        """Record what was written; the test can still read it."""
         new = self._read()
         for stream, text in zip(self.written, new, strict=True):
             self.written[stream] += text if isinstance(text, str) else text.decode(errors="replace")
@@ -53,7 +53,7 @@ class Output:
         unread = self._give()
         out, err = (_masked(content, masked) for content in unread)
         if self._handed_on is not None:
-            # pytest keeps what was left at the end of a phase, and gives it again.
+            # pytest keeps the rest of a phase, and returns it again.
             out = out.removeprefix(self._handed_on.out)
             err = err.removeprefix(self._handed_on.err)
         self._handed_on = type(unread)(out, err)
@@ -75,7 +75,7 @@ def _masked(content: Any, masked: Callable[[str], str]) -> Any:
 
 
 def _write(stream: Any, content: str | bytes) -> None:
-    # The test may have put anything in the place of the stream, or closed it.
+    # The test may have replaced the stream by any object, or closed it.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         (stream if isinstance(content, str) else stream.buffer).write(content)
         stream.flush()

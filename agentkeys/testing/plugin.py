@@ -1,8 +1,8 @@
-"""The fixtures, for pytest. Their parts are imported when one of them is asked for.
+"""The fixtures, for pytest. Their code is imported when a test uses one of them.
 
-pytest imports this module in every suite of every environment with agentkeys in it, whatever
-the version of pytest: so it holds fixtures and what must be there before one of them is asked for,
-in ways that every version knows.
+pytest imports this module in every suite of every environment with agentkeys, in any version of
+pytest. So it holds only the fixtures and the hooks that must exist before, in a form that every
+version supports.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
     from agentkeys.testing.made import Made
 
 
-# Whether the parameters that pytest is about to name are those of a test with `assert_no_leaks`.
+# Whether the parameters that pytest is about to name belong to a test with `assert_no_leaks`.
 _naming = SimpleNamespace(is_watched=False)
 _SHORTEST = 8  # a shorter secret cannot be watched
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Note whether a test is watched, before its parameters are named."""
+    """Record whether a test is watched, before its parameters are named."""
     _naming.is_watched = "assert_no_leaks" in metafunc.fixturenames
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name no test after what may be a secret: ids show before the test runs, and in the cache."""
+    """Use no possible secret in a test's id: ids are shown early, and kept in the cache."""
     may_be_secret = isinstance(val, (str, bytes)) and len(val) >= _SHORTEST
     return argname if may_be_secret and _naming.is_watched else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Name a test without a secret where xdist gathers the reports: its workers cannot."""
+    """Mask a test's name where xdist collects the reports: its workers cannot."""
     if hasattr(report, "node"):
         report.nodeid = getattr(report, "agentkeys_name", report.nodeid)
 
 
 @pytest.fixture(autouse=True)
 def _agentkeys_memory() -> Iterator[None]:
-    """Forget what the test stored under a name in memory, so that the next one can use the name."""
+    """Clear the named stores in memory of the test, so that the next test can use the names."""
     before = frozenset(_names_in_memory())
     yield
     for name in _names_in_memory() - before:
@@ -59,15 +59,16 @@ _MEMORY = "agentkeys.stores.memory"
 
 
 def _names_in_memory() -> frozenset[str]:
-    """Return the names of all stores in memory: none if nobody has imported them."""
+    """Return the names of all stores in memory; none if the module is not imported."""
     return sys.modules[_MEMORY].names() if _MEMORY in sys.modules else frozenset()
 
 
 @pytest.fixture
 def agentkeys_service(_agentkeys_made: Made) -> Iterator[sync.LocalService]:
-    """Both services on a port of this machine, fresh for the test, in a thread of their own.
+    """Both services on a port of this machine, new for each test, in their own thread.
 
-    Meanwhile the environment leads to them, so that a client without arguments does, too.
+    During the test, the environment variables point to them, so a client without arguments uses
+    them.
     """
     from importlib import import_module
 
@@ -79,7 +80,7 @@ def agentkeys_service(_agentkeys_made: Made) -> Iterator[sync.LocalService]:
     except ConfigurationError as error:
         missing = str(error)
     if missing:
-        pytest.fail(f"the fixture agentkeys_service cannot be made: {missing}", pytrace=False)
+        pytest.fail(f"the fixture agentkeys_service is not available: {missing}", pytrace=False)
     from agentkeys.testing.service import running
 
     with running(_agentkeys_made) as service:
@@ -126,7 +127,7 @@ def agentry_sync(agentkeys_service: sync.LocalService) -> Iterator[sync.AgentryC
 def assert_no_leaks(
     request: pytest.FixtureRequest, tmp_path: Path, _agentkeys_made: Made
 ) -> Iterator[LeakWatch]:
-    """Secrets for the test to use, and a watch that fails it if one of them shows anywhere."""
+    """Secrets for the test, and a watch that fails the test if one of them shows anywhere."""
     from agentkeys.testing.watching import watching
 
     with watching(request, tmp_path, _agentkeys_made) as watch:

@@ -1,4 +1,4 @@
-"""What pytest tells of a test, without the secrets in it: of the same types, for others read it."""
+"""Mask secrets in pytest's reports of a test, and keep their types for other plugins."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["MaskingFormatter", "mask_error", "mask_report", "mask_warning", "of_
 
 
 def of_report(report: pytest.TestReport) -> Iterator[Sighting]:
-    """See what *report* shows and nothing else does.
+    """Yield what only *report* shows.
 
-    The log and the text of an exception are seen where they come from.
+    The log and the text of an exception are seen at their source.
     """
-    # With `capsys`, what is written to the descriptors gets here and nowhere else.
+    # With `capsys`, output to the file descriptors is only in the report.
     yield Sighting("stdout", report.capstdout)
     yield Sighting("stderr", report.capstderr)
     for name, text in report.sections:
@@ -38,7 +38,7 @@ def of_report(report: pytest.TestReport) -> Iterator[Sighting]:
 
 
 def mask_report(report: pytest.TestReport, mask: Mask) -> None:
-    """Mask all text in *report*, in whatever attribute a plugin has put it, but for its name."""
+    """Mask all text in *report*, in any attribute that a plugin has set, except for its name."""
     for name, value in list(vars(report).items()):
         if name not in {"nodeid", "_id"} and _is_made_of_parts(value):
             setattr(report, name, _masked(value, mask))
@@ -52,7 +52,7 @@ def mask_error(error: BaseException, mask: Mask) -> None:
 
 
 def mask_warning(message: warnings.WarningMessage, mask: Mask) -> None:
-    """Mask the text of a warning and the line of code that is shown with it."""
+    """Mask the text of a warning, and the line of code that is shown with it."""
     line = message.line or linecache.getline(message.filename, message.lineno).strip()
     if mask(line) != line:
         message.line = mask(line)
@@ -62,7 +62,7 @@ def mask_warning(message: warnings.WarningMessage, mask: Mask) -> None:
 
 
 class MaskingFormatter(logging.Formatter):
-    """Masks what another formatter makes of a record."""
+    """Masks the output of another formatter."""
 
     def __init__(self, formatter: logging.Formatter, mask: Mask) -> None:
         super().__init__()
@@ -75,8 +75,8 @@ class MaskingFormatter(logging.Formatter):
 
 
 def _is_made_of_parts(thing: object) -> bool:
-    """Tell what can be taken apart and put together again: not every object can."""
-    # `toterminal` is what pytest's representations of failures have in common.
+    """Return whether an object can be taken apart and rebuilt."""
+    # pytest's representations of failures have `toterminal` in common.
     is_data = dataclasses.is_dataclass(thing) or hasattr(thing, "toterminal")
     return isinstance(thing, (str, bytes, dict, tuple, list, set, frozenset)) or (
         is_data and not isinstance(thing, type)
@@ -115,8 +115,8 @@ def _masked_text(text: str | bytes, mask: Mask) -> str | bytes:
 
 
 def _made_as(thing: Any, parts: Any) -> Any:
-    """Return *parts* as what *thing* is, if that can be made of them."""
-    make = getattr(thing, "_make", type(thing))  # a named tuple has one
+    """Return *parts* in the type of *thing*, if possible."""
+    make = getattr(thing, "_make", type(thing))  # a named tuple has it
     with contextlib.suppress(Exception):
         return make(parts)
     return parts
@@ -132,16 +132,16 @@ def _with_parts(thing: Any, part: Callable[[Any], Any]) -> Any:
         return thing
     thing = copy.copy(thing)
     for name, value in new.items():
-        object.__setattr__(thing, name, value)  # a frozen one as well
+        object.__setattr__(thing, name, value)  # also in a frozen one
     return thing
 
 
 def _like(warning: Warning | str, text: str, mask: Mask) -> Warning | str:
-    """Return a warning that shows *text*: of the same type if that is possible, else of a base."""
+    """Return a warning with *text*: of the same type if possible, else of a base class."""
     if isinstance(warning, str):
         return text
     kind = type(warning)
-    with contextlib.suppress(Exception):  # it may need whatever its author liked
+    with contextlib.suppress(Exception):  # its constructor may need other arguments
         new = kind.__new__(kind, *_masked(warning.args, mask))
         vars(new).update(_masked(vars(warning), mask))
         if str(new) == text:

@@ -1,4 +1,4 @@
-"""The search for secrets in all that was seen in a test."""
+"""Search for secrets in everything that a test showed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _MANY: Final = 20
 
 
 class Search:
-    """What is watched, what was seen, and what has been said of it.
+    """The watched secrets, the texts that were seen, and the reported leaks.
 
     Args:
-        folder: the test's own folder, whose files are looked at.
-        made: more secrets that are watched.
-        output: what the test wrote.
+        folder: the test's own folder, whose files are searched.
+        made: further watched secrets.
+        output: the test's output.
 
     Attributes:
-        last_failure: what `failure` returned last, if it found something.
+        last_failure: the last result of `failure` that was not None.
     """
 
     def __init__(self, folder: Path, made: Made, output: Output) -> None:
@@ -52,24 +52,24 @@ class Search:
         self._allowed_loggers: list[str] = []
 
     def watch(self, name: str, secret: Secret) -> None:
-        """Search for *secret* as well."""
+        """Search for *secret* too."""
         self._watched.append(Watched(name or f"secret {len(self._watched) - 1}", secret))
 
     def allow_file(self, path: str | os.PathLike[str]) -> None:
-        """Look into no file there."""
-        # No link is followed, as none is when the files are listed.
+        """Skip the files at this path."""
+        # Links are not resolved, as they are not followed when the files are listed.
         self._allowed_files.append(Path(os.path.abspath(path)))  # noqa: PTH100  # `absolute` keeps ".."
 
     def allow_logger(self, name: str) -> None:
-        """Look at none of this logger's records."""
+        """Skip the records of this logger."""
         self._allowed_loggers.append(name)
 
     def see(self, seen: Iterable[Sighting]) -> None:
-        """Keep what is seen until it is searched. Any thread may call it."""
+        """Keep the sightings until they are searched. Any thread may call it."""
         self._seen.extend(seen)
 
     def failure(self) -> BaseException | None:
-        """Return what fails a test in which a secret shows, None if nothing new does."""
+        """Return the failure of a test that shows a secret; None if there is no new leak."""
         self._reported_before = len(self._reported)
         text = self._report()
         if not text:
@@ -78,11 +78,11 @@ class Search:
         return self.last_failure
 
     def take_back(self) -> None:
-        """Let the next failure repeat what the last one said, for nobody has heard of it."""
+        """Let the next failure repeat the last one, because it was not shown."""
         del self._reported[self._reported_before :]
 
     def masked(self, text: str) -> str:
-        """Return *text* without any secret that is watched."""
+        """Return *text* with every watched secret masked."""
         for watched in self._all():
             text = watched.masked_in(text)
         return text
@@ -95,7 +95,7 @@ class Search:
             shown = ["secrets show in several places:", *lines[:_MANY], *rest]
         else:
             shown = [f"a secret shows: {line}" for line in lines]
-        # A place may be named after a secret: a file, a logger.
+        # A place, such as a file or a logger, may be named after a secret.
         return mask(self.masked("\n  ".join(shown)))
 
     def _new_leaks(self) -> Iterator[str]:
@@ -111,7 +111,7 @@ class Search:
                     yield _line(watched, sighting, found)
 
     def _was_reported(self, watched: Watched, sighting: Sighting) -> bool:
-        """Tell whether this was said before, or of a place that this one is a part of."""
+        """Return whether this leak was reported before, or a leak in an enclosing place."""
         return any(
             name == watched.name and f"{sighting.place}, ".startswith(f"{place}, ")
             for name, place in self._reported

@@ -25,9 +25,9 @@ __all__ = ["running"]
 
 @contextlib.contextmanager
 def running(made: Made) -> Iterator[LocalService]:
-    """Run a local service that adds its secrets to *made*, with the environment leading to it."""
+    """Run a local service, add its secrets to *made*, and set the environment for it."""
     with (
-        # A process of the suite may still be at work in it.
+        # A process of the suite may still be writing there.
         tempfile.TemporaryDirectory(prefix="agentkeys-", ignore_cleanup_errors=True) as home,
         LocalService(middlewares=[_noting(made)]) as service,
         pytest.MonkeyPatch.context() as env,
@@ -35,12 +35,12 @@ def running(made: Made) -> Iterator[LocalService]:
         made.add("the password of the local service", service.password)
         made.add("the Agentry token of the local service", service.agentry_token)
         _lead_to(service, env)
-        env.setenv("AGENTKEYS_HOME", home)  # or the user's next sweep would find what is left
+        env.setenv("AGENTKEYS_HOME", home)  # or the user's next sweep would find the test's entries
         yield service
 
 
 def _lead_to(service: LocalService, env: pytest.MonkeyPatch) -> None:
-    # An access token would win over the account's email and password.
+    # An access token would have precedence over the account's email and password.
     for name in ("AGENTITY_ACCESS_TOKEN", "AGENTITY_PASSWORD", "AGENTRY_API_KEY"):
         for suffix in SUFFIXES:
             env.delenv(f"{name}{suffix}", raising=False)

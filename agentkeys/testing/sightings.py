@@ -1,4 +1,4 @@
-"""What others get to see, as text: of an exception, a log record, a warning, a file."""
+"""What others can see, as text: of an exception, a log record, a warning, a file."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Sighting", "of_exception", "of_file", "of_record", "of_thing", "of_w
 
 
 class Sighting(NamedTuple):
-    """Something that can be seen.
+    """A text that others can see.
 
     Attributes:
-        place: where; a failure says it.
-        content: what.
-        file: the file that it is in, or whose code has it, if there is one.
-        logger: the logger that it went to, if it did.
+        place: its place, for the failure's text.
+        content: the text.
+        file: its file, or the file whose code has it, or None.
+        logger: its logger, or None.
     """
 
     place: str
@@ -33,20 +33,20 @@ class Sighting(NamedTuple):
     logger: str = ""
 
 
-# Whose frames are the way from pytest to the test. What they hold is the test's.
+# Modules whose frames are between pytest and the test. Their locals are the test's.
 _RUNNERS: Final = ("_pytest", "pluggy", "pytest_asyncio", "anyio", "xdist", "agentkeys/testing")
 
-# What every record has, but for what may be the caller's own.
+# The attributes of every record; others may be the caller's.
 _UNTOLD: Final = vars(logging.makeLogRecord({})).keys() - {"args", "exc_text", "stack_info"}
 
 
 def of_exception(error: BaseException, test: str, *, why: str = "") -> Iterator[Sighting]:
-    """See what a report with the locals of every frame shows of *error* and of its causes.
+    """Yield what a report with the locals of every frame shows of *error* and its causes.
 
     Args:
         error: the exception.
         test: the test's own file. Its frames hold secrets on purpose, as those of a conftest do.
-        why: what is to be said of it, e.g. that it was logged.
+        why: a remark about it, e.g. that it was logged.
     """
     for each in _chain(error):
         kind = f"{type(each).__name__}{why}"
@@ -59,7 +59,7 @@ def of_exception(error: BaseException, test: str, *, why: str = "") -> Iterator[
 
 
 def of_record(record: logging.LogRecord, test: str) -> Iterator[Sighting]:
-    """See a log record: its message, and what handlers make of its arguments and extras."""
+    """Yield the texts of a log record: its message, its arguments and its extras."""
     name = record.name
     place = f"the log, {name} at {record.levelname} ({record.filename}:{record.lineno})"
     yield Sighting(place, shown(_message, record), logger=name)
@@ -72,15 +72,17 @@ def of_record(record: logging.LogRecord, test: str) -> Iterator[Sighting]:
 
 
 def of_warning(message: warnings.WarningMessage) -> Sighting:
-    """See a warning."""
+    """Return the text of a warning."""
     where = f"{Path(message.filename).name}:{message.lineno}"
     return Sighting(f"a {message.category.__name__} ({where})", shown(str, message.message))
 
 
 def of_thing(thing: object, test: str) -> Iterator[Sighting]:
-    """See whatever a test wants to have looked at."""
+    """Yield the texts of an object that a test wants to check."""
     value = getattr(thing, "value", None)
-    error = value if isinstance(value, BaseException) else thing  # pytest.raises has one in `value`
+    error = (
+        value if isinstance(value, BaseException) else thing
+    )  # pytest.raises has the error in `value`
     if isinstance(error, BaseException):
         yield from of_exception(error, test)
     elif isinstance(thing, bytes):
@@ -91,26 +93,26 @@ def of_thing(thing: object, test: str) -> Iterator[Sighting]:
 
 
 def of_file(path: Path, folder: Path) -> Iterator[Sighting]:
-    """See the name and the content of a file in the test's folder, if it is a regular one."""
+    """Yield the name and the content of a regular file in the test's folder."""
     shown = str(path.relative_to(folder))
     yield Sighting("the name of a file in tmp_path", shown, file=str(path))
     try:
         if stat.S_ISREG(path.lstat().st_mode):
             yield Sighting(f"the file {shown} in tmp_path", path.read_bytes(), file=str(path))
     except OSError:
-        return  # it has gone, or nobody may read it
+        return  # it is gone, or not readable
 
 
 def _message(record: logging.LogRecord) -> str:
     """Return the message; its parts if they do not fit together."""
     try:
         return record.getMessage()
-    except Exception:  # noqa: BLE001  # logging reports it, on stderr
+    except Exception:  # noqa: BLE001  # logging reports it on stderr
         return f"{record.msg!s} {record.args!r}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Iterate over *error* and all that a traceback shows with it."""
+    """Iterate over *error* and all errors that a traceback shows with it."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -128,7 +130,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _frames(error: BaseException, test: str) -> Iterator[tuple[FrameType, int]]:
     frames = list(traceback.walk_tb(error.__traceback__))
     own = [_is_own(frame.f_code.co_filename, test) for frame, _ in frames]
-    # What stands before the test's own frames is what runs it.
+    # The frames before the test's own frames are those of its runner.
     begin = own.index(True) if True in own else 0
     for (frame, line), is_own in zip(frames[begin:], own[begin:], strict=True):
         if not is_own and not _is_a_runner(frame.f_code.co_filename):
@@ -153,8 +155,8 @@ def _is_a_runner(file: str) -> bool:
 
 
 def shown(show: Callable[[Any], str], thing: object) -> str:
-    """Return what `str` or `repr` make of *thing*, "" if they fail."""
+    """Return the result of `str` or `repr`, or "" if it fails."""
     try:
         return show(thing)
-    except Exception:  # noqa: BLE001  # what cannot be shown shows nothing
+    except Exception:  # noqa: BLE001  # an object that cannot be shown shows nothing
         return ""

@@ -1,4 +1,4 @@
-"""What the tests of a store look at, and how they say what is broken."""
+"""The checks in the tests of a store, and the texts of their failures."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ __all__ = [
     "won",
 ]
 
-# Nothing in this module binds what a secret reveals to a name: frames are among what is searched.
+# Nothing in this module binds a revealed secret to a name, because frames are searched too.
 
 
 def failing(failure: StoreError, notes: list[Found]) -> Callable[[Found], None]:
-    """Return a note that remembers what it is given, and fails."""
+    """Return a note that records its argument, and raises *failure*."""
 
     def note(found: Found) -> None:
         notes.append(found)
@@ -46,17 +46,17 @@ def failing(failure: StoreError, notes: list[Found]) -> Callable[[Found], None]:
 
 
 def noted(store: RecognizableStore) -> Found:
-    """Return what is noted of a store that holds a secret, by a write that ends there."""
+    """Return the note of a store, from a write that ends at its note."""
     notes: list[Found] = []
     asyncio.run(store.write(made_up()))
     written = store.write_noted(made_up(), note=failing(StoreError("it ends here"), notes))
     error_of(written, StoreError)
-    law(len(notes) == 1, f"a write was noted {len(notes)} times")
+    law(len(notes) == 1, f"a write called the note {len(notes)} times")
     return notes[0]
 
 
 def is_as_found(store: Store, found: Found) -> bool:
-    """Return what the store says. That it cannot tell is never taken for a yes."""
+    """Return the store's answer; an error counts as False."""
     try:
         return asyncio.run(protocol.is_as_found(store, found))
     except StoreError:
@@ -64,7 +64,7 @@ def is_as_found(store: Store, found: Found) -> bool:
 
 
 def other(letter: str) -> str:
-    """Return another letter or digit for one, and any other sign as it is."""
+    """Return another letter or digit for one, and any other character unchanged."""
     for alphabet in (string.digits, string.ascii_lowercase, string.ascii_uppercase):
         if letter in alphabet:
             return alphabet[alphabet.index(letter) - 1]
@@ -72,25 +72,25 @@ def other(letter: str) -> str:
 
 
 def law(held: bool, broken: str) -> None:
-    """Fail with that sentence unless it held."""
+    """Fail with the text *broken* unless *held*."""
     if not held:
         raise AssertionError(broken)
 
 
 def made_up(length: int = 40) -> Secret:
-    """Return a secret that looks like a key of Agentity's."""
+    """Return a secret in the form of a key of Agentity."""
     return Secret(f"agk_live_{secrets.token_urlsafe(length)[:length]}")
 
 
 def won(outcome: object) -> bool:
-    """Whether a write was done; raise what is no conflict."""
+    """Return whether a write succeeded; raise any error other than a conflict."""
     if isinstance(outcome, BaseException) and not isinstance(outcome, StoreConflictError):
         raise outcome
     return not isinstance(outcome, BaseException)
 
 
 async def cancelled_after(turns: int, store: Store, secret: Secret) -> Secret | None:
-    """Cancel a write after so many turns of the event loop; return what the store then holds."""
+    """Cancel a write after *turns* turns of the event loop; return the store's secret then."""
     write = asyncio.ensure_future(store.write(secret))
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -112,7 +112,7 @@ def error_of(call: Awaitable[object], kind: type[StoreError]) -> StoreError:
 
 
 class _Log(logging.Handler):
-    """Collects what is logged, as a handler sees it."""
+    """Collects log records as a handler gets them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class _Log(logging.Handler):
 
 @contextlib.contextmanager
 def watched() -> Iterator[list[Sighting]]:
-    """Collect what is logged, by whomever and at any level."""
+    """Collect all log records, of any logger and level."""
     log, root = _Log(), logging.getLogger()
     level = root.level
     root.addHandler(log)
@@ -137,13 +137,12 @@ def watched() -> Iterator[list[Sighting]]:
 
 
 def hidden(secret: Secret, shown: str | BaseException | list[Sighting], place: str = "") -> None:
-    """Fail, and say where, if a secret shows, in whatever way it is written.
+    """Fail, and name the place, if a secret shows in any encoding.
 
     Args:
         secret: the secret.
-        shown: a text; an error, whose causes and whose frames' locals count; or what was seen.
-        place: what a text is.
-
+        shown: a text; an error, with its causes and the locals of its frames; or sightings.
+        place: what the text is.
     """
     if isinstance(shown, str):
         shown = [Sighting(place, shown)]

@@ -1,4 +1,4 @@
-"""Taps on what Python reports from anywhere in the process: logging, warnings, lost exceptions."""
+"""Hooks into what Python reports in the whole process: logging, warnings, lost exceptions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HIDDEN: Final = "_agentkeys_hidden"
 
 
 def tap(see: Callable[[Iterable[Sighting]], None], test: str, patch: pytest.MonkeyPatch) -> None:
-    """Have *see* called with all that is reported from now on, until *patch* is undone."""
+    """Call *see* with everything that is reported from now on, until *patch* is undone."""
     _tap_logging(see, test, patch)
     _tap_warnings(see, patch)
     _tap_lost_exceptions(see, test, patch)
@@ -32,10 +32,10 @@ def tap(see: Callable[[Iterable[Sighting]], None], test: str, patch: pytest.Monk
 def _tap_logging(
     see: Callable[[Iterable[Sighting]], None], test: str, patch: pytest.MonkeyPatch
 ) -> None:
-    """See every record, whatever its logger's level, handlers and `propagate` are.
+    """See every record, whatever its logger's level, handlers and `propagate`.
 
-    Records below the level are made, but no handler gets one: to others all is as before. The
-    filters of the logger come first, for they may take a secret out.
+    Records below the level are created, but no handler gets one, so nothing changes for others. The
+    filters of the logger run first, because they may remove a secret.
     """
     is_enabled = logging.Logger.isEnabledFor
     make = logging.Logger.makeRecord
@@ -46,7 +46,7 @@ def _tap_logging(
     ) -> logging.LogRecord:
         record = make(self, name, level, *args, **kwargs)
         if not is_enabled(self, level):
-            setattr(record, _HIDDEN, True)  # filters may hand on a copy, and that has it too
+            setattr(record, _HIDDEN, True)  # filters may return a copy, which has it too
         return record
 
     def see_and_call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
@@ -61,8 +61,8 @@ def _tap_logging(
 
 
 def _tap_warnings(see: Callable[[Iterable[Sighting]], None], patch: pytest.MonkeyPatch) -> None:
-    # Not `showwarning`, which pytest.warns and catch_warnings replace: C and Python call this one
-    # for every warning that no filter holds back.
+    # Not `showwarning`, which pytest.warns and catch_warnings replace: C and Python call this
+    # function for every warning that passes the filters.
     show: Callable[[warnings.WarningMessage], None] = vars(warnings)["_showwarnmsg"]
 
     def see_and_show(message: warnings.WarningMessage) -> None:

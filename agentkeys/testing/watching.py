@@ -1,6 +1,6 @@
-"""A `LeakWatch` for one test: from the fixture's set-up to pytest's report.
+"""A `LeakWatch` for one test, from the fixture's set-up to pytest's report.
 
-Its hooks are registered when the first test asks for it, so that others pay nothing for them.
+Its hooks are registered when the first test uses the fixture, so that other suites pay nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAME: Final = "agentkeys-leaks"
 
 @contextlib.contextmanager
 def watching(request: pytest.FixtureRequest, folder: Path, made: Made) -> Iterator[LeakWatch]:
-    """Watch the test of *request*, and fail its teardown for what shows after its call."""
+    """Watch the test of *request*, and fail its teardown if a secret shows after its call."""
     test = str(request.path)
     with pytest.MonkeyPatch.context() as patch:
         output = Output(capture_of(request), patch)
@@ -55,7 +55,7 @@ def watching(request: pytest.FixtureRequest, folder: Path, made: Made) -> Iterat
 
 
 def _mask_live_logs(config: pytest.Config, search: Search, patch: pytest.MonkeyPatch) -> None:
-    """Mask what goes out while the test runs: `log_cli` and `log_file`."""
+    """Mask the live logs of the test: `log_cli` and `log_file`."""
     logs = config.pluginmanager.get_plugin("logging-plugin")
     for name in ("log_cli_handler", "log_file_handler"):
         handler = getattr(logs, name, None)
@@ -78,7 +78,7 @@ class _Test(NamedTuple):
 
 
 class _Hooks:
-    """What pytest calls around the test that is watched: the last one that asked for it."""
+    """The hooks of the watched test: the last test that used the fixture."""
 
     def __init__(self, *, is_worker: bool) -> None:
         self.watched: _Test | None = None
@@ -89,11 +89,11 @@ class _Hooks:
 
     def _of(self, name: str) -> _Test | None:
         test = self.watched
-        # A report that was masked before has its name masked.
+        # The name in a report that was masked before is masked.
         return test if test and name in {test.name, test.search.masked(test.name)} else None
 
     def fail(self, failure: BaseException | None) -> None:
-        """Fail the teardown; after an interruption there is none, and the summary has to say it."""
+        """Fail the teardown; after an interruption, the summary reports the leak instead."""
         if self._is_interrupted:
             self._last_words = str(failure or "")
         elif failure is not None:
@@ -125,7 +125,7 @@ class _Hooks:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Look at what the report shows and at what the test raised, which unittest tells here."""
+        """Search the report, and the test's exception, which unittest reports here."""
         report = yield
         test = self._of(item.nodeid)
         if test is not None:
@@ -144,9 +144,9 @@ class _Hooks:
         raised: BaseException | None,
         search: Search,
     ) -> None:
-        """Have a leak fail a test that was expected to fail, or that unittest says failed else."""
+        """Make a leak fail a test that was expected to fail, or that failed in unittest."""
         if _is_in(raised, search.last_failure):
-            # Who names the kind of failure that he expects knows of the leak.
+            # A test that expects this kind of failure knows of the leak.
             if not any("raises" in mark.kwargs for mark in item.iter_markers("xfail")):
                 report.outcome = "failed"
                 vars(report).pop("wasxfail", None)
@@ -155,19 +155,19 @@ class _Hooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Mask what was put into a report after it was made, and those of subtests."""
+        """Mask texts that were added to a report after it was made, and those of subtests."""
         test = self._of(report.nodeid)
         if test is not None:
             mask_report(report, test.search.masked)
             name = test.search.masked(report.nodeid)
             if self._is_worker:
-                vars(report)["agentkeys_name"] = name  # the plugin uses it where xdist lets it
+                vars(report)["agentkeys_name"] = name  # the plugin uses it if xdist permits it
             else:
                 report.nodeid = name
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Mask the reason for which everything ends: Ctrl-C, or `pytest.exit`."""
+        """Mask the reason for the end of the session: Ctrl-C, or `pytest.exit`."""
         self._is_interrupted = True
         if self.watched is not None:
             mask_error(excinfo.value, self.watched.search.masked)
@@ -176,14 +176,14 @@ class _Hooks:
     def pytest_warning_recorded(
         self, warning_message: warnings.WarningMessage, nodeid: str
     ) -> None:
-        """Show no secret in the summary of the warnings."""
+        """Mask the summary of the warnings."""
         test = self._of(nodeid)
         if test is not None:
             mask_warning(warning_message, test.search.masked)
 
 
 def _is_in(raised: BaseException | None, failure: BaseException | None) -> bool:
-    """Tell whether *raised* is *failure*, or a group that has it, as of several teardowns."""
+    """Return whether *raised* is *failure*, or a group with it, as from several teardowns."""
     if isinstance(raised, BaseExceptionGroup):
         return any(_is_in(each, failure) for each in raised.exceptions)
     return raised is not None and raised is failure

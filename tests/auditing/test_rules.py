@@ -90,7 +90,7 @@ async def test_the_sentence_names_the_age_the_key_and_its_store(world):
     """And the key's id, its name and its place stand in fields of their own."""
     key = await world.issued(world.account, age=91 * DAY)
     found = await finding_of(world.account, "AK001")
-    assert found.sentence == f"the key {key.name!r} is 91 days old, and the limit is 90 days"
+    assert found.sentence == f"the key {key.name!r} is 91 days old; the limit is 90 days"
     assert (found.severity, found.key_id, found.name) == ("error", key.id, key.name)
     assert (found.place, found.store) == (str(world.account.scope), world.address())
 
@@ -307,7 +307,7 @@ async def test_a_key_that_is_used_after_its_replacement_is_not_overdue(world):
     world.changed(since=ago(5 * DAY), switched=ago(5 * DAY))
     assert await ids_of(world.inbox) == []
     world.changed(since=ago(8 * DAY), switched=ago(8 * DAY))
-    assert "is still used" in (await finding_of(world.inbox, "AK014")).sentence
+    assert "is still in use" in (await finding_of(world.inbox, "AK014")).sentence
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_place_that_cannot_be_looked_at_is_named_and_stops_no_other(run, serve
     assert "Agentity's account at" in ended.err
     assert "could not be looked at" in ended.err
     assert "ci~" in ended.out
-    assert ended.err.endswith("1 key: 0 errors, 0 warnings, 0 notes; 1 place not looked at.\n")
+    assert ended.err.endswith("1 key: 0 errors, 0 warnings, 0 notes; 1 place not checked.\n")
 
 
 def test_services_and_places_that_the_command_does_not_know_are_named(run, served):

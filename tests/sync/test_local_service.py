@@ -112,7 +112,7 @@ def test_an_account_is_opened_with_register():
             assert client.api_keys.list().collect() == []
         with pytest.raises(ConflictError):
             sync.register("new@example.com", "pw", name="New", base_url=service.url)
-        with pytest.raises(ConfigurationError, match="leave it out"):
+        with pytest.raises(ConfigurationError, match="leave the session out"):
             sync.register("x@example.com", "pw", name="X", base_url=service.url, session=object())
         wrong = PasswordLogin("new@example.com", "wrong")
         with (

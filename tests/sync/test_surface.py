@@ -159,7 +159,7 @@ def test_help_shows_the_blocking_signature():
     assert "create(self, name: 'str', *, timeout: 'float | None' = None) -> 'NewApiKey'" in shown
     assert "-> 'BlockingPager[ApiKey]'" in shown
     assert "async " not in shown
-    assert "Make a key; its secret, `api_key`, is told this once." in shown
+    assert "Create a key; only the result holds its secret, in `api_key`." in shown
 
 
 def test_the_list_of_names_is_sorted_and_whole():

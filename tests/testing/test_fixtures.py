@@ -177,7 +177,7 @@ def test_a_missing_extra_is_a_sentence(suite, missing):
     ran = suite("def test_it(agentry): pass\ndef test_other(assert_no_leaks): pass", conftest)
     ran.assert_outcomes(errors=1, passed=1)
     sentence = f"the local service needs {missing}: pip install 'agentkeys-sdk[[]server]'"
-    ran.stdout.fnmatch_lines([f"the fixture agentkeys_service cannot be made: {sentence}"])
+    ran.stdout.fnmatch_lines([f"the fixture agentkeys_service is not available: {sentence}"])
     ran.stdout.no_fnmatch_line("During handling*")
     ran.stdout.no_fnmatch_line("*Traceback*")
 

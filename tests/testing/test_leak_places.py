@@ -194,18 +194,18 @@ LEAKS = {
     # Secrets of others
     "key of Agentity": Leak(
         "print(agentity_sync.api_keys.create('x').key.reveal())",
-        "a key that Agentity made in stdout",
+        "a key from Agentity in stdout",
         "agentity_sync",
     ),
     "key of Agentry": Leak(
         "print(agentry_sync.api_keys.create('x').api_key.reveal())",
-        "a key that Agentry made in stdout",
+        "a key from Agentry in stdout",
         "agentry_sync",
     ),
     "token of Agentity": Leak(
         "s = agentkeys_service\n"
         "print(login(s.email, s.password, base_url=s.url).refresh_token.reveal())",
-        "a refresh token that Agentity gave in stdout",
+        "a refresh token from Agentity in stdout",
         "agentkeys_service",
     ),
     "password of the service": Leak(
