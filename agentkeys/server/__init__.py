@@ -1,7 +1,7 @@
-"""Both services, for real, on this machine: no account, no network.
+"""A real implementation of both services on this machine: no account, no network.
 
-An independent reading of the services' documentation: strict where the client is tolerant.
-It needs the extra ``server``: ``pip install 'agentkeys-sdk[server]'``.
+It is written from the services' documentation, independently of the client. It needs the extra
+``server``: ``pip install 'agentkeys-sdk[server]'``.
 """
 
 from __future__ import annotations

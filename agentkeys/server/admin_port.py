@@ -37,16 +37,17 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*")
 class Admin:
     """The admin port of a running local service, as an async context manager.
 
-    Programs in any language control the service over it, by HTTP with JSON. It listens on
-    127.0.0.1 alone. Each request needs the token, as a bearer token.
+    Programs in any language control the service over it, by HTTP with JSON. It listens on 127.0.0.1
+    only. Each request needs the token, as a bearer token.
 
     Args:
         service: the service.
-        port: the port to listen on; 0 is any free one.
-        token: the token: 16 or more characters that a bearer token may have; None is a random one.
+        port: the port to listen on; 0 is any free port.
+        token: the token: 16 or more characters that a bearer token may have; None means a random
+            one.
 
     Raises:
-        InvalidArgumentError: the token cannot be one.
+        InvalidArgumentError: the token is not valid.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Admin:
         token = Secret(secrets.token_urlsafe(24)) if token is None else as_secret(token, "token")
         if not _TOKEN.fullmatch(token.reveal()):
             raise InvalidArgumentError(
-                "an admin token has 16 or more characters: letters, digits, and . _ ~ + / -"
+                "an admin token must have 16 or more characters: letters, digits, and . _ ~ + / -"
             )
         self._service = service
         self._port = port
@@ -68,7 +69,7 @@ class Admin:
 
     @property
     def url(self) -> str:
-        """The base address, without a slash behind."""
+        """The base address, without a trailing slash."""
         if self._url is None:
             raise ConfigurationError("the Admin is not running: use it with `async with`")
         return self._url
@@ -94,14 +95,14 @@ class Admin:
 
 
 class _Guard:
-    """Lets in who has the token, and no page of another host."""
+    """Accept requests with the token, and none from a page of another host."""
 
     def __init__(self, token: Secret) -> None:
         self._digest = digest_of(token)
         self._hosts = Hosts(())
 
     def middleware(self, refuse: Refuse) -> Middleware:
-        """Return it as a middleware."""
+        """Return the guard as a middleware."""
 
         @web.middleware
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -119,6 +120,6 @@ class _Guard:
             token = bearer_token(request, _REALM)
         except Refusal as refusal:
             return refusal
-        # Of digests: neither how long the token is nor where it differs shows in the time.
+        # Digests are compared, so that the time shows neither the token's length nor its content.
         is_right = hmac.compare_digest(digest_of(token), self._digest)
         return None if is_right else refused_token(_REALM)

@@ -1,4 +1,4 @@
-"""What a program may ask of the admin port."""
+"""The routes of the admin port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AdminRoutes:
         self._service = service
 
     def routes(self) -> list[web.RouteDef]:
-        """Return all of them."""
+        """Return all routes."""
         return [
             web.get("/faults", _told(self.list_faults)),
             web.post("/faults", _told(self.add_fault)),
@@ -46,7 +46,7 @@ class AdminRoutes:
         ]
 
     async def list_faults(self, request: web.Request) -> web.Response:
-        """List the faults, in the order in which they were added."""
+        """List the faults, in the order of their addition."""
         del request
         return json_response({"faults": list(map(by_name.as_json, self._faults()))})
 
@@ -65,7 +65,7 @@ class AdminRoutes:
         return json_response(by_name.as_json(fault), 201)
 
     async def remove_fault(self, request: web.Request) -> web.Response:
-        """Remove a fault, and let go of what it holds back."""
+        """Remove a fault, and release the requests that it holds back."""
         for fault in self._faults():
             if str(fault.id) == request.match_info["id"]:
                 fault.remove()
@@ -90,7 +90,7 @@ class AdminRoutes:
         return json_response({"now": self._service.clock.now().isoformat()})
 
     async def set_clock(self, request: web.Request) -> web.Response:
-        """Put the clock to a moment."""
+        """Set the clock to a moment."""
         moment = _moment(_object(request, "now"), "now")
         if moment is None:
             raise invalid("now is missing.", "now", code="required")
@@ -106,25 +106,25 @@ class AdminRoutes:
         return await self.show_clock(request)
 
     async def reset_clock(self, request: web.Request) -> web.Response:
-        """Show the time of this machine again."""
+        """Use the time of this machine again."""
         self._service.clock.reset()
         return await self.show_clock(request)
 
     async def list_requests(self, request: web.Request) -> web.Response:
-        """Return the record of the requests that came to the services."""
+        """Return the record of the services' requests."""
         del request
         requests = self._service.requests
         shown = [dataclasses.asdict(each) for each in requests]
         return json_response({"count": requests.count, "requests": shown})
 
     async def clear_requests(self, request: web.Request) -> web.Response:
-        """Forget these requests."""
+        """Clear the record."""
         del request
         self._service.requests.clear()
         return web.Response(status=204)
 
     async def seed(self, request: web.Request) -> web.Response:
-        """Make keys that look as if they had been made earlier."""
+        """Create keys with a creation time in the past."""
         texts = ("service", "email", "inbox_id", "pod_id")
         times = ("created_at", "used_at")
         body = _object(request, "keys", *texts, *times)
@@ -136,7 +136,7 @@ class AdminRoutes:
         return json_response({"keys": shown}, 201)
 
     async def reset(self, request: web.Request) -> web.Response:
-        """Put the service back as it was when it started."""
+        """Restore the state of the service at its start."""
         del request
         await self._service.reset()
         return web.Response(status=204)
@@ -159,7 +159,7 @@ def _told(handler: Handler) -> Handler:
 def _object(request: web.Request, *names: str) -> Fields:
     body = json_object(body_of(request))
     if not body.keys() <= set(names):
-        raise invalid(f"the body has {', '.join(names)}, and no other fields.")
+        raise invalid(f"the body may have only the fields {', '.join(names)}.")
     return body
 
 

@@ -29,10 +29,10 @@ Refuse: TypeAlias = "Callable[[web.Request, Refusal], Awaitable[web.StreamRespon
 
 
 class Entrance(Protocol):
-    """What goes around an application."""
+    """The layer around an application."""
 
     def middleware(self, refuse: Refuse) -> Middleware:
-        """Return it as a middleware; *refuse* is for what it does not let in."""
+        """Return the layer as a middleware; *refuse* answers requests that it does not accept."""
 
 
 def create_app(
@@ -47,9 +47,10 @@ def create_app(
 
     Args:
         routes: the routes of the services.
-        entrance: goes around all of it; what it does not let in is read, and refused.
-        middlewares: go around everything else inside, the first outermost. When one of them gets an
-            answer from its handler, what the request changed is committed.
+        entrance: the layer around everything; a request that it does not accept is read and
+            refused.
+        middlewares: the layers around everything else, the outermost first. When one of them gets
+            an answer from its handler, the change of the request is committed.
         body_limit: the longest body that is read, in bytes; above it the answer is 413.
         body_seconds: how long a body may take to arrive; after that the answer is 408.
     """
@@ -61,7 +62,7 @@ def create_app(
                 await read_body(request, body_limit, body_seconds)
                 note_body(request, body_of(request))
             return await handler(request)
-        # Every refusal ends here, and so does every mistake: nothing may escape as a bare 500.
+        # Every refusal and every bug ends here, so that no exception becomes a bare 500.
         except Exception as error:  # noqa: BLE001
             refusal = _refusal(request, error)
         return refusal_response(request.path, refusal)
@@ -87,7 +88,7 @@ def _refusal(request: web.Request, error: Exception) -> Refusal:
     if isinstance(error, web.HTTPException):
         return from_http_exception(error)
     if isinstance(error, ConnectionError):
-        return Refusal(400, "The connection ended within the request.", closes=True)
+        return Refusal(400, "The connection ended before the end of the request.", closes=True)
     if isinstance(error, DBAPIError):
         logger.error("%s: the database failed: %s", request_id(request), error.orig)
         return Refusal(503, "The database cannot be used now.", headers={"Retry-After": "1"})

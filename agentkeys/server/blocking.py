@@ -1,4 +1,4 @@
-"""The names of what a blocking local service gives, which stand in `agentkeys.sync.service`."""
+"""The names of the blocking local service's objects, which are in `agentkeys.sync.service`."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ INBOX_ID: Final = "demo@agentkeys.local"
 POD_ID: Final = "demo"
 
 _MASTER: Final = "master secret"
-# Of the form that is masked wherever a text is shown.
+# It has a form that is masked in every text.
 _TOKEN: Final = re.compile(r"ag_[A-Za-z0-9_.-]{16,253}")
 
-# Version 1 knew no sessions: each of its refresh tokens becomes one of its own.
+# Version 1 had no sessions: each of its refresh tokens becomes a session.
 _OUT_OF_THE_WAY: Final = (
     "ALTER TABLE refresh_tokens RENAME TO old_tokens",
     "DROP INDEX ix_refresh_tokens_expires_at",
@@ -56,8 +56,9 @@ class Start:
 
     Attributes:
         email: the email of the first account.
-        password: the password of its accounts; None for one that the database's secret gives.
-        agentry_token: the token of the tenant; None likewise.
+        password: the password of its accounts; None for one that is derived from the database's
+            secret.
+        agentry_token: the token of the tenant; None for a derived one.
         accounts: the emails of more accounts.
         inboxes: the ids of more inboxes.
         pods: the ids of more pods.
@@ -71,10 +72,10 @@ class Start:
     pods: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """See that a service can start with it.
+        """Check that a service can start with it.
 
         Raises:
-            InvalidArgumentError: it cannot.
+            InvalidArgumentError: a value is not valid.
         """
         password = Secret("any") if self.password is None else Secret(self.password.reveal())
         for email in self.emails:
@@ -84,7 +85,7 @@ class Start:
             check_id(each)
         if self.agentry_token is not None and not _TOKEN.fullmatch(self.agentry_token.reveal()):
             raise InvalidArgumentError(
-                "a token of Agentry is ag_ and 16 or more letters, digits, dots, dashes or"
+                "a token of Agentry must be ag_ and 16 or more letters, digits, dots, dashes or"
                 " underscores"
             )
 
@@ -113,10 +114,10 @@ class Start:
 
 
 def initialise(connection: Connection, *, file: Path | None, start: Start = Start()) -> Secret:
-    """Return the database's secret, after making what the database lacks.
+    """Return the database's secret, after creating what the database lacks.
 
     Raises:
-        ConfigurationError: it is not a database that this version can use.
+        ConfigurationError: this version cannot use the database.
     """
     marks = marks_of(lambda statement: int(connection.exec_driver_sql(statement).scalar_one()))
     judge(file, marks)
@@ -131,7 +132,7 @@ def initialise(connection: Connection, *, file: Path | None, start: Start = Star
 
 
 def reset(connection: Connection, start: Start) -> None:
-    """Delete everything but what *start* names: its accounts keep their sessions."""
+    """Delete everything except what *start* names: its accounts keep their sessions."""
     ours = [email.lower() for email in start.emails]
     others = select(schema.accounts.c.id).where(schema.accounts.c.email_key.not_in(ours))
     ended = select(schema.sessions.c.id).where(schema.sessions.c.account_id.in_(others))
@@ -152,7 +153,7 @@ def _provide(connection: Connection, start: Start, password: Secret) -> None:
         account = rows.find_account(connection, email)
         if account is not None and is_hash_of(account.password_hash, password):
             continue
-        # A password that was given can be guessed, and a generated one cannot.
+        # A given password can be guessed; a generated one cannot.
         stored = (hash_unguessable if start.password is None else hash_of)(password)
         if account is None:
             rows.add_account(connection, email, email, stored, iso(time.time()))
@@ -171,7 +172,7 @@ def _check_account(email: str, password: Secret) -> None:
         reason = refusal.message
     else:
         return
-    raise InvalidArgumentError(f"this account cannot be there: {reason}")
+    raise InvalidArgumentError(f"this account is not valid: {reason}")
 
 
 def _create(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can serve: for orchestrators, without credentials."""
+"""Probes for orchestrators, without credentials: whether the service runs, and can serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of a local service: from its settings to what is open, until it is closed."""
+"""One run of a local service: it opens everything that the settings need, and closes it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What `LocalService` was given, checked, and what stays when it is started again."""
+    """The checked arguments of `LocalService`, and what stays when it is started again."""
 
     database: str | None
     host: str
@@ -66,7 +66,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a started service holds; `exits` ends it."""
+    """The resources of a started service; `exits` closes them."""
 
     database: Database
     agentity: Agentity
@@ -78,14 +78,14 @@ class Running:
 
 
 async def run(settings: Settings) -> Running:
-    """Start to serve.
+    """Start the service.
 
     Raises:
         ConfigurationError: the port is in use, or the database cannot be used.
     """
     file = file_of(settings.database)
     async with contextlib.AsyncExitStack() as exits:
-        # The port first: if it is in use, no database is made.
+        # The port first: if it is in use, no database is created.
         listener = await listen(settings.host, settings.port)
         exits.callback(listener.close)
         return await _run(settings, file, listener, exits)
@@ -134,7 +134,7 @@ async def _serve(
         body_limit=settings.body_limit,
         body_seconds=settings.body_timeout,
     )
-    # Closed before the clean-up, which would wait for what the faults hold back.
+    # Closed before the clean-up, which would wait for the requests that faults hold back.
     closing = entrance.close
     await serve_app(app, listener, exits, settings.limits, tls=settings.tls, closing=closing)
     return entrance

@@ -1,4 +1,4 @@
-"""Keys that are there before a test begins, with the ages that the test needs."""
+"""Create keys before a test begins, with the ages that the test needs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 ServiceName: TypeAlias = Literal["agentity", "agentry"]
-"""Which of the two services."""
+"""The name of one of the two services."""
 
 _SERVICES: Final = ("agentity", "agentry")
 
 
 @dataclass(frozen=True, slots=True)
 class SeededKey:
-    """A key that `LocalService.seed` made.
+    """A key that `LocalService.seed` created.
 
     Attributes:
-        id: its id: an int of Agentity's, a str of Agentry's.
+        id: its id: an int for Agentity, a str for Agentry.
         name: its name; Agentity calls it a nickname.
-        secret: the key itself.
+        secret: the secret.
     """
 
     id: int | str
@@ -43,7 +43,7 @@ class SeededKey:
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What is to be made: see `LocalService.seed`. The times are ISO 8601."""
+    """The keys to create: see `LocalService.seed`. The times are ISO 8601."""
 
     names: tuple[str, ...]
     service: ServiceName
@@ -65,19 +65,21 @@ def seeds_of(
     used_at: datetime | None,
     now: float,
 ) -> Seeds:
-    """Return what `LocalService.seed` is asked for.
+    """Return the keys for the arguments of `LocalService.seed`.
 
     Raises:
-        InvalidArgumentError: there can be no such keys.
+        InvalidArgumentError: an argument is not valid.
     """
     if service not in _SERVICES:
-        raise InvalidArgumentError('service is "agentity" or "agentry"')
+        raise InvalidArgumentError('service must be "agentity" or "agentry"')
     if service == "agentity" and (inbox_id is not None or pod_id is not None):
         raise InvalidArgumentError("Agentity has no inboxes and no pods")
     if service == "agentity" and used_at is not None:
         raise InvalidArgumentError("Agentity does not show when a key was used")
     if inbox_id is not None and pod_id is not None:
-        raise InvalidArgumentError("a key belongs to an inbox or to a pod: give one of the two")
+        raise InvalidArgumentError(
+            "a key belongs to an inbox or to a pod: give only one of the two"
+        )
     created = now if created_at is None else seconds_of(created_at)
     used = None if used_at is None else seconds_of(used_at)
     if used is not None and used < created:
@@ -87,10 +89,10 @@ def seeds_of(
 
 
 def plant(connection: Connection, seeds: Seeds) -> list[SeededKey]:
-    """Make the keys, all of them or none.
+    """Create the keys, all of them or none.
 
     Raises:
-        InvalidArgumentError: there is no such account, inbox or pod, or a nickname is taken.
+        InvalidArgumentError: the account, inbox or pod does not exist, or a nickname is taken.
     """
     try:
         return (_in_agentity if seeds.service == "agentity" else _in_agentry)(connection, seeds)
@@ -102,7 +104,9 @@ def plant(connection: Connection, seeds: Seeds) -> list[SeededKey]:
 def _in_agentity(connection: Connection, seeds: Seeds) -> list[SeededKey]:
     account = agentity.find_account(connection, seeds.email)
     if account is None:
-        raise InvalidArgumentError("there is no account with this email: add_account() makes one")
+        raise InvalidArgumentError(
+            "there is no account with this email: create one with add_account()"
+        )
     made = [
         agentity.add_key(connection, account.id, name, seeds.created_at) for name in seeds.names
     ]
@@ -128,11 +132,11 @@ def _seeded(key_id: object, name: object, secret: object) -> SeededKey:
 
 def _names(keys: object) -> tuple[str, ...]:
     if isinstance(keys, str) or not isinstance(keys, Iterable):
-        raise InvalidArgumentError('keys are a list of names, such as ["billing-bot"]')
+        raise InvalidArgumentError('keys must be a list of names, such as ["billing-bot"]')
     names = tuple(keys)
     for name in names:
         if not isinstance(name, str) or not 1 <= len(name) <= MAX_NAME_LENGTH:
-            raise InvalidArgumentError(f"a name is a str of 1 to {MAX_NAME_LENGTH} characters")
+            raise InvalidArgumentError(f"a name must be a str of 1 to {MAX_NAME_LENGTH} characters")
         if not is_storable(name):
-            raise InvalidArgumentError("a name holds no NUL and no lone surrogate")
+            raise InvalidArgumentError("a name must not hold a NUL or a lone surrogate")
     return names

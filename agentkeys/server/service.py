@@ -37,54 +37,54 @@ _DAY: Final = 86400.0
 class LocalService:
     """A real Agentity and a real Agentry on one port of this machine, as an async context manager.
 
-    It starts with an account, a tenant, an inbox and a pod; `url`, `email`, `password`,
-    `agentry_token`, `inbox_id` and `pod_id` are what a client needs. `add_account`, `add_inbox` and
-    `add_pod` make more.
+    It starts with an account, a tenant, an inbox and a pod. A client needs `url`, `email`,
+    `password`, `agentry_token`, `inbox_id` and `pod_id`. `add_account`, `add_inbox` and `add_pod`
+    create more.
 
     Args:
-        database: ``sqlite:///PATH`` keeps the data in a file, which is created with mode 0600 if
-            it is missing, and shows the same account, token and inbox at every start. None keeps
-            it in memory. Several processes may use one file at once.
+        database: ``sqlite:///PATH`` keeps the data in a file, which is created with mode 0600 if it
+            does not exist; the account, token and inbox are the same at every start. None keeps the
+            data in memory. Several processes may use one file at the same time.
         host: the address to listen on.
-        port: the port to listen on; 0 is any free one.
-        allowed_hosts: the hosts that a request may name in its `Host` and `Origin` headers besides
-            127.0.0.0/8, ::1, localhost and *host*; any other is answered 403. A service that
-            others reach, as one that listens on 0.0.0.0 in a container, needs the names that they
-            use.
-        access_token_lifetime: seconds until an access token of Agentity's expires. Below 60 its
+        port: the port to listen on; 0 is any free port.
+        allowed_hosts: the hosts that the `Host` and `Origin` headers of a request may name besides
+            127.0.0.0/8, ::1, localhost and *host*; a request with another host is answered 403. A
+            service for other machines, such as one on 0.0.0.0 in a container, needs the names that
+            they use.
+        access_token_lifetime: seconds until an access token of Agentity expires. Below 60, its
             `iat` and `exp` have fractions, else they are whole seconds.
         refresh_token_lifetime: seconds until a refresh token expires.
         body_limit: the longest body of a request, in bytes; a longer one is answered 413.
         body_timeout: seconds in which a request's body must arrive; else the answer is 408.
         answer_timeout: seconds in which an answer must be read; else the connection is closed.
-        keepalive_timeout: seconds after which a connection that sends no whole request head is
+        keepalive_timeout: seconds after which a connection without a complete request head is
             closed.
-        connection_limit: how many connections may be open. Above it the one that has waited
-            longest for its client, for a request or the rest of it, is closed; if none waits, the
-            new one is answered 503.
-        shutdown_timeout: seconds that `close` gives the requests under way.
+        connection_limit: the largest number of open connections. Above it, the connection that has
+            waited longest for its client, for a request or the rest of one, is closed; if none
+            waits, the new one is answered 503.
+        shutdown_timeout: seconds that `close` gives running requests.
         used_at_interval: seconds after which the time of a key's last use is written to the
-            database, if no other commit has taken it along. It is shown at once in any case.
-        clock: gives the seconds since 1970; it becomes the source of `clock`.
+            database, if no other commit has written it. Answers show it at once.
+        clock: returns the seconds since 1970; it becomes the source of `clock`.
         rate_limit: how many requests a second both services answer, all together; one more is
             answered 429 with a `Retry-After`. None is no limit.
         recorded_requests: how many of the last requests `requests` shows; 0 records none.
-        recorded_bodies: whether `requests` shows bodies, with what is secret masked.
-        ssl: has the certificate and the key with which the service speaks TLS; None is plain HTTP.
+        recorded_bodies: whether `requests` shows bodies, with secrets masked.
+        ssl: the certificate and key for TLS; None means plain HTTP.
         email: the email of the account that Agentity starts with.
-        password: the password of that account; None is a random one. An account that a database
-            has already gets this password.
-        agentry_token: the token of Agentry's tenant, which begins with ``ag_``; None is a random
+        password: the password of that account; None means a random one. An account that already
+            exists in the database gets this password.
+        agentry_token: the token of Agentry's tenant, which begins with ``ag_``; None means a random
             one.
         accounts: the emails of more accounts to start with, with the same password.
         inboxes: the ids of more inboxes to start with; they are in no pod.
         pods: the ids of more pods to start with.
-        middlewares: aiohttp middlewares around both services, the first outermost.
+        middlewares: aiohttp middlewares around both services, the outermost first.
 
     Raises:
         InvalidArgumentError: a number of seconds is not positive, or not finite; *rate_limit*,
-            *connection_limit* or *recorded_requests* is no such number; one of *allowed_hosts*
-            is no host; or an account, a token, an inbox or a pod cannot be as it is given.
+            *connection_limit* or *recorded_requests* is not a valid number; one of *allowed_hosts*
+            is not a host; or an account, a token, an inbox or a pod is not valid.
     """
 
     def __init__(
@@ -164,8 +164,8 @@ class LocalService:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
-            f"{type(self).__name__} cannot be copied or pickled, for it runs in this process: hand"
-            " on its url and its credentials, or make another one"
+            f"{type(self).__name__} cannot be copied or pickled: it runs in this process; pass"
+            " its url and its credentials, or make a new one"
         )
 
     def __repr__(self) -> str:
@@ -180,7 +180,7 @@ class LocalService:
 
     @property
     def url(self) -> str:
-        """The base address of both services, without a slash behind."""
+        """The base address of both services, without a trailing slash."""
         return self._started().url
 
     @property
@@ -205,47 +205,47 @@ class LocalService:
 
     @property
     def pod_id(self) -> str:
-        """The id of the pod that Agentry starts with; no inbox is in it."""
+        """The id of the pod that Agentry starts with; it contains no inbox."""
         return POD_ID
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong on purpose; nothing until something is added."""
+        """The faults on purpose; empty until one is added."""
         return self._settings.faults
 
     @property
     def clock(self) -> Clock:
-        """The time, as both services tell it. It can be moved."""
+        """The clock of both services. It can be moved."""
         return self._settings.clock
 
     @property
     def requests(self) -> Requests:
-        """The last requests that came."""
+        """The last requests."""
         return self._settings.requests
 
     async def start(self) -> None:
-        """Start to serve.
+        """Start the service.
 
         Raises:
-            ConfigurationError: the port is in use, the database cannot be used (it is left as it
-                is), or the service is running already.
+            ConfigurationError: the port is in use, the database cannot be used (it is not changed),
+                or the service is already running.
         """
         if self._running is not None:
-            raise ConfigurationError("this LocalService is running already")
+            raise ConfigurationError("this LocalService is already running")
         self._running = running = await run(self._settings)
         self._password, self._agentry_token = running.password, running.agentry_token
 
     async def close(self) -> None:
-        """Finish the requests under way, and end. Closing twice does nothing."""
+        """Finish the running requests, and stop. Closing twice does nothing."""
         running, self._running = self._running, None
         if running is not None:
             await running.exits.aclose()
 
     async def add_account(self, email: str, password: str | Secret) -> None:
-        """Open an account with Agentity, unless it exists with this password.
+        """Create an account with Agentity, unless it exists with this password.
 
         Raises:
-            InvalidArgumentError: the email cannot be one, or has another password already.
+            InvalidArgumentError: the email is not valid, or its account has another password.
         """
         password = as_secret(password, "a password")
         agentity = self._started().agentity
@@ -261,20 +261,20 @@ class LocalService:
             raise InvalidArgumentError(f"this account cannot be added: {refusal.message}")
 
     async def add_inbox(self, inbox_id: str, pod_id: str | None = None) -> None:
-        """Add an inbox to the tenant, in a pod if one is given, unless it is there.
+        """Add an inbox to the tenant, in a pod if one is given, unless it exists.
 
         Raises:
-            InvalidArgumentError: the id cannot be one, there is no such pod, or the inbox is in
+            InvalidArgumentError: the id is not valid, the pod does not exist, or the inbox is in
                 another pod.
         """
         check_id(inbox_id)
         await self._started().database.write(scopes.add_inbox, inbox_id, pod_id)
 
     async def add_pod(self, pod_id: str) -> None:
-        """Add a pod to the tenant, unless it is there.
+        """Add a pod to the tenant, unless it exists.
 
         Raises:
-            InvalidArgumentError: the id cannot be one.
+            InvalidArgumentError: the id is not valid.
         """
         check_id(pod_id)
         await self._started().database.write(scopes.add_pod, pod_id)
@@ -290,20 +290,20 @@ class LocalService:
         created_at: datetime | None = None,
         used_at: datetime | None = None,
     ) -> list[SeededKey]:
-        """Make keys as if they had been made earlier: all of them, or none.
+        """Create keys with a creation time in the past: all of them, or none.
 
         Args:
             keys: their names.
             service: ``"agentity"`` or ``"agentry"``.
-            email: the account of Agentity's; the default is the one that it starts with.
-            inbox_id: the inbox of Agentry's.
-            pod_id: the pod of Agentry's; without an inbox or a pod the keys are the tenant's.
-            created_at: when they were made; the default is now.
-            used_at: when they were used last; the default is never. Agentry alone shows it.
+            email: the account of Agentity; defaults to the first account.
+            inbox_id: the inbox of Agentry.
+            pod_id: the pod of Agentry; without an inbox or a pod, the keys are the tenant's.
+            created_at: when they were created; defaults to now.
+            used_at: when they were last used; defaults to never. Only Agentry shows it.
 
         Raises:
-            InvalidArgumentError: there can be no such keys, a nickname is taken, or there is no
-                such account, inbox or pod.
+            InvalidArgumentError: a key is not valid, a nickname is taken, or the account, inbox or
+                pod does not exist.
         """
         seeds = seeds_of(
             keys,
@@ -318,12 +318,12 @@ class LocalService:
         return await self._started().database.write(plant, seeds)
 
     async def reset(self) -> None:
-        """Put everything back as it was when the service started, on a new database.
+        """Restore the state of the service at its start, on a new database.
 
-        All keys, faults and recorded requests go, and so do accounts, inboxes and pods that were
-        added. The clock shows its source. The credentials stay, and so do logins of the accounts
-        that stay. A request that a fault holds back is not acted on. The id of a deleted key does
-        not come again.
+        All keys, faults and recorded requests are removed, and all accounts, inboxes and pods that
+        were added. The clock shows its source. The credentials stay, and so do logins of the
+        accounts that stay. A request that a fault holds back is not acted on. The id of a deleted
+        key is not reused.
         """
         running = self._started()
         running.entrance.let_go()
@@ -335,7 +335,7 @@ class LocalService:
             self._settings.rate.refill()
 
     async def is_live(self, secret: str | Secret) -> bool:
-        """Tell whether a key of either service has this secret. That is no use of it."""
+        """Return whether this secret belongs to a live key. This does not count as a use."""
         secret = as_secret(secret, "secret")
         return await self._started().database.read(live_keys.is_live, secret)
 

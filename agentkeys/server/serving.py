@@ -1,4 +1,4 @@
-"""Serving in the foreground until the user, or the system, says stop."""
+"""Serve in the foreground until a signal stops the service."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SIGNALS: Final = tuple(
 async def serve(
     service: LocalService, *, ready: Callable[[LocalService], None], admin: Admin | None = None
 ) -> None:
-    """Start *service*, call *ready* with it, and serve until SIGINT, SIGTERM or SIGHUP comes.
+    """Start *service*, call *ready* with it, and serve until SIGINT, SIGTERM or SIGHUP.
 
-    The requests under way are answered before it returns. A second signal does what it would
-    have done without us. A signal that is ignored, as under nohup, stays ignored. It must run in
-    the main thread. If *admin* is given, its port is open as long as the service runs.
+    The running requests are answered before it returns. A second signal has its usual effect. A
+    signal that is ignored, as under nohup, stays ignored. It must run in the main thread. If
+    *admin* is given, its port is open while the service runs.
 
     Raises:
         ConfigurationError: the service cannot start; see `LocalService.start`.

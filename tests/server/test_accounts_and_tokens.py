@@ -308,7 +308,7 @@ async def test_adding_what_is_there_changes_nothing(api):
         await service.add_account("me@acme.to", "pw")
         await service.add_pod("pod-1")
         await service.add_inbox("a@acme.to", "pod-1")
-    with pytest.raises(InvalidArgumentError, match="exists already"):
+    with pytest.raises(InvalidArgumentError, match="already exists"):
         await service.add_account("ME@acme.to", "another")
     with pytest.raises(InvalidArgumentError, match="another pod"):
         await service.add_inbox("a@acme.to")

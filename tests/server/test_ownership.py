@@ -96,7 +96,7 @@ async def test_a_backup_that_was_restored_for_all_is_refused(api_of, tmp_path):
         key = await api_of(service).create()
     file.chmod(0o644)
     refusal = await refusal_of(file)
-    typing = await asyncio.create_subprocess_shell(refusal.rpartition(" type ")[2])
+    typing = await asyncio.create_subprocess_shell(refusal.rpartition(" run ")[2])
     assert await typing.wait() == 0
     async with LocalService(database=url_of(file)) as service:
         assert await api_of(service).ids() == [key["api_key_id"]]

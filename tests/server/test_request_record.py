@@ -186,7 +186,7 @@ async def test_a_test_can_wait_for_requests(api):
     await api.send("GET", "/b")
     await waiting
     await api.service.requests.wait()
-    with pytest.raises(TimeoutError, match=r"requests that came: 2 after 0.001 seconds, and not 3"):
+    with pytest.raises(TimeoutError, match=r"requests that came: 2 after 0.001 seconds, not 3"):
         await api.service.requests.wait(3, timeout=0.001)
 
 

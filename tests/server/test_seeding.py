@@ -60,7 +60,7 @@ WRONG = {
     "no such inbox": ({"keys": ["a"], "service": "agentry", "inbox_id": "x"}, "no such inbox"),
     "no such pod": ({"keys": ["a"], "service": "agentry", "pod_id": "x"}, "no such pod"),
     "two places": ({"keys": ["a"], "service": "agentry", "inbox_id": "x", "pod_id": "y"}, "one of"),
-    "a nickname twice": ({"keys": ["a", "a"], "service": "agentity"}, "exists already"),
+    "a nickname twice": ({"keys": ["a", "a"], "service": "agentity"}, "already exists"),
     "a use before": (
         {"keys": ["a"], "service": "agentry", "created_at": USED, "used_at": MADE},
         "before created_at",

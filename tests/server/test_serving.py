@@ -71,7 +71,7 @@ async def test_it_can_be_started_again_but_not_twice(api_of):
     tokens = []
     for _ in range(2):
         async with service:
-            with pytest.raises(ConfigurationError, match="running already"):
+            with pytest.raises(ConfigurationError, match="already running"):
                 await service.start()
             await api_of(service).create()
             tokens.append(service.agentry_token)

@@ -18,33 +18,34 @@ if TYPE_CHECKING:
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "agentkeys.server"
 _CLAIMS: Final = ("exp", "iat", "iss", "sid", "sub")
-# Below this a whole second is too coarse: a token of half a second would be born dead.
+# Below this, a whole second is too coarse: a token of half a second would be already expired when
+# it is issued.
 _SHORT_LIFETIME: Final = 60.0
 _REMEMBERED: Final = 256
 
 
 class _Claims(NamedTuple):
-    """What counts of a token that was signed here."""
+    """The claims of a token that count after its signature was checked."""
 
     session: Session
     expires: float
 
 
 class AccessTokens:
-    """Issues access tokens and tells whose they are.
+    """Issues access tokens, and returns their sessions.
 
     Args:
-        key: signs them.
-        lifetime: seconds until a token expires. From a minute on `iat` and `exp` are whole
-            seconds, as most services give them; below it they have fractions.
-        clock: tells the time.
+        key: the key to sign them with.
+        lifetime: seconds until a token expires. From one minute on, `iat` and `exp` are whole
+            seconds, as with most services; below, they have fractions.
+        clock: returns the time.
     """
 
     def __init__(self, key: Secret, lifetime: float, clock: Clock) -> None:
         self._key = key
         self._lifetime = lifetime
         self._clock = clock
-        # Whether a token was signed here never changes, and is asked with each request.
+        # The result of a signature check never changes, and each request needs it.
         self._claims = functools.lru_cache(_REMEMBERED)(functools.partial(_verified, key))
 
     @property
@@ -66,7 +67,7 @@ class AccessTokens:
         return Secret(jwt.encode(claims, opened(self._key), algorithm=_ALGORITHM))
 
     def session(self, token: Secret) -> Session | None:
-        """Return the session, which may have ended, that *token* is of; None if it is no good."""
+        """Return the session of *token*, which may have ended; None if the token is not valid."""
         claims = self._claims(token)
         return claims.session if claims and self._clock() < claims.expires else None
 

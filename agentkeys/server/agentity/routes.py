@@ -54,11 +54,11 @@ class Agentity:
     """Agentity's endpoints on a database.
 
     Args:
-        database: where the accounts and keys are.
+        database: the accounts and keys.
         passwords: hashes and verifies passwords.
         access_tokens: issues and reads access tokens.
         refresh_token_lifetime: seconds until a refresh token expires.
-        clock: tells the time.
+        clock: returns the time.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Agentity:
         ]
 
     async def register(self, request: web.Request) -> web.Response:
-        """Open an account; 409 if the email has one."""
+        """Create an account; 409 if the email has one."""
         credentials = basic_credentials(request, _REALM)
         name = text_field(json_object(body_of(request)), "name")
         return json_response(await self.add_account(credentials, name, client_gone(request)), 201)
@@ -95,10 +95,11 @@ class Agentity:
     async def add_account(
         self, credentials: BasicCredentials, name: str, gone: asyncio.Future[None] | None = None
     ) -> dict[str, object]:
-        """Open an account and return it, unless its client is *gone* before the password is hashed.
+        """Create an account and return it; stop if its client is *gone* before the hash.
 
         Raises:
-            Refusal: 400, if the email or the password cannot be right; 409, if the email has one.
+            Refusal: 400, if the email or the password is not valid; 409, if the email has an
+                account.
         """
         check_credentials(credentials)
         password_hash = await self._passwords.hash(credentials.password, gone)
@@ -107,11 +108,11 @@ class Agentity:
         )
 
     async def knows(self, credentials: BasicCredentials) -> bool:
-        """Tell whether there is an account with this email and this password."""
+        """Return whether there is an account with this email and this password."""
         return await self._account_id(credentials) is not None
 
     async def login(self, request: web.Request) -> web.Response:
-        """Give a pair of tokens for an email and a password."""
+        """Return a pair of tokens for an email and a password."""
         credentials = basic_credentials(request, _REALM)
         account_id = await self._account_id(credentials, client_gone(request))
         if account_id is None:
@@ -123,7 +124,7 @@ class Agentity:
         return self._token_pair(session, refresh_token)
 
     async def refresh(self, request: web.Request) -> web.Response:
-        """Give a new pair of tokens for a refresh token, which ends the session if used again."""
+        """Return a new pair of tokens for a refresh token, which is valid once."""
         body = json_object(body_of(request))
         used = secret_field(body, "refreshToken", _MAX_REFRESH_TOKEN_LENGTH)
         refresh_token, stored = self._new_refresh_token()
@@ -151,13 +152,13 @@ class Agentity:
         session = self._session(request)
         key_id = whole_number(path_segment(request, _KEY_ID_SEGMENT) or "", _MAX_KEY_ID)
         if not await self._database.write(self._deleted, session, key_id):
-            # Documented as 401. The token is good, so the challenge names no error.
+            # Documented as 401. The token is valid, so the challenge names no error.
             message = "The API key belongs to another account."
             raise Refusal(401, message, headers=challenge(_REALM))
         return json_response({"message": "API key deleted successfully"})
 
-    # The three below run in the database's thread. Who may not ask is refused before what is asked
-    # is looked at.
+    # The three methods below run in the database's thread. They check the caller first, so that an
+    # unauthorized caller is refused before the request is read.
 
     def _created(self, connection: Connection, session: Session, body: Secret) -> dict[str, object]:
         _check_session(connection, session)
@@ -207,7 +208,7 @@ def _check_session(connection: Connection, session: Session) -> None:
 
 
 def check_credentials(credentials: BasicCredentials) -> None:
-    """See that an account may have these credentials.
+    """Check that an account may have these credentials.
 
     Raises:
         Refusal: 400, if not.
@@ -221,4 +222,4 @@ def check_credentials(credentials: BasicCredentials) -> None:
     if not credentials.password:
         raise invalid("password is missing.", "password", code="required")
     if not is_storable(credentials.password.reveal()):
-        raise invalid("password holds a character that no text may hold.", "password")
+        raise invalid("password holds a NUL or a lone surrogate.", "password")

@@ -1,4 +1,4 @@
-"""Agentity's rows: accounts and keys. Each function is one transaction's work."""
+"""Agentity's rows: accounts and keys. Each function is the work of one transaction."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add_account(
     """Add an account and return it as Agentity shows it.
 
     Raises:
-        Refusal: 409, if the email has one.
+        Refusal: 409, if the email has an account.
     """
     account = {"id": str(uuid.uuid4()), "name": name, "email": email}
     row = {
@@ -70,27 +70,27 @@ def add_account(
         pass
     else:
         return {**account, "createdAt": now, "updatedAt": now}
-    # Raised here, so that the database's error, which holds what it was given, does not go along.
-    raise Refusal(409, "An account with this email exists already.")
+    # Raised here, so that the database's error, which holds its arguments, is not chained.
+    raise Refusal(409, "An account with this email already exists.")
 
 
 def find_account(connection: Connection, email: str) -> Account | None:
-    """Return the account of *email*; capitals do not count."""
+    """Return the account of *email*; the case is ignored."""
     row = connection.execute(_ACCOUNT_BY_EMAIL, {"email_key": email.lower()}).one_or_none()
     return None if row is None else Account(row.id, Secret(row.password_hash))
 
 
 def set_password(connection: Connection, account: Account, password_hash: Secret) -> None:
-    """Give the account another password."""
+    """Set another password for the account."""
     parameters = {"account_id": account.id, "hash": password_hash.reveal()}
     connection.execute(_SET_PASSWORD, parameters)
 
 
 def add_key(connection: Connection, account_id: str, nickname: str, now: str) -> dict[str, object]:
-    """Add a key and return it as Agentity shows it this once, the key itself included.
+    """Add a key and return Agentity's only answer with its secret.
 
     Raises:
-        Refusal: 409, if the account has a key of that nickname.
+        Refusal: 409, if the account has a key with that nickname.
     """
     key = new_key(AGENTITY_PREFIX)
     row = {
@@ -107,7 +107,7 @@ def add_key(connection: Connection, account_id: str, nickname: str, now: str) ->
         pass
     else:
         return {"id": key_id, "nickname": nickname, "key": key, "createdAt": now, "updatedAt": now}
-    raise Refusal(409, "A key with this nickname exists already.")
+    raise Refusal(409, "A key with this nickname already exists.")
 
 
 def list_keys(connection: Connection, account_id: str) -> list[dict[str, object]]:
@@ -121,7 +121,7 @@ def list_keys(connection: Connection, account_id: str) -> list[dict[str, object]
 
 
 def delete_key(connection: Connection, account_id: str, key_id: int) -> bool:
-    """Delete the account's key for good. False if it belongs to another account.
+    """Delete the account's key permanently. Return False if it belongs to another account.
 
     Raises:
         Refusal: 404, if there is no such key.

@@ -1,7 +1,7 @@
-"""Agentity's sessions: what a login begins, and all tokens that come of it belong to.
+"""Agentity's sessions: a login begins a session, and all tokens from this login belong to it.
 
-A refresh token is good for once. If it comes a second time, two have it, and one of them stole it:
-the session ends, and with it every token that came of the login (RFC 9700, 4.14.2).
+A refresh token is valid once. If it is used a second time, two clients have it, and one of them
+stole it: the session ends, and with it every token of the login (RFC 9700, 4.14.2).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _FORGET_EXPIRED: Final = [
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session, and the account that it is of."""
+    """A session, and its account."""
 
     id: str
     account_id: str
@@ -61,9 +61,10 @@ class RefreshToken:
     """A refresh token as it is stored.
 
     Attributes:
-        digest: the hash of it.
+        digest: its hash.
         expires_at: in seconds since 1970.
-        session_until: when no token of the session is valid any more, if this is its last one.
+        session_until: when the last token of the session expires, if this is its last refresh
+            token.
     """
 
     digest: bytes
@@ -74,7 +75,7 @@ class RefreshToken:
 def begin_session(
     connection: Connection, account_id: str, token: RefreshToken, now: float
 ) -> Session:
-    """Begin a session of the account with its first refresh token; forget what has expired."""
+    """Begin a session of the account with its first refresh token; remove expired sessions."""
     for statement in _FORGET_EXPIRED:
         connection.execute(statement, {"now": now})
     session = Session(uuid.uuid4().hex, account_id)
@@ -87,9 +88,10 @@ def begin_session(
 def renew_session(
     connection: Connection, used: bytes, token: RefreshToken, now: float
 ) -> Session | None:
-    """Replace the refresh token with the digest *used*, and return the session that it is of.
+    """Replace the refresh token with the digest *used*, and return its session.
 
-    None if there is no such token, it has expired, or it was used before, which ends its session.
+    Return None if there is no such token, it has expired, or it was used before, which ends its
+    session.
     """
     row = connection.execute(_TOKEN, {"used": used}).one_or_none()
     if row is None or row.expires_at <= now:
@@ -106,7 +108,7 @@ def renew_session(
 
 
 def is_open(connection: Connection, session: Session) -> bool:
-    """Tell whether the session, which a token names, has not ended."""
+    """Return whether a token's session is still open."""
     owner = connection.execute(_IS_THERE, {"session_id": session.id}).scalar_one_or_none()
     return bool(owner == session.account_id)
 

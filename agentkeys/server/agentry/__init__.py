@@ -1,4 +1,4 @@
-"""What Agentry does: its routes on two surfaces, the rows behind them, scopes and cursors.
+"""Agentry: its routes on two surfaces, the rows behind them, scopes and cursors.
 
-How a request is read, and where rows lie, is none of it: see `http` and `storage`.
+Requests are read in `http`, and rows are stored by `storage`.
 """

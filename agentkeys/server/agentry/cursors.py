@@ -1,4 +1,4 @@
-"""Page tokens: where a page ended, signed, and good for one collection only."""
+"""Page tokens: the position where a page ended, signed, for one collection only."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _SIGNATURE_LENGTH: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a listing: after the key made at *created_at* with the number *sequence*."""
+    """A position in a listing: after the key created at *created_at* with the number *sequence*."""
 
     created_at: str
     sequence: int
 
 
 START: Final = Position("9999", 0)
-"""Before the newest key."""
+"""The position before the newest key."""
 
 
 class Cursors:
-    """Turns positions into page tokens and back.
+    """Converts positions to page tokens and back.
 
     Args:
-        key: signs them.
+        key: the key to sign them with.
     """
 
     def __init__(self, key: Secret) -> None:
@@ -54,7 +54,7 @@ class Cursors:
         return Position(created_at, int(sequence))
 
     def _sign(self, collection: str, place: bytes) -> bytes:
-        # The length in front keeps two pairs of collection and place from reading the same.
+        # The length prefix makes the pair of collection and place unambiguous.
         message = f"{len(place)} ".encode() + place + collection.encode()
         return hmac.digest(opened(self._key), message, hashlib.sha256)[:_SIGNATURE_LENGTH]
 
@@ -68,5 +68,5 @@ def _decode(page_token: str) -> bytes:
         raw = base64.urlsafe_b64decode(page_token + "=" * (-len(page_token) % 4))
     except (binascii.Error, ValueError):
         return b""
-    # Lenient decoding skips foreign characters and stray bits: only the exact token is good.
+    # Lenient decoding skips foreign characters and stray bits: only the exact token is valid.
     return raw if _encode(raw) == page_token else b""

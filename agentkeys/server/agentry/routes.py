@@ -43,14 +43,14 @@ _SCOPE_SEGMENT: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection of keys as one surface offers it.
+    """A collection of keys on one surface.
 
     Attributes:
-        path: its path; `kind` says what the id in it, if any, is the id of.
+        path: its path; `kind` says what the id in it, if any, identifies.
         created: the status of a create; the documentation has 201 and 200.
         deleted: the status of a delete; the documentation has 204, and 200 without a body.
-        takes_permissions: whether a create may name permissions.
-        takes_inbox_id: whether a list may be narrowed to one inbox.
+        takes_permissions: whether a create may have permissions.
+        takes_inbox_id: whether a list may be limited to one inbox.
     """
 
     path: str
@@ -62,7 +62,7 @@ class Collection:
 
     @property
     def key_segment(self) -> int:
-        """Which segment of a key's path is the key's id."""
+        """The segment of a key's path that is the key's id."""
         return self.path.count("/") + 1
 
 
@@ -81,12 +81,12 @@ class Agentry:
     """Agentry's endpoints on a database.
 
     Args:
-        database: where the inboxes and keys are.
-        used: when each key was used last.
+        database: the inboxes and keys.
+        used: when each key was last used.
         cursors: makes and reads page tokens.
-        tenant_digest: the digest of the token that the tenant starts with. It is no key in a
-            collection: it is never listed, and cannot be deleted.
-        clock: tells the time.
+        tenant_digest: the digest of the token that the tenant starts with. This token is not a key
+            of a collection: it is never listed, and cannot be deleted.
+        clock: returns the time.
     """
 
     def __init__(
@@ -130,13 +130,13 @@ class Agentry:
         return json_response(key, collection.created)
 
     async def delete_key(self, collection: Collection, request: web.Request) -> web.Response:
-        """Delete a key; the body of the answer is empty everywhere."""
+        """Delete a key; the answer has an empty body on both surfaces."""
         token = bearer_token(request, _REALM)
         await self._database.write(self._deleted, collection, request, token)
         return web.Response(status=collection.deleted)
 
-    # The three below run in the database's thread. They look at the request there, so that who
-    # may not ask is refused before what is asked is looked at.
+    # The three methods below run in the database's thread. They check the caller before they read
+    # the request, so that an unauthorized caller is refused first.
 
     def _listed(
         self, connection: Connection, collection: Collection, request: web.Request, token: Secret
@@ -191,7 +191,7 @@ class Agentry:
             return START
         position = self._cursors.position(scope.collection, _single(request, "page_token"))
         if position is None:
-            message = "page_token was not given by this service for this listing."
+            message = "page_token was not returned by this service for this listing."
             raise invalid(message, "page_token")
         return position
 
@@ -199,7 +199,7 @@ class Agentry:
 def _of(
     collection: Collection, handle: Callable[[Collection, web.Request], Awaitable[web.Response]]
 ) -> Handler:
-    # With the name of the method: without one a RouteDef has no repr, and so a traceback no locals.
+    # With the name of the method: without it, a RouteDef has no repr, and so a traceback no locals.
     return update_wrapper(partial(handle, collection), handle)
 
 
@@ -218,7 +218,7 @@ def _inbox_filter(request: web.Request) -> str | None:
 
 
 def _single(request: web.Request, name: str) -> str:
-    # The query stays in the request: somebody may have put a key in it, and a frame would show it.
+    # The query stays in the request: it may hold a key by mistake, and a frame would show it.
     if len(request.query.getall(name)) != 1:
         raise invalid(f"{name} was given more than once.", name, code="duplicate")
     return request.query[name]
@@ -228,7 +228,7 @@ def _permissions(body: Mapping[str, object]) -> dict[str, bool] | None:
     permissions = body.get("permissions")
     if permissions is None:
         return None
-    # The documentation names a few flags and no end of them: any name will do.
+    # The documentation names only some flags, so any name is accepted.
     if not isinstance(permissions, dict):
         raise invalid("permissions must be an object.", "permissions", code="invalid_type")
     for flag, value in permissions.items():

@@ -1,4 +1,4 @@
-"""Agentry's keys. Each function that takes a connection is work of one transaction."""
+"""Agentry's keys. Each function of a connection is the work of one transaction."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _PAGE: Final[Mapping[ScopeKind, Executable]] = {
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Keys as Agentry shows them, and where to go on, if there are more."""
+    """A page of keys as Agentry shows them, and the position of the next page, if there is one."""
 
     keys: list[dict[str, object]]
     end: Position | None
@@ -78,9 +78,9 @@ class Page:
 def find_caller(
     connection: Connection, tenant_digest: bytes, used: UsedTimes, token: Secret, now: str
 ) -> KeyScope | None:
-    """Return the scope of the key that *token* is, or None if it is none; note its use.
+    """Return the scope of the key with the secret *token*, or None; record its use.
 
-    Keys are found by the part that may be shown, so that no index compares what is secret.
+    Keys are found by the part that may be shown, so that no index compares the secret part.
     """
     digest = digest_of(token)
     if hmac.compare_digest(digest, tenant_digest):
@@ -104,7 +104,7 @@ def add_key(
     *,
     used_at: str | None = None,
 ) -> dict[str, object]:
-    """Add a key to the scope and return it as Agentry shows it this once, itself included."""
+    """Add a key to the scope and return Agentry's only answer with its secret."""
     key = new_key(AGENTRY_PREFIX)
     # In the order of the columns that a page selects.
     row = {
@@ -123,13 +123,13 @@ def add_key(
 def list_page(
     connection: Connection, scope: KeyScope, after: Position, limit: int, used: UsedTimes
 ) -> Page:
-    """Return up to *limit* keys of the scope and what lies in it, newest first."""
+    """Return up to *limit* keys of the scope and of the scopes in it, newest first."""
     parameters = {
         "pod_id": scope.pod_id,
         "inbox_id": scope.inbox_id,
         "created_at": after.created_at,
         "sequence": after.sequence,
-        # One more than asked for, to know whether there are more.
+        # One more than requested, to know whether there are more.
         "limit": limit + 1,
     }
     rows = connection.execute(_PAGE[scope.kind], parameters).all()
@@ -141,7 +141,7 @@ def list_page(
 
 
 def delete_key(connection: Connection, scope: KeyScope, key_id: str) -> None:
-    """Delete a key of the scope for good.
+    """Delete a key of the scope permanently.
 
     Raises:
         Refusal: 404, if the scope has no such key.
@@ -159,7 +159,7 @@ def _shown(row: Sequence[Any], used_at: str | None) -> dict[str, object]:
         "prefix": prefix,
         "created_at": created_at,
     }
-    # What does not apply is left out: the documentation calls these fields optional.
+    # Fields that do not apply are left out: the documentation calls them optional.
     if inbox_id is not None:
         shown["inbox_id"] = inbox_id
     if pod_id is not None:

@@ -1,7 +1,7 @@
-"""Agentry's scopes: the tenant, a pod, an inbox; and what a key of one may reach.
+"""Agentry's scopes: the tenant, a pod, an inbox; and what a key of each can reach.
 
-What an inbox's or a pod's key may do is not documented. Here a key reaches its own scope and what
-lies in it, and everything else is to it as if it did not exist.
+The rights of an inbox's or a pod's key are not documented. Here a key reaches its own scope and
+what is in it; everything else does not exist for the key.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ ScopeKind: TypeAlias = Literal["tenant", "pod", "inbox"]
 
 @dataclass(frozen=True, slots=True)
 class KeyScope:
-    """The tenant if both are None, else a pod, or an inbox, which may lie in a pod."""
+    """The tenant if both are None, else a pod, or an inbox, which may be in a pod."""
 
     pod_id: str | None = None
     inbox_id: str | None = None
 
     @property
     def kind(self) -> ScopeKind:
-        """What it is."""
+        """The kind of the scope."""
         if self.inbox_id is not None:
             return "inbox"
         return "tenant" if self.pod_id is None else "pod"
@@ -47,11 +47,11 @@ class KeyScope:
 
     @property
     def collection(self) -> str:
-        """A text that no other scope has."""
+        """A text that identifies the scope."""
         return f"{self.kind} {self.id or ''}"
 
     def reaches(self, other: KeyScope) -> bool:
-        """Tell whether a key of this scope may see and change the keys of *other*."""
+        """Return whether a key of this scope may see and change the keys of *other*."""
         return self in {TENANT, other} or (self.kind == "pod" and self.pod_id == other.pod_id)
 
 
@@ -61,12 +61,12 @@ TENANT: Final = KeyScope()
 def find_scope(
     connection: Connection, kind: ScopeKind, scope_id: str | None, caller: KeyScope
 ) -> KeyScope:
-    """Return the scope of *kind* with this id, as *caller* may see it.
+    """Return the scope of *kind* with this id, if *caller* may see it.
 
     Raises:
-        Refusal: 404, if there is none, or it is out of the caller's reach.
+        Refusal: 404, if it does not exist, or the caller cannot reach it.
     """
-    # The most common case needs no look: a key's own scope exists as long as the key does.
+    # The most common case needs no query: a key's own scope exists as long as the key.
     if (caller.kind, caller.id) == (kind, scope_id):
         return caller
     scope = _existing(connection, kind, scope_id)
@@ -85,15 +85,15 @@ def add_inbox(connection: Connection, inbox_id: str, pod_id: str | None) -> None
     """Add an inbox, unless it exists.
 
     Raises:
-        InvalidArgumentError: it exists in another pod, or there is no such pod.
+        InvalidArgumentError: it exists in another pod, or the pod does not exist.
     """
     if pod_id is not None and connection.execute(_POD, {"id": pod_id}).first() is None:
-        raise InvalidArgumentError("there is no pod of this id: add_pod() makes one")
+        raise InvalidArgumentError("there is no pod with this id: create one with add_pod()")
     existing = connection.execute(_INBOX, {"id": inbox_id}).first()
     if existing is None:
         connection.execute(_ADD_INBOX, {"id": inbox_id, "pod_id": pod_id})
     elif existing.pod_id != pod_id:
-        raise InvalidArgumentError("the inbox exists already, in another pod or in none")
+        raise InvalidArgumentError("the inbox already exists, in another pod or in none")
 
 
 def _existing(connection: Connection, kind: ScopeKind, scope_id: str | None) -> KeyScope | None:

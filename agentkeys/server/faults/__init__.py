@@ -1,7 +1,7 @@
-"""Faults on purpose: what a local service can be made to do wrong, and on which routes.
+"""Faults on purpose: errors that a local service makes on chosen routes.
 
-``service.faults.add(CREATES, Reset(), when="after")`` has the next creation of a key committed, and
-its answer lost.
+``service.faults.add(CREATES, Reset(), when="after")`` commits the next creation of a key, and loses
+its answer.
 """
 
 from __future__ import annotations

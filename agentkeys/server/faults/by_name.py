@@ -1,4 +1,4 @@
-"""Faults as JSON names them. The kinds and groups are those of `agentkeys.server.faults`."""
+"""Faults in JSON, by name. The kinds and groups are those of `agentkeys.server.faults`."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ GROUPS: Final[dict[str, frozenset[str]]] = {
 
 
 def routes_in(text: str) -> frozenset[str]:
-    """Return the routes that *text* names: a route, a group, or ``LISTS & AGENTRY | LOGIN``.
+    """Return the routes in *text*: a route, a group, or ``LISTS & AGENTRY | LOGIN``.
 
     Raises:
-        InvalidArgumentError: there is no such route.
+        InvalidArgumentError: a route does not exist.
     """
     return frozenset[str]().union(
         *(
@@ -52,15 +52,15 @@ def _routes(name: str) -> frozenset[str]:
 
 
 def kind_of(name: str, values: Mapping[str, object]) -> Kind:
-    """Return the kind of this name; "inf" stands for the infinity that JSON lacks.
+    """Return the kind of this name; "inf" stands for infinity, which JSON lacks.
 
     Raises:
-        InvalidArgumentError: there is no such kind, or it cannot have these values.
+        InvalidArgumentError: the kind does not exist, or the values are not valid.
     """
     kind = KINDS.get(name)
     if kind is None:
         known = ", ".join(sorted(KINDS))
-        raise InvalidArgumentError(f"there is no kind {mask(name)!r}: the kinds are {known}")
+        raise InvalidArgumentError(f"there is no kind {mask(name)!r}: use one of {known}")
     types = {each.name: each.type for each in dataclasses.fields(kind)}
     if values.keys() <= types.keys():
         given = {
@@ -70,7 +70,7 @@ def kind_of(name: str, values: Mapping[str, object]) -> Kind:
         try:
             made: Kind = kind(**given)
         except TypeError:
-            pass  # something is missing, or of a wrong type
+            pass  # a value is missing, or of a wrong type
         else:
             return made
     takes = ", ".join(map(_described, dataclasses.fields(kind))) or "nothing"
@@ -78,7 +78,7 @@ def kind_of(name: str, values: Mapping[str, object]) -> Kind:
 
 
 def as_json(fault: Fault) -> dict[str, object]:
-    """Return *fault* as JSON, without what its repr hides."""
+    """Return *fault* as JSON, without the values that its repr hides."""
     kind: Any = fault.kind
     shown = [each.name for each in dataclasses.fields(kind) if each.repr]
     return {
@@ -93,7 +93,7 @@ def as_json(fault: Fault) -> dict[str, object]:
 
 
 def kinds_as_json() -> dict[str, object]:
-    """Return what each kind does, and the values that it takes."""
+    """Return what each kind does, and its values."""
     return {
         name: {
             "about": (inspect.getdoc(kind) or "").partition("\n")[0],

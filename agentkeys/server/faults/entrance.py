@@ -1,4 +1,4 @@
-"""The outermost layer: it notes what comes, and has it go wrong where a fault says so."""
+"""The outermost layer: it records requests, and applies the faults."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 class Entrance:
-    """Stands before both services, for one run of them.
+    """A layer around both services, for one run of them.
 
     Args:
-        faults: what is to go wrong.
-        requests: the record of what comes.
-        hosts: which hosts the service answers for.
+        faults: the faults.
+        requests: the record of requests.
+        hosts: the hosts that the service accepts.
         rate: how many requests a second both services answer; None for no limit.
     """
 
@@ -48,23 +48,23 @@ class Entrance:
         self._holding = Holding()
 
     def close(self) -> None:
-        """End what the faults hold back."""
+        """End the requests that the faults hold back."""
         self._holding.close()
 
     def let_go(self) -> None:
-        """End what the faults hold back now: no request that waits is acted on."""
+        """End the requests that the faults hold back now; none of them is acted on."""
         self._holding.close()
         self._holding = Holding()
 
     def middleware(self, refuse: Refuse) -> Middleware:
-        """Return the entrance as a middleware; *refuse* is for what is not acted on."""
+        """Return this layer as a middleware; *refuse* answers requests that are not acted on."""
         faults, requests, hosts, rate = self._faults, self._requests, self._hosts, self._rate
 
         @web.middleware
         async def enter(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not cast("Protocol", request.protocol).begin(request):
                 handler = _refusing(refuse, _too_many())
-            # An orchestrator names this host by an address that nobody knows beforehand.
+            # An orchestrator addresses this host by an address that is not known beforehand.
             elif request.path in PROBES:
                 return await handler(request)
             elif (refusal := hosts.refusal(request) or _too_often(rate, request)) is not None:
@@ -76,7 +76,7 @@ class Entrance:
             entry = requests.note(request, route_of(request), request_id(request))
             try:
                 answer = await handler(request)
-            # Only a middleware of the user's can have raised it.
+            # Only a user's middleware can have raised it.
             except Exception as error:
                 entry.status = error.status if isinstance(error, web.HTTPException) else 500
                 raise
@@ -94,7 +94,7 @@ class Entrance:
         if fault is not None and fault.when == "before":
             return await self._before(fault, request, handler, refuse)
         answer = await handler(with_own_cursor(request))
-        # Looked for again: another request may have used it up in the meantime.
+        # Searched again: another request may have used it up in the meantime.
         fault = self._faults.due(route)
         if fault is None or fault.when == "before" or answer.status >= 400:
             return answer
@@ -105,7 +105,7 @@ class Entrance:
     ) -> web.StreamResponse:
         fault.hit()
         request_inside = with_own_cursor(request)
-        # All of it is read now: later, the client may be gone.
+        # The body is read now, because the client may be gone later.
         answer = await refuse(request_inside, _unavailable())
         if isinstance(fault.kind, Delay) and await self._holding.pause(
             fault.removal(), request, fault.kind.seconds, patient=True
@@ -124,7 +124,7 @@ class Entrance:
         return self._spoiled(fault, request, answer)
 
     def _spoiled(self, fault: Fault, request: web.Request, answer: web.Response) -> web.Response:
-        answer.headers["X-Request-Id"] = request_id(request)  # its head may be written by hand
+        answer.headers["X-Request-Id"] = request_id(request)  # its head may be written by a fault
         sent = fault.kind.instead_of(answer, request)
         return (
             sent
@@ -154,5 +154,5 @@ def _unavailable() -> Refusal:
 
 
 def _is_whole(answer: web.StreamResponse) -> TypeGuard[web.Response]:
-    # A middleware of the user's may have sent it already.
+    # A user's middleware may have sent it already.
     return isinstance(answer, web.Response) and not answer.prepared

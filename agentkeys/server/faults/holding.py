@@ -1,4 +1,4 @@
-"""What a fault holds back. Whatever it is, it ends when the service closes."""
+"""Hold answers back for a fault, until the service closes at the latest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-# Closing then sends RST, and drops what was not sent (socket(7), SO_LINGER; Windows has shorts).
+# Closing then sends RST, and drops unsent data (socket(7), SO_LINGER; Windows uses shorts).
 _NO_LINGERING: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class Holding:
-    """The answers that faults hold back, of one run of the service."""
+    """The answers that faults hold back, in one run of the service."""
 
     def __init__(self) -> None:
         self._closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -42,9 +42,9 @@ class Holding:
         *,
         patient: bool = False,
     ) -> bool:
-        """Wait; return False if the service closes, so that nothing more is to be done.
+        """Wait; return False if the service is closing, so that nothing more may be done.
 
-        The wait is over when the fault is removed, or the client has gone away, unless *patient*.
+        The wait ends when the fault is removed, or when the client is gone, unless *patient*.
         """
         ends = {self._closing, removal}
         if not patient:
@@ -59,7 +59,7 @@ class Holding:
 
     @contextlib.contextmanager
     def sending(self, request: web.BaseRequest) -> Iterator[None]:
-        """Have what is sent within abandoned when the service closes."""
+        """Cancel the sending in this context when the service closes."""
         transport = request.transport
         if transport is None or self._closing.done():
             raise ConnectionResetError

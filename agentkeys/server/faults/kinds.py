@@ -1,4 +1,4 @@
-"""What can go wrong: each class is a way to misbehave, and says what then goes over the wire."""
+"""The kinds of faults: each class is one, and returns what is sent instead of the answer."""
 
 from __future__ import annotations
 
@@ -29,42 +29,42 @@ from agentkeys.server.ground.plain import is_whole
 from agentkeys.server.http.answers import encoded
 
 When: TypeAlias = Literal["before", "after"]
-"""Before the service acts on a request, or after it has: what it changed is durable by then."""
+"""Before the service acts on a request, or after: then its change is already durable."""
 
 Times: TypeAlias = int | Literal["always"]
-"""How many requests meet a fault."""
+"""How many requests a fault affects."""
 
 _BODILESS: Final = frozenset({204, 304})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding"})
 _HTML: Final = b"<!DOCTYPE html><html><body><h1>Bad Gateway</h1></body></html>\n"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Any text on one line; a lone surrogate is none.
+# Any text on one line, without lone surrogates.
 _FIELD_VALUE: Final = re.compile("[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
 class Kind(ABC):
-    """What every kind of fault is. One of your own is a frozen dataclass with `instead_of`."""
+    """The base class of the kinds. A kind of your own is a frozen dataclass with `instead_of`."""
 
     __slots__ = ()
 
     of_pages: ClassVar[bool] = False
-    """Whether it is about pages, and so only something that a listing of Agentry's can do."""
+    """Whether it affects pages, and so only listings of Agentry."""
 
     times: ClassVar[Times] = 1
-    """How many requests meet it, unless something else is said."""
+    """How many requests it affects by default."""
 
     @abstractmethod
     def instead_of(self, answer: web.Response, request: web.Request) -> Sent:
-        """Return what goes over the wire instead of *answer*.
+        """Return what is sent instead of *answer*.
 
-        That is the service's own with ``when="after"``, and a 503 with ``when="before"``.
+        *answer* is the service's own with ``when="after"``, and a 503 with ``when="before"``.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Reset(Kind):
-    """Reset the connection, without a byte of an answer."""
+    """Reset the connection, without sending any byte of an answer."""
 
     def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
         return Silence(resets=True)
@@ -72,7 +72,7 @@ class Reset(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Close(Kind):
-    """Close the connection in good order, without a byte of an answer."""
+    """Close the connection normally, without sending any byte of an answer."""
 
     def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
         return Silence()
@@ -80,7 +80,7 @@ class Close(Kind):
 
 @dataclass(frozen=True, slots=True)
 class NeverAnswer(Kind):
-    """Never answer. The connection stays open until the client closes it, or the service ends."""
+    """Never answer. The connection stays open until the client closes it, or the service stops."""
 
     def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
         return Silence(math.inf)
@@ -88,13 +88,13 @@ class NeverAnswer(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Delay(Kind):
-    """Answer as usual, but later.
+    """Answer normally, but later.
 
-    Before the commit, the request is acted on after the delay, even if the client has gone away
-    by then: a service that commits late.
+    With ``when="before"``, the request is acted on after the delay, even if the client is gone by
+    then: such a service commits late.
 
     Args:
-        seconds: how much later; ``math.inf`` is until the fault is removed.
+        seconds: the delay; ``math.inf`` means until the fault is removed.
     """
 
     seconds: float
@@ -103,16 +103,16 @@ class Delay(Kind):
         _check_seconds("a Delay", self.seconds)
 
     def instead_of(self, answer: web.Response, request: web.Request) -> Silence:
-        return Silence()  # the service closes, and there is no later
+        return Silence()  # the service is closing, so no delay is left
 
 
 @dataclass(frozen=True, slots=True)
 class Answer(Kind):
-    """Answer with this, whatever the service itself would say.
+    """Send this answer instead of the service's own.
 
     Args:
         status: the status, 200 to 599.
-        body: bytes or a str as they are; anything else as JSON; None for no body.
+        body: bytes or a str as they are; any other value as JSON; None for no body.
         headers: headers besides Content-Type and Content-Length, or a Content-Type of your own.
     """
 
@@ -123,7 +123,7 @@ class Answer(Kind):
     def __post_init__(self) -> None:
         _check_status(self.status)
         if self.body is not None and self.status in _BODILESS:
-            raise InvalidArgumentError(f"an answer with status {self.status} has no body")
+            raise InvalidArgumentError(f"an answer with status {self.status} must not have a body")
         _check_body(self.body)
         _check_headers(self.headers)
 
@@ -140,7 +140,7 @@ class Redirect(Kind):
     """Answer with a redirect.
 
     Args:
-        to: the whole address to go to, for example on another host.
+        to: the complete address to go to, for example on another host.
         status: 301, 302, 303, 307 or 308. The last two ask for the same method and body again.
     """
 
@@ -149,7 +149,9 @@ class Redirect(Kind):
 
     def __post_init__(self) -> None:
         if self.status not in _REDIRECTS:
-            raise InvalidArgumentError(f"a redirect has one of the statuses {sorted(_REDIRECTS)}")
+            raise InvalidArgumentError(
+                f"a redirect must have one of the statuses {sorted(_REDIRECTS)}"
+            )
         _check_headers({"Location": self.to})
 
     def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
@@ -158,10 +160,10 @@ class Redirect(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Html(Kind):
-    """Answer with a page of HTML, as a gateway or a captive portal does.
+    """Answer with an HTML page, as a gateway or a captive portal does.
 
     Args:
-        status: the status; None is that of the answer it replaces.
+        status: the status; None means that of the answer that it replaces.
     """
 
     status: int | None = None
@@ -175,10 +177,10 @@ class Html(Kind):
 
 @dataclass(frozen=True, slots=True)
 class MalformedJson(Kind):
-    """Answer with the service's own JSON, less its last character.
+    """Answer with the service's own JSON without its last character.
 
     Args:
-        status: the status; None is that of the answer it spoils.
+        status: the status; None means that of the answer that it replaces.
     """
 
     status: int | None = None
@@ -224,14 +226,16 @@ class WrongLength(Kind):
     """Send the answer with a wrong Content-Length, and close.
 
     Args:
-        by: how many bytes more than there are it promises; fewer if negative, down to none.
+        by: the difference to the real length in bytes; negative for fewer, down to none.
     """
 
     by: int = 1
 
     def __post_init__(self) -> None:
         if not is_whole(self.by) or self.by == 0:
-            raise InvalidArgumentError("a WrongLength is wrong by a number of bytes, and not by 0")
+            raise InvalidArgumentError(
+                "a WrongLength must be wrong by a number of bytes other than 0"
+            )
 
     def instead_of(self, answer: web.Response, request: web.Request) -> Iterator[Step]:
         body = body_of(answer)
@@ -244,8 +248,8 @@ class HugeBody(Kind):
     """Answer with a very long JSON string.
 
     Args:
-        size: how many bytes.
-        chunked: send it in chunks, with no Content-Length to warn of it.
+        size: its size in bytes.
+        chunked: whether it is sent in chunks, without a Content-Length.
     """
 
     size: int = 50_000_000
@@ -253,7 +257,7 @@ class HugeBody(Kind):
 
     def __post_init__(self) -> None:
         if not is_whole(self.size) or self.size < 2:
-            raise InvalidArgumentError("a HugeBody has 2 bytes or more")
+            raise InvalidArgumentError("a HugeBody must have 2 bytes or more")
 
     def instead_of(self, answer: web.Response, request: web.Request) -> Iterator[Step]:
         length = None if self.chunked else str(self.size)
@@ -263,7 +267,7 @@ class HugeBody(Kind):
 
 @dataclass(frozen=True, slots=True)
 class RepeatedCursor(Kind):
-    """Give the page token back with which the page was asked for, so that it never ends."""
+    """Return the same page token as in the request, so that the listing never ends."""
 
     of_pages: ClassVar[bool] = True
     times: ClassVar[Times] = "always"
@@ -276,10 +280,10 @@ class RepeatedCursor(Kind):
 
 @dataclass(frozen=True, slots=True)
 class CycledCursors(Kind):
-    """Give the same few page tokens in turn, so that the listing never ends.
+    """Return the same few page tokens in turn, so that the listing never ends.
 
     Args:
-        length: how many there are.
+        length: the number of tokens.
     """
 
     length: int = 2
@@ -289,7 +293,7 @@ class CycledCursors(Kind):
 
     def __post_init__(self) -> None:
         if not is_whole(self.length) or self.length < 1:
-            raise InvalidArgumentError("a cycle has 1 cursor or more")
+            raise InvalidArgumentError("a cycle must have 1 cursor or more")
 
     def instead_of(self, answer: web.Response, request: web.Request) -> web.Response:
         return page_with(page_of(answer)["api_keys"], next_cursor(cursor_of(request), self.length))
@@ -297,7 +301,7 @@ class CycledCursors(Kind):
 
 @dataclass(frozen=True, slots=True)
 class EmptyPage(Kind):
-    """Give an empty page with a page token, which leads to the page that was asked for."""
+    """Return an empty page with a page token for the page that was requested."""
 
     of_pages: ClassVar[bool] = True
 
@@ -309,7 +313,7 @@ def payload(body: object) -> tuple[bytes, str | None]:
     """Return *body* as the bytes of an answer, and their type.
 
     Raises:
-        TypeError, ValueError, RecursionError: it cannot be one.
+        TypeError, ValueError, RecursionError: it cannot be the body of an answer.
     """
     if body is None:
         return b"", None
@@ -322,12 +326,12 @@ def payload(body: object) -> tuple[bytes, str | None]:
 
 def _check_seconds(what: str, seconds: object) -> None:
     if not isinstance(seconds, int | float) or math.isnan(seconds) or seconds < 0:
-        raise InvalidArgumentError(f"{what} has a number of seconds, 0 or more")
+        raise InvalidArgumentError(f"{what} must have a number of seconds, 0 or more")
 
 
 def _check_status(status: int | None) -> None:
     if status is not None and not (is_whole(status) and 200 <= status <= 599):
-        raise InvalidArgumentError("a status is a whole number from 200 to 599")
+        raise InvalidArgumentError("a status must be a whole number from 200 to 599")
 
 
 def _check_body(body: object) -> None:
@@ -337,17 +341,17 @@ def _check_body(body: object) -> None:
         pass
     else:
         return
-    # Raised here, so that no error that quotes the body goes with it.
-    raise InvalidArgumentError("the body of an Answer is bytes, a str, or what JSON can hold")
+    # Raised here, so that the error, which quotes the body, is not chained.
+    raise InvalidArgumentError("the body of an Answer must be bytes, a str, or a JSON value")
 
 
 def _check_headers(headers: object) -> None:
     if not isinstance(headers, Mapping):
-        raise InvalidArgumentError("headers are a mapping of str to str")
+        raise InvalidArgumentError("headers must be a mapping of str to str")
     for name, value in headers.items():
         if not (isinstance(name, str) and _TOKEN.fullmatch(name)):
             raise InvalidArgumentError("the name of a header is not one that HTTP allows")
         if name.lower() in _FRAMING:
-            raise InvalidArgumentError(f"{name} is not given: WrongLength, Close and HugeBody lie")
+            raise InvalidArgumentError(f"do not set {name}: use WrongLength, Close or HugeBody")
         if not (isinstance(value, str) and _FIELD_VALUE.fullmatch(value)):
             raise InvalidArgumentError(f"the value of {name} is not one that HTTP allows")

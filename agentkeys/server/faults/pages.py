@@ -1,4 +1,4 @@
-"""Pages that go wrong, and page tokens of our own that lead back to the service's."""
+"""Faulty pages, and page tokens of faults that wrap the service's own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FORM: Final = re.compile(r"fault-(\d{1,9})-(.*)", re.DOTALL)
 
 
 class Cursor(NamedTuple):
-    """A page token: the service's own, or one of ours around it.
+    """A page token: the service's own, or a fault's around it.
 
     Attributes:
         own: the service's token, or "" for the first page.
-        number: which of ours it is; None if it is the service's.
+        number: the number of the fault's token; None for the service's own.
     """
 
     own: str
@@ -33,15 +33,15 @@ class Cursor(NamedTuple):
 
 
 def cursor_of(request: web.Request) -> Cursor:
-    """Return the page token with which *request* asks."""
+    """Return the page token of *request*."""
     token = request.query.get(_PARAMETER, "")
     found = _FORM.fullmatch(token)
     return Cursor(token) if found is None else Cursor(found[2], int(found[1]))
 
 
 def with_own_cursor(request: web.Request) -> web.Request:
-    """Return *request* as the service understands it: with its own page token, or none."""
-    # Two of them are for the service to refuse.
+    """Return *request* with the service's own page token, or none."""
+    # The service rejects two of them itself.
     if len(request.query.getall(_PARAMETER, [])) != 1:
         return request
     cursor = cursor_of(request)
@@ -55,18 +55,18 @@ def with_own_cursor(request: web.Request) -> web.Request:
 
 
 def next_cursor(cursor: Cursor, length: int = 10**9) -> Cursor:
-    """Return the one of ours that comes after *cursor*, of *length* that come in turn."""
+    """Return the fault's token after *cursor*, in a cycle of *length*."""
     number = 0 if cursor.number is None else cursor.number + 1
     return Cursor(cursor.own, number % length)
 
 
 def page_of(answer: web.Response) -> dict[str, Any]:
-    """Return the page that an answer holds."""
+    """Return the page in an answer."""
     page: dict[str, Any] = json.loads(answer.text or "")
     return page
 
 
 def page_with(keys: list[Any], token: object) -> web.Response:
-    """Return a page of *keys* that leads to another one."""
+    """Return a page of *keys* with the page token *token*."""
     page = {"api_keys": keys, "count": len(keys), "next_page_token": str(token)}
     return json_response(page)

@@ -1,4 +1,4 @@
-"""The faults that were put on routes, in their order, and what each has met."""
+"""The faults on the routes, in order, with the number of requests that each has affected."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _IDS: Final = itertools.count(1)
 
 
 class Fault:
-    """A fault on some routes. `Faults.add` makes it; at the end of a ``with`` it is removed.
+    """A fault on some routes, made by `Faults.add`; the end of a ``with`` removes it.
 
     Attributes:
-        id: a number that no other fault of this process has.
-        routes: the routes that it is on.
-        kind: what goes wrong.
-        when: before the service acts on the request, or after.
-        times: how many requests meet it, or ``"always"``.
+        id: unique among the faults of this process.
+        routes: the routes with the fault.
+        kind: the kind of the fault.
+        when: whether it happens before the service acts on the request, or after.
+        times: the number of requests that it affects, or ``"always"``.
     """
 
     def __init__(self, routes: frozenset[str], kind: Kind, when: When, times: Times) -> None:
@@ -51,7 +51,7 @@ class Fault:
 
     @property
     def hits(self) -> int:
-        """How many requests have met it."""
+        """The number of requests that it has affected."""
         return self._tally.count
 
     @property
@@ -60,18 +60,18 @@ class Fault:
         return self._is_removed
 
     async def wait(self, hits: int = 1, *, timeout: float = PATIENCE) -> None:
-        """Return when so many requests have met it. After the commit means: it is done.
+        """Wait until it has affected *hits* requests; with ``when="after"``, they are committed.
 
         Raises:
-            TimeoutError: they have not, after *timeout* seconds.
+            TimeoutError: it has not, after *timeout* seconds.
         """
         await self._tally.reach(hits, timeout)
 
     def remove(self) -> None:
-        """Let no further request meet it, and let go of those that wait at it.
+        """Affect no further requests, and release those that it holds back.
 
-        A delay is over then, what trickles comes at once, and a connection that would never be
-        answered is closed.
+        A delay ends, a trickle sends the rest at once, and a connection without an answer is
+        closed.
         """
         self._is_removed = True
         removal = self._removal
@@ -80,19 +80,19 @@ class Fault:
             with contextlib.suppress(RuntimeError):
                 removal.get_loop().call_soon_threadsafe(_resolve, removal)
 
-    # For the service alone, on its loop:
+    # For the service only, on its loop:
 
     def is_for(self, route: str) -> bool:
-        """Tell whether a request for *route* meets it."""
+        """Return whether it affects a request for *route*."""
         used_up = self.times != "always" and self.hits >= self.times
         return route in self.routes and not (used_up or self._is_removed)
 
     def hit(self) -> None:
-        """Note that a request meets it."""
+        """Count a request."""
         self._tally.add()
 
     def removal(self) -> asyncio.Future[None]:
-        """Return what is done when it is removed."""
+        """Return a future that is done when it is removed."""
         loop = asyncio.get_running_loop()
         if self._removal is None or self._removal.get_loop() is not loop:
             self._removal = loop.create_future()
@@ -102,9 +102,9 @@ class Fault:
 
 
 class Faults:
-    """The faults of a local service, in the order in which they were added.
+    """The faults of a local service, in the order of their addition.
 
-    A request meets the first one that is on its route and not used up, and no other.
+    The first fault that is on a request's route and not used up affects the request; no other does.
     """
 
     def __init__(self) -> None:
@@ -125,26 +125,26 @@ class Faults:
         when: When | None = None,
         times: Times | None = None,
     ) -> Fault:
-        """Put a fault on a route, or on several.
+        """Put a fault on one or several routes.
 
         Args:
-            route: ``"POST /auth/api-keys"``, several of that kind, or a group such as `CREATES`.
-            kind: what goes wrong.
-            when: ``"before"`` the service acts on the request, which it then does not (`Delay`
-                apart), or ``"after"``: a request that it refuses does not meet the fault, and
-                what it does is durable when the answer is spoiled. The default is before; for
-                the faults of pages it is after.
-            times: how many requests meet it, or ``"always"``. The default is once; for cursors
-                that never end it is always.
+            route: ``"POST /auth/api-keys"``, several such routes, or a group such as `CREATES`.
+            kind: the kind of the fault.
+            when: ``"before"``: the service does not act on the request (except with `Delay`);
+                ``"after"``: the service acts, its change is durable, and the answer is faulty; a
+                request that the service rejects is not affected. Defaults to before; for faults of
+                pages, to after.
+            times: the number of requests that it affects, or ``"always"``. Defaults to 1; for
+                cursors that never end, to always.
 
         Raises:
-            InvalidArgumentError: there is no such route, or it cannot go wrong in this way.
+            InvalidArgumentError: the route does not exist, or cannot have such a fault.
         """
         _check(kind, when, times)
         routes = routes_of(route)
         if kind.of_pages and not routes <= LISTS & AGENTRY:
             raise InvalidArgumentError(
-                f"{kind!r} is for pages, which only Agentry's listings have: LISTS & AGENTRY"
+                f"{kind!r} is for pages, which only Agentry's listings have: use LISTS & AGENTRY"
             )
         default: When = "after" if kind.of_pages else "before"
         fault = Fault(routes, kind, when or default, times or kind.times)
@@ -153,13 +153,13 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Remove all faults."""
         removed, self._faults = self._faults, []
         for fault in removed:
             fault.remove()
 
     def due(self, route: str | None) -> Fault | None:
-        """Return the fault that a request for *route* meets now, if there is one."""
+        """Return the fault that affects a request for *route* now, or None."""
         if route is None:
             return None
         return next((fault for fault in self._faults if fault.is_for(route)), None)
@@ -167,15 +167,17 @@ class Faults:
 
 def _check(kind: Kind, when: When | None, times: Times | None) -> None:
     if not isinstance(kind, Kind):
-        raise InvalidArgumentError("a fault is of a kind such as Reset(), with its parentheses")
+        raise InvalidArgumentError("a fault needs a kind such as Reset(), with its parentheses")
     if when not in {None, "before", "after"}:
-        raise InvalidArgumentError('a fault comes "before" the commit or "after" it')
+        raise InvalidArgumentError('a fault must come "before" the commit or "after" it')
     if kind.of_pages and when == "before":
-        raise InvalidArgumentError(f"{kind!r} spoils a page, and before the commit there is none")
+        raise InvalidArgumentError(
+            f"{kind!r} changes a page, and before the commit there is no page"
+        )
     if times is None or times == "always":
         return
     if not is_whole(times) or times < 1:
-        raise InvalidArgumentError('a fault is met a whole number of times, 1 or more, or "always"')
+        raise InvalidArgumentError('times must be a whole number, 1 or more, or "always"')
 
 
 def _resolve(removal: asyncio.Future[None]) -> None:

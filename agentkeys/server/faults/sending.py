@@ -1,4 +1,4 @@
-"""How an answer that goes wrong is sent: by hand, on a connection that ends with it."""
+"""Send a faulty answer, byte by byte, on a connection that closes with it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _CHUNK: Final = 65536
 
 Step: TypeAlias = bytes | float
-"""What is sent next, or for how many seconds nothing is."""
+"""The next bytes to send, or the seconds to wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Not a byte is sent, and the connection ends.
+    """Nothing is sent, and the connection ends.
 
     Args:
-        seconds: how much later it ends.
+        seconds: the delay before its end.
         resets: whether it ends by a reset.
     """
 
@@ -37,17 +37,17 @@ class Silence:
 
 
 Sent: TypeAlias = web.Response | Iterator[Step] | Silence
-"""What goes over the wire: a whole answer, or what is sent step by step, or nothing."""
+"""What is sent: a complete answer, an answer in steps, or nothing."""
 
 
 class Broken(web.Response):
     """An answer that is not sent as it should be; its connection ends with it.
 
     Args:
-        answer: the answer that should be sent.
+        answer: the correct answer.
         sent: what is sent instead.
         removal: ends the waits when it is done.
-        holding: knows when to give up.
+        holding: says when to give up.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Broken(web.Response):
         return isinstance(self._sent, Silence)
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        """Send what is to be sent, and end the connection."""
+        """Send the faulty answer, and close the connection."""
         sent = self._sent
         with self._holding.sending(request):
             for step in (sent.seconds,) if isinstance(sent, Silence) else sent:
                 await self._do(step, request)
         if isinstance(sent, Silence) and sent.resets:
             reset(request)
-        # It is how a handler says that the client has gone, and nobody is to be answered.
+        # A handler reports in this way that the client is gone and gets no answer.
         raise ConnectionResetError
 
     async def _do(self, step: Step, request: BaseRequest) -> None:
@@ -86,7 +86,7 @@ class Broken(web.Response):
 
 
 def head_of(answer: web.Response, length: str | None, status: int | None = None) -> bytes:
-    """Return the head of *answer* as it goes over the wire, with such a length or in chunks."""
+    """Return the head of *answer* as it is sent, with this length or in chunks."""
     shown = web.Response(status=status or answer.status)
     lines = [f"HTTP/1.1 {shown.status} {shown.reason}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
@@ -103,8 +103,8 @@ def body_of(answer: web.Response) -> bytes:
 
 
 def status_with_body(answer: web.Response) -> int:
-    """Return the status of *answer*, or one that may have a body if that may not."""
-    # Clients look for no body behind a 204, so nothing could go wrong with it.
+    """Return the status of *answer*, or one that may have a body if that one may not."""
+    # Clients expect no body after a 204, so its body could not be faulty.
     return 200 if answer.status == 204 else answer.status
 
 
@@ -117,7 +117,7 @@ def replaced(
 
 
 def trickle(head: bytes, body: bytes, pace: float) -> Iterator[Step]:
-    """Send a body byte by byte, or a head if there is no body."""
+    """Yield a body byte by byte, or a head if there is no body."""
     if body:
         yield head
     rest = body or head
@@ -127,7 +127,7 @@ def trickle(head: bytes, body: bytes, pace: float) -> Iterator[Step]:
 
 
 def long_string(size: int) -> Iterator[bytes]:
-    """Send a JSON string of *size* bytes."""
+    """Yield a JSON string of *size* bytes."""
     yield b'"'
     letters = size - 2
     for _ in range(letters // _CHUNK):
@@ -136,7 +136,7 @@ def long_string(size: int) -> Iterator[bytes]:
 
 
 def chunks(size: int) -> Iterator[bytes]:
-    """Send such a string in chunks (RFC 9112, 7.1)."""
+    """Yield such a string in chunks (RFC 9112, 7.1)."""
     for part in long_string(size):
         yield b"%x\r\n%b\r\n" % (len(part), part)
     yield b"0\r\n\r\n"

@@ -1,4 +1,4 @@
-"""What every room of the local service stands on: the clock, the logger, plain values.
+"""What all folders of the local service use: the clock, the logger, plain values.
 
-It imports no other room. What only one room needs belongs there.
+It imports no other folder. Code that only one folder needs belongs to that folder.
 """

@@ -1,4 +1,4 @@
-"""Time, as the services tell it."""
+"""The clock of the services."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Final
 from agentkeys.errors import InvalidArgumentError
 
 _FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# A listing begins before everything that its cursor can name, which is the year 9999.
+# A listing begins before the year 9999, the largest year of a cursor.
 _LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Clock:
-    """A clock that a test can move. It runs on from where it was put.
+    """A clock that a test can move. It keeps running from the time that was set.
 
-    The expiry of tokens, `created_at`, `updated_at` and `used_at` follow it. Timeouts and intervals
-    of the service do not: they are real seconds. It may be moved from any thread.
+    The expiry of tokens, `created_at`, `updated_at` and `used_at` follow this clock. Timeouts and
+    intervals of the service do not: they are real seconds. Any thread may move the clock.
 
     Args:
-        source: gives the seconds since 1970, as `time.time` does. One that always gives the same
-            makes a clock that stands still until it is moved.
+        source: returns the seconds since 1970, as `time.time` does. A source that always returns
+            the same value makes a clock that stands still until it is moved.
     """
 
     def __init__(self, source: Callable[[], float] = time.time) -> None:
@@ -46,13 +46,13 @@ class Clock:
         """Move the clock forward by *seconds*, or back if they are negative.
 
         Raises:
-            InvalidArgumentError: it would leave the years from 1970 to 9998.
+            InvalidArgumentError: the new time is not in the years 1970 to 9998.
         """
         with self._moving:
             self._move(self() + seconds)
 
     def set(self, moment: datetime) -> None:
-        """Put the clock to *moment*, forward or back.
+        """Set the clock to *moment*, forward or back.
 
         Raises:
             InvalidArgumentError: *moment* has no time zone, or is not in the years 1970 to 9998.
@@ -62,13 +62,13 @@ class Clock:
             self._move(seconds)
 
     def reset(self) -> None:
-        """Show the time of the source again."""
+        """Use the time of the source again."""
         with self._moving:
             self._offset = 0.0
 
     def _move(self, seconds: float) -> None:
         if not _FIRST.timestamp() <= seconds < _LAST.timestamp():
-            raise InvalidArgumentError("a clock shows a time in the years 1970 to 9998")
+            raise InvalidArgumentError("a clock must show a time in the years 1970 to 9998")
         self._offset = seconds - self._source()
 
 
@@ -76,12 +76,12 @@ def seconds_of(moment: object) -> float:
     """Return *moment* as seconds since 1970.
 
     Raises:
-        InvalidArgumentError: it has no time zone, or is not in the years 1970 to 9998.
+        InvalidArgumentError: *moment* has no time zone, or is not in the years 1970 to 9998.
     """
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise InvalidArgumentError("a moment is a datetime with a time zone, such as UTC")
+        raise InvalidArgumentError("a moment must be a datetime with a time zone, such as UTC")
     if not _FIRST <= moment < _LAST:
-        raise InvalidArgumentError("a clock shows a time in the years 1970 to 9998")
+        raise InvalidArgumentError("a clock must show a time in the years 1970 to 9998")
     return moment.timestamp()
 
 

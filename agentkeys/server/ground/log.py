@@ -1,4 +1,4 @@
-"""The server's logger. It says nothing as long as all goes well, and never a secret."""
+"""The server's logger. It logs failures only, and never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plain value is, for whoever checks one."""
+"""Checks of plain values."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TypeGuard
 
 
 def is_whole(given: object) -> TypeGuard[int]:
-    """Tell whether *given* is a whole number; True and False are none."""
+    """Return whether *given* is an int; True and False are not."""
     return isinstance(given, int) and not isinstance(given, bool)
 
 
 def is_storable(text: str) -> bool:
-    """Tell whether *text* is Unicode that every database can keep: no NUL, no lone surrogate."""
+    """Return whether every database can store *text*: no NUL, no lone surrogate."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,4 +1,4 @@
-"""Bytes that are secret, as a `Secret` that no frame shows."""
+"""Secret bytes, as a `Secret` that no traceback shows."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def sealed(raw: bytes) -> Secret:
 
 
 def opened(secret: Secret) -> bytes:
-    """Return what `sealed` was given; do not keep it in a variable."""
+    """Return the argument of `sealed`; do not keep it in a variable."""
     return secret.reveal().encode("latin-1")

@@ -1,4 +1,4 @@
-"""The socket: connections and their limits, what comes in, what goes out, and who may ask.
+"""The socket: connections and their limits, requests, answers, and authorization.
 
-It knows no service and no table: what a route does is theirs.
+It contains nothing of the services or of the tables.
 """

@@ -23,7 +23,7 @@ else:
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Return *value*, secrets included, as a JSON answer that nobody on the way may keep."""
+    """Return *value*, with its secrets, as a JSON answer that no cache may keep."""
     response = web.Response(
         body=encoded(value, default=_revealed),
         status=status,
@@ -35,7 +35,7 @@ def json_response(
 
 
 def encoded(value: object, default: Callable[[object], object] | None = None) -> bytes:
-    """Return *value* as JSON; what JSON does not know as what *default* returns for it."""
+    """Return *value* as JSON; *default* converts what JSON does not support."""
     if _fast_dumps is not None:
         return _fast_dumps(value, default)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=default)
@@ -43,7 +43,7 @@ def encoded(value: object, default: Callable[[object], object] | None = None) ->
 
 
 def _revealed(value: object) -> str:
-    # Here, and not before: until it is sent, a new secret is in no variable of ours.
+    # Revealed here and not before, so that no variable of ours holds a new secret.
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(type(value).__name__)

@@ -32,7 +32,7 @@ def bearer_token(request: web.BaseRequest, realm: str) -> Secret:
     """Return the request's bearer token.
 
     Raises:
-        Refusal: 401, if there is none, or it does not have the form of one.
+        Refusal: 401, if there is none, or it has not the form of one.
     """
     header = _authorization(request)
     token = _match(_BEARER, header)
@@ -50,7 +50,7 @@ def refused_token(realm: str) -> Refusal:
 
 
 def challenge(realm: str, error: str | None = None, description: str = "") -> Mapping[str, str]:
-    """Return the header that goes with a 401; *error* only if a token was sent (RFC 6750, 3.1)."""
+    """Return the header of a 401; *error* only if a token was sent (RFC 6750, 3.1)."""
     value = f'Bearer realm="{realm}"'
     if error is not None:
         value += f', error="{error}", error_description="{description}"'
@@ -61,7 +61,7 @@ def basic_credentials(request: web.BaseRequest, realm: str) -> BasicCredentials:
     """Return the request's Basic credentials.
 
     Raises:
-        Refusal: 401, if there are none, or they cannot be read.
+        Refusal: 401, if there are none, or they cannot be decoded.
     """
     encoded = _match(_BASIC, _authorization(request))
     credentials = None if encoded is None else _decoded(encoded)
@@ -79,7 +79,7 @@ def wrong_credentials(realm: str, message: str) -> Refusal:
 
 def _authorization(request: web.BaseRequest) -> Secret:
     headers = [Secret(header) for header in request.headers.getall("Authorization", [])]
-    # Two of them are no header at all: nobody can tell which one is meant.
+    # Two headers count as none, because it is not known which one is meant.
     return headers[0] if len(headers) == 1 else Secret("")
 
 

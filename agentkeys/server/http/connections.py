@@ -1,4 +1,4 @@
-"""How many connections may be open, and which of them makes room for a new one."""
+"""The limit of open connections, and the choice of a connection to close for a new one."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ CONNECTION_LIMIT: Final = 500
 
 
 class Connection(Protocol):
-    """What must be known of a connection to count it."""
+    """What `Connections` needs of a connection."""
 
     @property
     def waits(self) -> bool:
         """Whether it waits for its client."""
 
     def abandon(self) -> None:
-        """Close it, for another one needs its room."""
+        """Close it, to make room for another one."""
 
 
 class Connections:
     """The open connections of a service.
 
     Args:
-        limit: how many there may be.
+        limit: the largest number of open connections.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Those first that have waited longest; a dict keeps its order, and a loop's clock may be
-        # too coarse for it.
+        # The longest waiting first; a dict keeps its order, and a loop's clock may be too coarse.
         self._open: dict[Connection, None] = {}
 
     def add(self, new: Connection) -> bool:
-        """Take a new connection in, and tell whether its requests may be acted on.
+        """Add a new connection, and return whether its requests may be acted on.
 
-        At the limit the one that has waited longest for its client is closed. If none waits, the
-        new one is one too many; as it waits itself, it is the first to make room for the next.
+        At the limit, the connection that has waited longest for its client is closed. If none
+        waits, the new one is one too many; as it waits itself, it is the first to be closed for the
+        next.
         """
         if len(self._open) >= self._limit:
             self._close_idlest()
@@ -47,13 +47,13 @@ class Connections:
         return has_room
 
     def renew(self, active: Connection) -> None:
-        """Count anew how long a connection waits: a request has begun on it, or has ended."""
+        """Restart the waiting time of a connection: a request has begun on it, or has ended."""
         if active in self._open:
             del self._open[active]
             self._open[active] = None
 
     def discard(self, lost: Connection) -> None:
-        """Forget a connection that was lost."""
+        """Remove a lost connection."""
         self._open.pop(lost, None)
 
     def _close_idlest(self) -> None:
@@ -64,10 +64,10 @@ class Connections:
 
 
 def check_connection_limit(limit: object) -> None:
-    """See that there can be such a limit.
+    """Check a limit of connections.
 
     Raises:
-        InvalidArgumentError: there cannot.
+        InvalidArgumentError: the limit is not valid.
     """
     if not (is_whole(limit) and limit >= 1):
-        raise InvalidArgumentError("connection_limit is a number of connections, 1 or more")
+        raise InvalidArgumentError("connection_limit must be a number of connections, 1 or more")

@@ -1,4 +1,4 @@
-"""What comes in with a request, read strictly: bodies, fields, path segments."""
+"""Read requests strictly: bodies, fields, path segments."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _WINDOW: Final = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 
 class BodyTooLateError(Exception):
-    """The service ends, and the body of the request has not arrived."""
+    """The service is stopping, and the body of the request has not arrived."""
 
 
 async def read_body(request: web.Request, limit: int, seconds: float) -> None:
-    """Read the body of the request, which `body_of` gives from then on.
+    """Read the body of the request; `body_of` returns it from then on.
 
     Raises:
         Refusal: 400 if it cannot be decoded, 408 if it takes longer than *seconds*, 413 if it is
-            longer than *limit* bytes, 503 if the service ends first.
+            longer than *limit* bytes, 503 if the service stops first.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -44,7 +44,7 @@ async def read_body(request: web.Request, limit: int, seconds: float) -> None:
     except web.RequestPayloadError:
         refusal = Refusal(400, "The body cannot be read as HTTP.", code="http", closes=True)
     except BodyTooLateError:
-        message = "The service ended before the whole body of the request had arrived."
+        message = "The service stopped before the whole body of the request arrived."
         refusal = Refusal(503, message, closes=True)
     except TimeoutError:
         refusal = Refusal(408, f"The body took longer than {seconds:g} seconds.", closes=True)
@@ -55,20 +55,20 @@ async def read_body(request: web.Request, limit: int, seconds: float) -> None:
 
 
 def body_of(request: web.Request) -> Secret:
-    """Return the body of the request, sealed; nothing if it has none."""
+    """Return the body of the request, as a Secret; empty if there is none."""
     body: Secret = request.get(_BODY, _NO_BODY)
     return body
 
 
 class Fields(dict[str, object]):
-    """The fields of a JSON object; one may be secret, and so none is shown."""
+    """The fields of a JSON object; any may be secret, so the repr shows none."""
 
     def __repr__(self) -> str:
         return f"<{len(self)} fields>"
 
 
 def json_object(body: Secret) -> Fields:
-    """Return the JSON object in *body*: UTF-8, without NaN, no field twice.
+    """Return the JSON object in *body*: in UTF-8, without NaN and duplicate fields.
 
     Raises:
         Refusal: 400, if it is not one.
@@ -79,7 +79,7 @@ def json_object(body: Secret) -> Fields:
             object_pairs_hook=_without_duplicates,
             parse_constant=_no_constant,
         )
-    # A ValueError stands for all that is not JSON, bad UTF-8 and overlong numbers included.
+    # A ValueError stands for everything that is not JSON, also bad UTF-8 and overlong numbers.
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, Fields):
@@ -92,16 +92,16 @@ def text_field(body: Fields, name: str, max_length: int = MAX_NAME_LENGTH) -> st
     """Return the field *name* of *body*: a string of 1 to *max_length* characters.
 
     Raises:
-        Refusal: 400, if it is missing or something else.
+        Refusal: 400, if it is missing or not valid.
     """
     return secret_field(body, name, max_length).reveal()
 
 
 def secret_field(body: Fields, name: str, max_length: int = MAX_NAME_LENGTH) -> Secret:
-    """Return the field *name* of *body*, as `text_field` does, as a Secret.
+    """Return the field *name* of *body*, like `text_field`, as a Secret.
 
     Raises:
-        Refusal: 400, if it is missing or something else.
+        Refusal: 400, if it is missing or not valid.
     """
     if body.get(name) is None:
         raise invalid(f"{name} is missing.", name, code="required")
@@ -111,19 +111,19 @@ def secret_field(body: Fields, name: str, max_length: int = MAX_NAME_LENGTH) -> 
     if not 1 <= len(value.reveal()) <= max_length:
         raise invalid(f"{name} must have 1 to {max_length} characters.", name, code="length")
     if not is_storable(value.reveal()):
-        raise invalid(f"{name} holds a character that no text may hold.", name, code="character")
+        raise invalid(f"{name} holds a NUL or a lone surrogate.", name, code="character")
     return value
 
 
 def segment_pattern(template: str) -> str:
-    """Return the framework's pattern for a path *template*: any id, ``{`` and ``}`` included."""
+    """Return the framework's pattern for a path *template*: any id, also with ``{`` and ``}``."""
     return template.replace("}", ":[^/]+}")
 
 
 def path_segment(request: web.Request, index: int) -> str | None:
-    """Return segment *index* of the request's path, byte for byte, or None if it is no text.
+    """Return segment *index* of the request's path, byte for byte; None if it is not text.
 
-    The framework's own decoding would leave ``%2f`` and invalid UTF-8 as they came.
+    The framework's own decoding would leave ``%2f`` and invalid UTF-8 unchanged.
     """
     try:
         segment = unquote_to_bytes(request.rel_url.raw_path.split("/")[index]).decode()
@@ -133,8 +133,8 @@ def path_segment(request: web.Request, index: int) -> str | None:
 
 
 def whole_number(text: str, largest: int) -> int | None:
-    """Return the number that *text* is in plain decimal, from 1 to *largest*, or None."""
-    # int() would take signs, blanks, underscores, other scripts' digits, and a megabyte of them.
+    """Return *text* as a plain decimal number from 1 to *largest*, or None."""
+    # int() accepts signs, blanks, underscores, digits of other scripts, and a megabyte of them.
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(largest))):
         return None
     number = int(text)
@@ -157,7 +157,7 @@ def _decoded(raw: Secret, codings: Sequence[str], limit: int) -> Secret:
     coding = ",".join(codings).strip().lower() or "identity"
     if coding == "identity":
         return raw
-    # Not the framework's decoding, which takes a stream that was cut short for a whole one.
+    # Not the framework's decoding, which accepts a stream that was cut short.
     body = _inflated(raw, _WINDOW[coding], limit + 1) if coding in _WINDOW else None
     if body is None:
         message = "The body does not decode by its Content-Encoding: send gzip, deflate or none."

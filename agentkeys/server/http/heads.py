@@ -1,4 +1,4 @@
-"""How long the head of a request may be."""
+"""Limit the head of a request."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
 
 HEAD_LIMIT: Final = 32 * 1024
-"""The longest head, in bytes. While it arrives it takes twice its size in memory."""
+"""The longest head, in bytes. While it arrives, it needs twice its size in memory."""
 
-# What is parsed at once, and so how much more than the limit may be read before it is noticed.
+# The bytes that are parsed at once, so how much more than the limit may be read.
 _PIECE: Final = 8 * 1024
-# As many requests may wait in a connection; aiohttp parses no further then.
+# The number of requests that may wait in a connection; aiohttp parses no further then.
 _MOST_WAITING: Final = 32
 
 
@@ -30,12 +30,12 @@ class HeadTooLongError(HttpProcessingError):
 class HeadLimit:
     """A parser of HTTP requests that gives up on a head that is too long.
 
-    aiohttp's own limits the length of a line and the number of lines, and so a head to 1 MiB. What
-    surrounds the content of a body, chunk sizes and trailers, is limited likewise.
+    aiohttp limits the length of a line and the number of lines, and so a head to 1 MiB. The parts
+    around the content of a body, chunk sizes and trailers, have the same limit.
 
     Args:
         parser: aiohttp's parser.
-        is_paused: whether the parser holds back what it was fed, as its body is not read.
+        is_paused: whether the parser holds its input back, because its body is not read.
     """
 
     def __init__(self, parser: Any, is_paused: Callable[[], bool]) -> None:
@@ -45,7 +45,7 @@ class HeadLimit:
         self._waiting = 0
         self._unread = 0
         self.error: HttpProcessingError | None = None
-        """Why nothing more can be read, if so; it is raised when the requests before it are out."""
+        """Why nothing more can be read, or None; raised after the requests before it."""
         self.has_raised = False
         self.is_within_bad_body = False
 
@@ -54,22 +54,22 @@ class HeadLimit:
 
     @property
     def is_within_head(self) -> bool:
-        """Whether a head has begun to arrive, and is not whole."""
+        """Whether a head has begun to arrive, and is incomplete."""
         return self._unread > 0 and (self._body is None or self._body.is_eof())
 
     def message_consumed(self) -> None:
-        """Note that a request is no longer waiting."""
+        """Record that a request no longer waits."""
         self._waiting -= 1
         self._parser.message_consumed()
 
     def feed_data(self, data: bytes) -> tuple[list[Any], bool, bytes]:
-        """Parse *data*; return the requests whose heads end in it, and what an upgrade leaves.
+        """Parse *data*; return the requests whose heads end in it, and the rest after an upgrade.
 
         Raises:
             HttpProcessingError: it is not HTTP, or a head is too long.
         """
         requests: list[Any] = []
-        # Of no data, too: aiohttp has the parser go on like this.
+        # Also without data: aiohttp continues the parser in this way.
         for start in range(0, len(data) or 1, _PIECE):
             if self.error is None:
                 found, upgraded, tail = self._feed(data[start : start + _PIECE])
@@ -90,7 +90,7 @@ class HeadLimit:
             self._give_up(error)
             return [], False, b""
         if found:
-            # What follows them in this piece is not counted.
+            # The data after them in this piece is not counted.
             self._waiting += len(found)
             self._body, self._unread = found[-1][1], 0
             return found, upgraded, tail
@@ -105,7 +105,7 @@ class HeadLimit:
     def _give_up(self, error: HttpProcessingError) -> None:
         self.error = error
         if self._body is not None and not self._body.is_eof():
-            # Whoever reads it is told now, and not when its time is over.
+            # Its reader gets the error now, not at its time limit.
             self.is_within_bad_body = True
             self._body.set_exception(web.RequestPayloadError())
             self._body.feed_eof()

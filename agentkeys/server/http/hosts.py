@@ -1,8 +1,8 @@
-"""Which hosts the service answers for: a page of another one must not reach it by a browser.
+"""The hosts that the service accepts: a page of another host must not reach it by a browser.
 
-A name that anybody owns may lead to this machine (DNS rebinding). Its page is then of one origin
-with the service, and a browser sends that name as `Host`. A page that does not rebind sends its own
-name as `Origin`.
+A name of an attacker can point to this machine (DNS rebinding). Its page then has the same origin
+as the service, and the browser sends that name as `Host`. Without rebinding, the browser sends the
+page's own name as `Origin`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REMEDY: Final = "to allow it, start the service with allowed_hosts or --allowed
 
 
 class Hosts:
-    """The hosts that the service answers for: 127.0.0.0/8, ::1, localhost, and what is allowed.
+    """The hosts that the service accepts: 127.0.0.0/8, ::1, localhost, and the allowed ones.
 
     Args:
         allowed: names and addresses, without a scheme or a port.
@@ -42,24 +42,24 @@ class Hosts:
 
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = {_named(host) for host in _listed(allowed)}
-        # Nearly all requests name the same one.
+        # Nearly all requests name the same host.
         self._is_answered = functools.lru_cache(_REMEMBERED)(self._answers_for)
 
     def listen_on(self, host: str) -> None:
-        """Allow *host*, which the service was told to listen on, unless that is any address."""
+        """Allow *host*, the address to listen on, unless it is a wildcard."""
         given = _parsed(host)
         if given is not None and (isinstance(given, str) or not given.is_unspecified):
             self._allowed.add(given)
 
     def refusal(self, request: web.Request) -> Refusal | None:
-        """Return why *request* is refused; None if it is for this service, from no foreign page."""
+        """Return why *request* is refused; None if its Host and Origin are allowed."""
         hosts = request.headers.getall("Host", [])
         if len(hosts) != 1:
-            # HTTP/1.0 did without, and no browser does.
+            # HTTP/1.0 has no Host header, and browsers do not use it.
             if not hosts and request.version < HttpVersion11:
                 return None
             return invalid("The request must have one Host header.", code="host")
-        # The host of an absolute address counts more than the header (RFC 9112, 3.2.2).
+        # The host of an absolute address has precedence over the header (RFC 9112, 3.2.2).
         if not (self._is_answered(hosts[0]) and self._is_answered(request.host)):
             return Refusal(403, f"Host names a host that is not allowed: {_REMEDY}.")
         for origin in request.headers.getall("Origin", []):
@@ -87,7 +87,7 @@ def _parsed(host: str) -> Host | None:
 
 def _listed(allowed: object) -> Iterable[object]:
     if isinstance(allowed, str) or not isinstance(allowed, Iterable):
-        raise InvalidArgumentError('allowed_hosts is a list of hosts, such as ["keys.test"]')
+        raise InvalidArgumentError('allowed_hosts must be a list of hosts, such as ["keys.test"]')
     return allowed
 
 
@@ -95,6 +95,6 @@ def _named(host: object) -> Host:
     given = _parsed(host) if isinstance(host, str) else None
     if given is None:
         raise InvalidArgumentError(
-            "an allowed host is a name or an address, without a scheme or a port: keys.test"
+            "an allowed host must be a name or an address without scheme and port: keys.test"
         )
     return given

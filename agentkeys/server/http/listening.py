@@ -19,10 +19,10 @@ async def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens on *host* and *port*; 0 is any free port.
 
     Raises:
-        ConfigurationError: the port is in use, or the address is not one of this machine's.
+        ConfigurationError: the port is in use, or the address is not one of this machine.
     """
     if not 0 <= port <= _MAX_PORT:
-        raise ConfigurationError(f"a port is a number from 0 to {_MAX_PORT}, not {port}")
+        raise ConfigurationError(f"a port must be a number from 0 to {_MAX_PORT}, not {port}")
     try:
         addresses = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -35,7 +35,7 @@ async def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Return the address under which this machine reaches *listener*, without a slash behind."""
+    """Return the address at which this machine reaches *listener*, without a trailing slash."""
     host, port = listener.getsockname()[:2]
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
@@ -46,7 +46,7 @@ def url_of(listener: socket.socket, scheme: str = "http") -> str:
 
 def _bound(listener: socket.socket, address: tuple[object, ...]) -> socket.socket:
     try:
-        # On Windows the option would let two services share a port.
+        # On Windows, the option would let two services share a port.
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -60,7 +60,7 @@ def _bound(listener: socket.socket, address: tuple[object, ...]) -> socket.socke
 
 def _reason(error: OSError | UnicodeError) -> str:
     if isinstance(error, UnicodeError):
-        return "that is no host name"
+        return "it is not a host name"
     if error.errno == errno.EADDRINUSE:
-        return "the port is in use: choose another, or 0 for any that is free"
+        return "the port is in use: choose another, or 0 for any free port"
     return str(error.strerror)

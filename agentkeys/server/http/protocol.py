@@ -1,7 +1,7 @@
-"""The last hand on every answer: a request id, and the service's own shape of an error.
+"""HTTP on a connection: adds `X-Request-Id`, and formats errors as the services do.
 
-The errors of the HTTP parser, and of an Expect header, never reach an application's middlewares;
-they do come through here.
+Errors of the HTTP parser, and of an Expect header, do not reach an application's middlewares, but
+they pass through here.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from agentkeys.server.http.connections import Connections
 
 _LINGERING_SECONDS: Final = 2.0
-# For what needs no time, and must not hold up the end if it takes it.
+# For steps that need no time, and must not delay the end if they do.
 _LAST_SECONDS: Final = 0.1
 _READ_SIZE: Final = 64 * 1024
 _ID: Final = web.RequestKey("request_id", str)
 
 
 def request_id(request: BaseRequest) -> str:
-    """Return the id of the request, which its answer carries as ``X-Request-Id``."""
+    """Return the id of the request, which its answer has as ``X-Request-Id``."""
     known = request.get(_ID)
     if known is None:
-        # A name and no secret. Asking the system for its bytes would let go of the GIL, and wait
-        # until the database's thread gives it back.
+        # It is a name, not a secret. Asking the system for random bytes would release the GIL, and
+        # wait until the database's thread releases it again.
         request[_ID] = known = f"req_{random.getrandbits(96):024x}"
     return known
 
 
 def from_http_exception(error: web.HTTPException) -> Refusal:
-    """Return the refusal that stands for an error of the framework's."""
+    """Return the refusal for an error of the framework."""
     headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
     return Refusal(error.status, f"{error.reason}.", headers=headers)
 
 
 def client_gone(request: BaseRequest) -> asyncio.Future[None]:
-    """Return what is done when the client of *request* has closed its connection, or lost it."""
+    """Return a future that is done when the connection of *request* is lost or closed."""
     return cast("Protocol", request.protocol).lost()
 
 
@@ -56,9 +56,9 @@ class Protocol(web.RequestHandler):
 
     Args:
         manager: aiohttp's server.
-        connections: all that are open.
+        connections: all open connections.
         keepalive_timeout: seconds that a client has for the head of a request.
-        answer_timeout: seconds that it has to read what is sent.
+        answer_timeout: seconds that a client has to read an answer.
     """
 
     __slots__ = (
@@ -85,14 +85,14 @@ class Protocol(web.RequestHandler):
             manager,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=keepalive_timeout,
-            # An access log shows addresses, and a key may stand in one (Agentity's ?apiKey=).
-            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp turns it off
+            # An access log shows paths, which may hold a key (Agentity's ?apiKey=).
+            access_log=None,  # type: ignore[arg-type]  # None switches it off in aiohttp
             logger=logger,
             auto_decompress=False,
-            # What still comes after a refusal is read for so long, or the refusal would be lost.
+            # The rest of a refused request is read for so long, or the refusal would be lost.
             lingering_time=_LINGERING_SECONDS,
         )
-        # aiohttp's own type for it is of C, and cannot be extended.
+        # aiohttp's own type for it is written in C, and cannot be extended.
         self._parser: Any = HeadLimit(self._parser, lambda: self._reading_paused)
         self._answer_timeout = answer_timeout
         self._unread: asyncio.TimerHandle | None = None
@@ -115,18 +115,18 @@ class Protocol(web.RequestHandler):
         return not is_whole or self.transport.get_write_buffer_size() > 0
 
     def begin(self, request: web.Request) -> bool:
-        """Note that a request is there, its body perhaps not; False if it cannot be acted on."""
+        """Record that a request has begun, perhaps without its body; return False to refuse it."""
         self._request = request
         self._connections.renew(self)
         return not self._is_surplus
 
     def abandon(self) -> None:
-        """Close the connection, whatever is under way on it."""
+        """Close the connection, even with a running request."""
         if self.transport is not None:
             self.transport.abort()
 
     def lost(self) -> asyncio.Future[None]:
-        """Return what is done when the connection is lost, or closed by the client."""
+        """Return a future that is done when the connection is lost, or closed by the client."""
         if self._lost is None:
             self._lost = asyncio.get_running_loop().create_future()
             if self.transport is None:
@@ -134,23 +134,23 @@ class Protocol(web.RequestHandler):
         return self._lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note that the connection is open."""
+        """Record that the connection is open."""
         self._is_surplus = not self._connections.add(self)
-        # An answer is sent when the system has taken all of it; until then writing is paused.
+        # An answer counts as sent when the system has accepted it; until then writing is paused.
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=0)
-        # What is read at once may have to be kept while a request is at work.
+        # Data that is read at once may have to be kept while a request is running.
         with contextlib.suppress(AttributeError):
-            transport.max_size = _READ_SIZE  # type: ignore[attr-defined]  # asyncio's own have it
+            transport.max_size = _READ_SIZE  # type: ignore[attr-defined]  # asyncio's own transports have it
         super().connection_made(transport)
 
     def pause_writing(self) -> None:
-        """Let go of the client if it does not read in time what is sent."""
+        """Close the connection if the client does not read in time."""
         super().pause_writing()
         if self.transport is not None:
             self._unread = self._loop.call_later(self._answer_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client has read it."""
+        """Continue: the client has read the data."""
         super().resume_writing()
         self._has_read()
 
@@ -160,7 +160,7 @@ class Protocol(web.RequestHandler):
             self._unread = None
 
     async def start(self) -> None:
-        """Answer what comes, until the connection ends; a request outlives it until it is done."""
+        """Answer requests until the connection ends; a running request continues to its end."""
         try:
             await super().start()
         finally:
@@ -169,7 +169,7 @@ class Protocol(web.RequestHandler):
                 self._connections.discard(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Note that the connection is lost; it counts until the request under way is done."""
+        """Record that the connection is lost; it counts until its running request is done."""
         self._is_lost = True
         self._has_read()
         if self._request is None:
@@ -179,32 +179,33 @@ class Protocol(web.RequestHandler):
             self._lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, unless nothing more can be read after what came before."""
+        """Read data, unless an earlier error makes the rest unreadable."""
         parser = self._parser
         if self._is_lingering or parser is None or parser.error is not None:
             return
         super().data_received(data)
         if parser.error is not None:
             if not parser.has_raised:
-                super().data_received(b"")  # for there were requests before it
-            # aiohttp keeps the error until it is answered, and the frames hold all that was read.
+                super().data_received(b"")  # because there were requests before it
+            # aiohttp keeps the error until it is answered, and its frames hold all data that was
+            # read.
             parser.error.__traceback__ = None
 
     @property
     def _has_begun(self) -> bool:
-        """Whether a request is under way, or has begun to arrive."""
+        """Whether a request is running, or has begun to arrive."""
         is_arriving = self._parser is not None and self._parser.is_within_head
         return self._request is not None or bool(self._messages) or is_arriving
 
     def close(self) -> None:
-        """Read no further request. One that has begun to arrive is read, for it is answered."""
+        """Read no further requests. A request that has begun to arrive is read and answered."""
         if self._has_begun:
             self._is_ending = True
         else:
             super().close()
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """End, once the request under way is answered, or *timeout* seconds are over."""
+        """Stop when the running request is answered, or after *timeout* seconds."""
         task = self._task_handler
         if self._is_lingering:
             self.abandon()
@@ -223,7 +224,7 @@ class Protocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer a request that could not be parsed, or that the application could not answer."""
-        # Neither is logged or repeated: a parser's message quotes the line, token and all.
+        # Neither is logged or repeated: a parser's message quotes the line, with its token.
         is_too_long = isinstance(exc, HeadTooLongError)
         del exc, message
         if request.writer.output_size > 0:
@@ -253,10 +254,10 @@ class Protocol(web.RequestHandler):
         return ended
 
     async def _linger(self) -> None:
-        # To close with something unread would be a reset, and the client may not have read yet
-        # that it is refused: it sees the end, and what it still sends is thrown away.
+        # Closing with unread data would be a reset, and the client may not have read the refusal
+        # yet: the client sees the end, and the rest of its data is dropped.
         if self.transport is not None:
-            # TLS knows no half-closed connection.
+            # TLS has no half-closed connections.
             if self.transport.can_write_eof():
                 self.transport.write_eof()
             await asyncio.wait([self.lost()], timeout=_LINGERING_SECONDS)

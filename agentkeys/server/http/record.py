@@ -1,4 +1,4 @@
-"""What came to the service: a record of the last requests, without anything that is secret."""
+"""The record of the last requests, without secrets."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from agentkeys.server.http.tally import PATIENCE, Tally
 if TYPE_CHECKING:
     from yarl import URL
 
-# The parameters that are documented and hold no secret. What else stands in a query may be one.
+# The documented parameters that hold no secret. Any other part of a query may be a secret.
 _SHOWN: Final = frozenset({"inbox_id", "limit", "page_token"})
-# Likewise the fields of a body.
+# The same for the fields of a body.
 _SHOWN_FIELDS: Final = frozenset({"name", "nickname", "permissions"})
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request as it came, without its headers or anything that is secret.
+    """A request as it was received, without its headers and secrets.
 
     Attributes:
         method: its method.
-        path: its path and query, percent-encoded as it came. What looks like a key is masked, and
-            so is the value of every parameter but `inbox_id`, `limit` and `page_token`.
-        route: its route, as faults name it (``DELETE /auth/api-keys/{id}``), or None if the path
-            and the method have none.
+        path: its path and query, percent-encoded as received. Text in the form of a key is masked,
+            and so is the value of every parameter except `inbox_id`, `limit` and `page_token`.
+        route: its route, as in faults (``DELETE /auth/api-keys/{id}``), or None if there is no such
+            route.
         request_id: the ``X-Request-Id`` of its answer.
-        status: the status of its answer, or None as long as none is sent.
+        status: the status of its answer, or None until it is sent.
         body: its body as JSON, if the service was made with ``recorded_bodies=True``; the value of
-            every field but `name`, `nickname` and `permissions` is masked, and so is what looks
-            like a key. None if there is no body, or the body has not arrived yet.
+            every field except `name`, `nickname` and `permissions` is masked, and so is text in the
+            form of a key. None if there is no body, or the body has not arrived yet.
     """
 
     method: str
@@ -67,14 +67,14 @@ _ENTRY: Final = web.RequestKey("entry", Entry)
 
 
 class Requests:
-    """The last requests that came, oldest first: iterate, index, or take the `len`.
+    """The last requests, oldest first: iterate, index, or use `len`.
 
-    A request that could not be read as HTTP is not among them.
+    A request that could not be parsed as HTTP is not recorded.
     """
 
     def __init__(self, limit: int, *, bodies: bool = False) -> None:
         if not is_whole(limit) or limit < 0:
-            raise InvalidArgumentError("recorded_requests is a number of requests, 0 for none")
+            raise InvalidArgumentError("recorded_requests must be a number of requests, 0 for none")
         self.limit = limit
         self._bodies = bodies
         self._entries: deque[Entry] = deque(maxlen=limit)
@@ -94,27 +94,27 @@ class Requests:
 
     @property
     def count(self) -> int:
-        """How many have come since the service was made, or since `clear`."""
+        """The number of requests since the service was made, or since `clear`."""
         return self._tally.count
 
     async def wait(self, count: int = 1, *, timeout: float = PATIENCE) -> None:
-        """Return when so many requests have come, be they answered or not.
+        """Wait until *count* requests were received, answered or not.
 
         Raises:
-            TimeoutError: they have not, after *timeout* seconds.
-            ConfigurationError: the service records none.
+            TimeoutError: they were not, after *timeout* seconds.
+            ConfigurationError: the service records no requests.
         """
         if not self.limit:
             raise ConfigurationError("this service was made with recorded_requests=0")
         await self._tally.reach(count, timeout)
 
     def clear(self) -> None:
-        """Forget them, and count from 0 again."""
+        """Clear the record, and count from 0 again."""
         self._entries.clear()
         self._tally.count = 0
 
     def note(self, request: web.Request, route: str | None, request_id: str) -> Entry:
-        """Note that *request* came, and return its entry, for its status."""
+        """Record *request*, and return its entry, for its status."""
         entry = Entry((request.method, _shown_path(request.rel_url), route, request_id))
         self._entries.append(entry)
         if self._bodies:
@@ -124,7 +124,7 @@ class Requests:
 
 
 def note_body(request: web.Request, body: Secret) -> None:
-    """Note the body of a request in the record, if the record has bodies."""
+    """Record the body of a request, if the record has bodies."""
     entry = request.get(_ENTRY)
     if entry is not None:
         entry.body = _shown_body(body)
@@ -147,7 +147,8 @@ def _shown_path(url: URL) -> str:
     path, query = url.raw_path, url.raw_query_string
     if query:
         path = f"{path}?{'&'.join(map(_shown_parameter, query.split('&')))}"
-    # What looks like a key has one of these, and to search for it takes longer than all the rest.
+    # Text in the form of a key has one of these; searching for it takes longer than everything
+    # else.
     return mask(path) if "_" in path or "=" in path else path
 
 

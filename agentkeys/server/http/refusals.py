@@ -1,9 +1,9 @@
-"""What the services answer when they refuse, each in its own shape.
+"""The error answers of both services, each in its own form.
 
-Agentity's errors are not documented: a ``message`` here. Agentry documents ``{name, errors}`` for
-400 and ``{name, message}`` for 404; the other statuses follow the latter. What belongs to
-neither service (an unknown path, a request that cannot be parsed) is answered in Agentry's shape,
-which holds Agentity's.
+Agentity's errors are not documented: here they have a ``message``. Agentry documents ``{name,
+errors}`` for 400 and ``{name, message}`` for 404; the other statuses follow the latter. A request
+that belongs to neither service (an unknown path, a request that cannot be parsed) is answered in
+Agentry's form, which includes Agentity's.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Refusal(Exception):  # noqa: N818 - the field's word for an answer that sa
 
     Attributes:
         status: the HTTP status.
-        message: one sentence, which never repeats what was sent.
-        code: what was wrong, in a word; for a 400.
-        path: where in the request it was wrong; for a 400.
-        headers: what the answer carries besides.
+        message: one sentence, which never repeats the request.
+        code: the error in a word; for a 400.
+        path: the place of the error in the request; for a 400.
+        headers: further headers of the answer.
         closes: whether the connection cannot be used after it.
     """
 
@@ -58,12 +58,12 @@ class Refusal(Exception):  # noqa: N818 - the field's word for an answer that sa
 
 
 def invalid(message: str, *path: str, code: str = "invalid") -> Refusal:
-    """Return the refusal of a request whose *path* holds something that cannot be right."""
+    """Return the refusal of a request with an invalid value at *path*."""
     return Refusal(400, message, code, path)
 
 
 def refusal_response(path: str, refusal: Refusal) -> web.Response:
-    """Return the answer to a request for *path* that is refused."""
+    """Return the answer to a refused request for *path*."""
     response = json_response(_body(path, refusal), refusal.status, refusal.headers)
     if refusal.closes:
         response.force_close()

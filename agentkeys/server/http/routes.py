@@ -1,4 +1,4 @@
-"""The routes of both services by name, as faults and the record of requests name them."""
+"""The routes of both services by name, for faults and the record of requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCOPES: Final = (
 )
 
 REGISTER: Final = frozenset({"POST /auth/register"})
-"""The opening of an account with Agentity."""
+"""The creation of an account with Agentity."""
 
 LOGIN: Final = frozenset({"POST /auth/token"})
 """The login of Agentity."""
@@ -52,33 +52,33 @@ AGENTRY: Final = ALL - AGENTITY
 
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
-"""The paths at which an orchestrator asks how the service is; no part of either service."""
+"""The paths of probes by an orchestrator; they belong to neither service."""
 
 
 def routes_of(given: str | Iterable[str]) -> frozenset[str]:
-    """Return the routes that *given* names: one, or several.
+    """Return the routes in *given*: one, or several.
 
     Raises:
-        InvalidArgumentError: one of them does not exist, or there are none.
+        InvalidArgumentError: a route does not exist, or there are none.
     """
     if not isinstance(given, Iterable):
-        raise InvalidArgumentError("a route is a str such as 'POST /auth/api-keys'")
+        raise InvalidArgumentError("a route must be a str such as 'POST /auth/api-keys'")
     routes = frozenset([given] if isinstance(given, str) else given)
     if not routes:
-        raise InvalidArgumentError("a fault needs a route, and there is none in this group")
+        raise InvalidArgumentError("a fault needs a route, but this group is empty")
     for route in routes - ALL:
         raise InvalidArgumentError(_unknown(str(route)))
     return routes
 
 
 def route_of(request: web.Request) -> str | None:
-    """Return the route of *request*, or None if it has none."""
+    """Return the route of *request*, or None."""
     resource = request.match_info.route.resource
     return None if resource is None else f"{request.method} {resource.canonical}"
 
 
 def _unknown(route: str) -> str:
-    # Somebody may have pasted a whole address here, key and all.
+    # The value may be a whole address with a key, by mistake.
     sentence = f"there is no route {mask(route)!r}"
     close = difflib.get_close_matches(route, sorted(ALL), n=1)
     return f"{sentence}: did you mean {close[0]!r}?" if close else sentence

@@ -1,4 +1,4 @@
-"""An application on a listening socket, until the exit stack ends it."""
+"""Serve an application on a listening socket, until the exit stack ends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long, and by how many, a socket is used; see `LocalService`."""
+    """The limits of a socket; see `LocalService`."""
 
     keepalive_timeout: float = 75.0
     answer_timeout: float = 30.0
@@ -38,12 +38,12 @@ async def serve_app(
     tls: ssl.SSLContext | None = None,
     closing: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve *app* on *listener*; *closing* is called before the requests under way are awaited."""
+    """Serve *app* on *listener*; *closing* is called before running requests are awaited."""
     runner = web.AppRunner(app, shutdown_timeout=limits.shutdown_timeout)
     exits.push_async_callback(runner.cleanup)
     await runner.setup()
     exits.callback(closing)
-    # Not a Site of aiohttp's: it would speak aiohttp's own protocol.
+    # Not a Site of aiohttp, which would use aiohttp's own protocol.
     new_protocol = functools.partial(
         Protocol,
         cast("web.Server", runner.server),
@@ -51,7 +51,7 @@ async def serve_app(
         keepalive_timeout=limits.keepalive_timeout,
         answer_timeout=limits.answer_timeout,
     )
-    # A client that says nothing must not hold its connection, and one that is gone no shutdown.
+    # A silent client must not keep its connection, and a lost one must not delay the shutdown.
     server = await asyncio.get_running_loop().create_server(
         new_protocol,
         sock=listener,

@@ -1,4 +1,4 @@
-"""Counting, and waiting until a count is reached."""
+"""A counter that can wait for a number."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from typing import Final
 
 PATIENCE: Final = 10.0
-"""Seconds that a test waits for something that should happen at once."""
+"""Seconds that a test waits for an event that should happen at once."""
 
 
 class Tally:
-    """How often something happened. It belongs to one loop; `count` may be read anywhere.
+    """A counter of events. It belongs to one loop; any thread may read `count`.
 
     Args:
-        what: what happened, for the sentence that says that it did not.
+        what: the events, for the text of the timeout.
     """
 
     def __init__(self, what: str) -> None:
@@ -22,16 +22,16 @@ class Tally:
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
 
     def add(self) -> None:
-        """Count one more."""
+        """Count one event."""
         self.count += 1
         if self._waiting:
             self._tell()
 
     async def reach(self, number: int, seconds: float) -> None:
-        """Return when it has come to *number*.
+        """Wait until the count is *number*.
 
         Raises:
-            TimeoutError: it has not, after *seconds*.
+            TimeoutError: it is not, after *seconds*.
         """
         if self.count >= number:
             return
@@ -42,7 +42,7 @@ class Tally:
         finally:
             self._waiting.discard(waiter)
         if not waiter[1].done():
-            sentence = f"{self._what}: {self.count} after {seconds:g} seconds, and not {number}"
+            sentence = f"{self._what}: {self.count} after {seconds:g} seconds, not {number}"
             raise TimeoutError(sentence)
 
     def _tell(self) -> None:

@@ -1,8 +1,7 @@
 """The OpenAPI 3.1 document of both services, as data: ``openapi.json`` beside this file.
 
-It was written from their documentation. Nothing in it is taken from the handlers, so that a test
-can hold the two against each other. The service gives it at ``/openapi.json``, which is a part of
-neither.
+It is written from their documentation, not from the handlers, so that a test can compare the two.
+The service returns it at ``/openapi.json``, which belongs to neither service.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PATH: Final = "/openapi.json"
-"""Where the document is."""
+"""The path of the document."""
 
 
 def _document() -> Mapping[str, Any]:

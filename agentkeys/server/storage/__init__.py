@@ -1,4 +1,4 @@
-"""The database: its file and whose it is, transactions, the tables, and what is kept of secrets.
+"""The database: its file and ownership, transactions, the tables, and hashes of secrets.
 
-What the rows mean to a service is none of it: see `agentity` and `agentry`.
+The meaning of the rows is in `agentity` and `agentry`.
 """

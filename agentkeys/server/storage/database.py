@@ -1,7 +1,7 @@
-"""The database: plain functions of a held connection, run in a thread for each.
+"""The database: plain functions of an open connection, run in a thread for each connection.
 
-Jobs that come at the same time share a transaction, and so one commit; each writes behind a
-savepoint of its own, so that one that is refused takes nothing of the others back.
+Jobs that arrive at the same time share a transaction, and so one commit; each job writes after its
+own savepoint, so that a rejected job does not undo the others.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ T = TypeVar("T")
 
 
 class Database:
-    """Runs jobs, each a plain function that takes a connection, in threads of the database's own.
+    """Runs jobs, plain functions of a connection, in the database's own threads.
 
     Args:
-        file: where the data lies; None keeps it in memory.
-        used: the uses of keys that go with the next commit.
+        file: the file of the data; None keeps it in memory.
+        used: the uses of keys, to write with the next commit.
     """
 
     def __init__(self, file: Path | None, used: UsedTimes) -> None:
@@ -49,10 +49,10 @@ class Database:
         self._reader: Worker | None = None
 
     async def open(self, initialise: Callable[[Connection], T]) -> T:
-        """Open the database and return what *initialise*, which may write, returns.
+        """Open the database and return the result of *initialise*, which may write.
 
         Raises:
-            ConfigurationError: the file cannot be used; it is left as it is.
+            ConfigurationError: the file cannot be used; it is not changed.
         """
         try:
             self._held = await asyncio.to_thread(connect, self._file)
@@ -67,17 +67,17 @@ class Database:
     async def read(
         self, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return what *job* returns, which only reads."""
+        """Return the result of *job*, which only reads."""
         return await self._run(_bound(job, *args, **kwargs), writes=False)
 
     async def write(
         self, job: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return what *job* returns, once what it wrote is durable."""
+        """Return the result of *job* when its changes are durable."""
         return await self._run(_bound(job, *args, **kwargs), writes=True)
 
     async def flush(self) -> None:
-        """Write the uses of keys that no commit took along; if it fails, a later one will."""
+        """Write the uses of keys that no commit has written; if this fails, a later one will."""
         try:
             if self._used:
                 await self.write(_nothing)
@@ -90,7 +90,7 @@ class Database:
         logger.warning("the times of the last uses were not written: %s", reason)
 
     async def close(self) -> None:
-        """Close the database. What `flush` would write is lost if it was not called."""
+        """Close the database. Without `flush`, the unwritten uses are lost."""
         for worker in {self._writer, self._reader}:
             if worker is not None:
                 await worker.stop()
@@ -125,7 +125,7 @@ def _do(held: Held, used: UsedTimes, batch: Sequence[Job[Any]]) -> Exception | N
                 _read(held.reader, jobs)
             if held.files is not None:
                 held.files.check()
-        # What failed is the transaction, and with it all that was done in it.
+        # The transaction failed, and with it all jobs in it.
         except Exception as error:  # noqa: BLE001
             for job in jobs:
                 job.fail(error)

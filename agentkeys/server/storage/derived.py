@@ -1,4 +1,4 @@
-"""What the service derives from the one secret in its database, so that every start shows it."""
+"""Values that are derived from the database's secret, and so are the same at every start."""
 
 from __future__ import annotations
 

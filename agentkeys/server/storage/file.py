@@ -1,4 +1,4 @@
-"""Which file a database lies in, and whether it may be opened. Nothing here changes a file."""
+"""The file of a database, and whether it may be opened. Nothing here changes a file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUSY_SECONDS: Final = 30.0
-"""How long to wait for another process that is writing."""
+"""Seconds to wait for another process that is writing."""
 
 _SCHEME: Final = "sqlite:///"
 _IN_MEMORY: Final = ("sqlite://", _SCHEME, "sqlite:///:memory:")
-_EXAMPLE: Final = "give it as sqlite:///PATH, for instance sqlite:///keys.db"
+_EXAMPLE: Final = "use sqlite:///PATH, for instance sqlite:///keys.db"
 _HEADER: Final = struct.Struct(">16s44xI4xI28x")
 _MAGIC: Final = b"SQLite format 3\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What a SQLite database says it is; all zero in an empty one."""
+    """The identification of a SQLite database; all zero in an empty one."""
 
     application_id: int
     version: int
@@ -37,30 +37,30 @@ class Marks:
 
 
 def file_of(database: object) -> Path | None:
-    """Return the file that *database* names, or None if it is to live in memory.
+    """Return the file of *database*, or None for a database in memory.
 
     Raises:
         ConfigurationError: *database* is neither None nor ``sqlite:///PATH``, or PATH has a ``?``.
     """
     if database is None or database in _IN_MEMORY:
         return None
-    # The text itself is not repeated: the address of another database may hold a password.
+    # The text itself is not shown: the address of another database may hold a password.
     if not isinstance(database, str) or not database.startswith(_SCHEME) or "?" in database:
         raise ConfigurationError(f"the local service keeps its data in SQLite: {_EXAMPLE}")
-    # Taken as it stands: SQLAlchemy decodes percent signs in some versions.
+    # Used literally: some versions of SQLAlchemy decode percent signs.
     return Path(database.removeprefix(_SCHEME)).absolute()
 
 
 def prepare(file: Path) -> None:
-    """Create *file*, empty and private, if it is missing; else see that it can be used.
+    """Create *file*, empty and private, if it does not exist; else check that it can be used.
 
     Raises:
-        ConfigurationError: it cannot be created, read or written, is damaged, is something else
-            than a database of this version of agentkeys, or is not this user's alone.
+        ConfigurationError: it cannot be created, read or written, is damaged, is not a database of
+            this version of agentkeys, or is not this user's alone.
     """
     try:
         check_owned(file)
-        # The mode belongs to the creation: there is no moment in which others can read it.
+        # The mode is set at the creation, so that others can never read it.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         _examine(file)
@@ -69,7 +69,7 @@ def prepare(file: Path) -> None:
 
 
 def marks_of(scalar: Callable[[str], int]) -> Marks:
-    """Return a database's marks; *scalar* runs a statement and returns the one number it gives."""
+    """Return a database's marks; *scalar* runs a statement and returns its one number."""
     return Marks(
         application_id=scalar("PRAGMA application_id"),
         version=scalar("PRAGMA user_version"),
@@ -78,24 +78,24 @@ def marks_of(scalar: Callable[[str], int]) -> Marks:
 
 
 def judge(file: Path | None, marks: Marks) -> None:
-    """See that a database with these marks is one that this version can use.
+    """Check that this version can use a database with these marks.
 
     Raises:
-        ConfigurationError: it is not.
+        ConfigurationError: it cannot.
     """
     if marks.application_id != schema.APPLICATION_ID and (marks.application_id or marks.tables):
         raise ConfigurationError(f"{file} belongs to another program: choose another file")
     if marks.version > schema.VERSION:
         raise ConfigurationError(
             f"{file} was made by a newer version of agentkeys (its schema is {marks.version},"
-            f" this one knows {schema.VERSION}): upgrade agentkeys, or choose another file"
+            f" this version supports {schema.VERSION}): upgrade agentkeys, or choose another file"
         )
 
 
 def _examine(file: Path) -> None:
     try:
-        # To open and close a file takes the locks away that SQLite has on it in this process; if
-        # it has any, there is a log, and then it leaves nothing new beside the file either.
+        # Opening and closing a file releases the locks that SQLite holds on it in this process. If
+        # there are any, there is a log, and then SQLite leaves no new file either.
         if not file.with_name(f"{file.name}-wal").exists():
             _examine_header(file)
         if file.stat().st_size:
@@ -109,12 +109,12 @@ def _examine(file: Path) -> None:
 
 
 def _examine_header(file: Path) -> None:
-    # For writing too: SQLite itself would quietly open it for reading only.
+    # For writing too: SQLite itself would silently open it read-only.
     with open(file, "r+b", opener=_without_following) as opened:
         header = opened.read(_HEADER.size)
     if not header:
         return
-    # Read by hand first, for SQLite would leave files beside it even if it only looks.
+    # Read without SQLite first, which would leave files beside it even for reading.
     if len(header) < _HEADER.size or not header.startswith(_MAGIC):
         raise ConfigurationError(_damaged(file))
     _, version, application_id = _HEADER.unpack(header)
@@ -122,12 +122,12 @@ def _examine_header(file: Path) -> None:
 
 
 def _without_following(name: str, flags: int) -> int:
-    # It was looked at a moment ago; what came since is no link to follow, and no pipe to wait for.
+    # It was checked a moment ago; a link or a pipe that replaced it is not followed or waited for.
     return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _examine_content(file: Path) -> None:
-    # The name in the bytes that the system has for it, which need not be text.
+    # The name as the system's bytes, which need not be text.
     address = f"file:{quote(os.fsencode(file))}?mode=ro"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS)
     try:
@@ -139,11 +139,11 @@ def _examine_content(file: Path) -> None:
 
 
 def _damaged(file: Path) -> str:
-    return f"{file} is damaged, or is no database: restore it, or choose another file"
+    return f"{file} is damaged, or is not a database: restore it, or choose another file"
 
 
 def cannot(verb: str, file: Path | None, error: BaseException | None) -> str:
-    """Return a sentence that says that the database cannot be created or opened, and why."""
+    """Return a sentence that the database cannot be created or opened, and why."""
     reason = getattr(error, "strerror", None) or error
     return (
         f"cannot {verb} the database {file}: {reason}"

@@ -1,6 +1,6 @@
 """The format of an API key: a prefix, 32 random base62 characters, and their checksum.
 
-The checksum lets a secret scanner tell a real key from a lookalike without asking the service.
+By the checksum, a secret scanner can recognize a real key without asking the service.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ def new_key(prefix: str) -> Secret:
 
 
 def key_of(prefix: str, number: int) -> str:
-    """Return the API key with *prefix* whose body stands for *number*."""
+    """Return the API key with *prefix* and *number* as its body."""
     body = base62(number % _BODIES, _BODY_LENGTH)
     return prefix + body + _checksum(body)
 
 
 def has_valid_checksum(key: str) -> bool:
-    """Tell offline whether *key* has the form of an API key and its checksum is right.
+    """Return offline whether *key* has the form of an API key and a valid checksum.
 
-    The last six characters are the CRC32 of the 32 characters before them, in base62 (digits,
-    capitals, small letters). It says nothing about whether the key exists.
+    The last six characters are the CRC32 of the 32 characters before them, in base62 (digits, upper
+    case, lower case). It does not show whether the key exists.
     """
     match = _KEY.fullmatch(key)
     return match is not None and match[2] == _checksum(match[1])
 
 
 def digest_of(secret: Secret) -> bytes:
-    """Return the SHA-256 of *secret*: what is stored instead of it.
+    """Return the SHA-256 of *secret*, which is stored instead of it.
 
-    A plain hash is enough: 190 random bits cannot be guessed, however fast each guess is.
+    A plain hash is enough: 190 random bits cannot be guessed, even at full speed.
     """
     return hashlib.sha256(secret.reveal().encode()).digest()
 
 
 def shown_part(key: Secret, prefix: str) -> str:
-    """Return the part of *key* that may be shown: its *prefix* and eight characters more."""
+    """Return the part of *key* that may be shown: its *prefix* and eight more characters."""
     return key.reveal()[: len(prefix) + _SHOWN_LENGTH]
 
 
 def base62(number: int, length: int) -> str:
-    """Return *number* in base62 in *length* characters, zeros in front."""
+    """Return *number* in base62 with *length* characters, padded with zeros."""
     characters = []
     for _ in range(length):
         number, index = divmod(number, len(_ALPHABET))

@@ -1,4 +1,4 @@
-"""Whether a key exists, of whichever service: for tests, as no documented call tells it of all."""
+"""Test helper: whether a secret belongs to a live key, which no documented call reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CANDIDATES: Final = tuple(
 
 
 def is_live(connection: Connection, secret: Secret) -> bool:
-    """Tell whether there is a key with this secret; found by the part that may be shown."""
+    """Return whether there is a key with this secret; found by the part that may be shown."""
     if not has_valid_checksum(secret.reveal()):
         return False
     digest = digest_of(secret)

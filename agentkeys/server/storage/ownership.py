@@ -1,8 +1,8 @@
-"""Whether the files of a database are this user's alone, and still the same.
+"""Check that the files of a database are this user's alone, and still the same.
 
-The database holds the secret from which all others are derived, so a file that somebody else made,
-can change or can read is not used. Nothing here opens a file: to close one again would take the
-locks away that SQLite holds on it in this process (fcntl(2)).
+The database holds the secret from which all others are derived, so a file that another user
+created, can change or can read is not used. Nothing here opens a file: closing it would release the
+locks that SQLite holds on it in this process (fcntl(2)).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from agentkeys.filesystem import Objection, file_objection
 if TYPE_CHECKING:
     from pathlib import Path
 
-# While a database is open; and while one is made, or is not ours.
+# The files of an open database; and those while it is created, or belongs to another program.
 _LOG: Final = ("-wal", "-shm")
 _JOURNAL: Final = ("-journal",)
 
 
 def check_owned(file: Path) -> None:
-    """See that *file*, and what SQLite keeps beside it, are this user's alone, if they are there.
+    """Check that *file*, and SQLite's files beside it, are this user's alone, if they exist.
 
     Raises:
-        ConfigurationError: one of them belongs to another user, is a link or no file at all, or can
-            be read or written by others; or others can write in the folder.
-        OSError, ValueError: one of them cannot be looked at.
+        ConfigurationError: one of them belongs to another user, is a link or not a file, or others
+            can read or write it; or others can write in the folder.
+        OSError, ValueError: the status of one of them cannot be read.
     """
     if os.name == "posix":
         _check_folder(file.parent)
@@ -42,19 +42,19 @@ def check_owned(file: Path) -> None:
 
 
 class Files:
-    """The files of a database that is open, to notice that they were deleted or replaced.
+    """The files of an open database, to notice that they were deleted or replaced.
 
-    SQLite would go on to write to a file that nobody can reach any more.
+    SQLite would continue to write to a file that no longer has a name.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        # As text: a Path takes longer to look at, and this is done for each transaction.
+        # As a str: a Path is slower to check, and this is done for each transaction.
         found = {str(path): _identity(str(path)) for path in (file, *_beside(file, *_LOG))}
         self._identities = {path: known for path, known in found.items() if known is not None}
 
     def check(self) -> None:
-        """See that they are the same as when this object was made.
+        """Check that they are the same as when this object was made.
 
         Raises:
             ConfigurationError: they are not.
@@ -83,15 +83,15 @@ def _check_folder(folder: Path) -> None:
     found = folder.stat()
     if found.st_uid not in {0, os.geteuid()}:
         raise ConfigurationError(
-            f"the folder {folder} belongs to another user, who could exchange the database in it:"
+            f"the folder {folder} belongs to another user, who could replace the database in it:"
             " choose a folder of your own"
         )
     is_group_another = found.st_gid != os.getegid()
     writers = stat.S_IWOTH | (stat.S_IWGRP if is_group_another else 0)
     if found.st_mode & writers and not found.st_mode & stat.S_ISVTX:
         raise ConfigurationError(
-            f"others can write in the folder {folder}, and could exchange the database in it:"
-            f" choose another folder, or type chmod go-w {_quoted(folder)}"
+            f"others can write in the folder {folder}, and could replace the database in it:"
+            f" choose another folder, or run chmod go-w {_quoted(folder)}"
         )
 
 
@@ -106,11 +106,11 @@ def _quoted(path: Path) -> str:
 
 
 _REFUSALS: Final = {
-    Objection.LINK: "is a link: name the file that it leads to",
+    Objection.LINK: "is a link: name its target",
     Objection.NOT_A_FILE: "is not a file: choose another name",
     Objection.ANOTHERS: "belongs to another user: choose a file of your own",
     Objection.SECOND_NAME: (
         "has a second name (a hard link), by which others may reach it: copy it to a new file"
     ),
-    Objection.OPEN: "can be read or written by other users: type chmod 600 {}",
+    Objection.OPEN: "can be read or written by other users: run chmod 600 {}",
 }

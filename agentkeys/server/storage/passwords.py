@@ -1,4 +1,4 @@
-"""Passwords at rest: argon2id, off the event loop and off the database's thread."""
+"""Hash passwords with argon2id, off the event loop and off the database's thread."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ T = TypeVar("T")
 
 # OWASP's parameters: 19 MiB, two passes, one lane.
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-# For a password that was generated and cannot be guessed, so that starting does not wait for it.
+# For a generated password, which cannot be guessed, so that the start is fast.
 _FAST_HASHER: Final = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 _THREADS: Final = 2
 MOST_WAITING: Final = 64
-"""How many callers may wait for a thread: about half a second of work."""
+"""The number of callers that may wait for a thread: about half a second of work."""
 
 
 def hash_unguessable(password: Secret) -> Secret:
-    """Return the hash of a generated *password*; it takes under a millisecond."""
+    """Return the hash of a generated *password*; this takes under a millisecond."""
     return Secret(_FAST_HASHER.hash(password.reveal()))
 
 
 def hash_of(password: Secret) -> Secret:
-    """Return the hash to store for a *password* that can be guessed; it takes a while."""
+    """Return the hash to store for a *password* that can be guessed; this is slow on purpose."""
     return Secret(_HASHER.hash(password.reveal()))
 
 
 def is_hash_of(stored: Secret, password: Secret) -> bool:
-    """Tell whether *stored* is a hash of *password*."""
+    """Return whether *stored* is a hash of *password*."""
     try:
         return _HASHER.verify(stored.reveal(), password.reveal())
     except (VerificationError, InvalidHashError):
@@ -47,10 +47,10 @@ def is_hash_of(stored: Secret, password: Secret) -> bool:
 
 
 class Passwords:
-    """Hashes and verifies passwords, each in one of a few threads of its own.
+    """Hashes and verifies passwords, in a few threads of its own.
 
-    A hash costs much on purpose, and anybody may ask for one: at most `MOST_WAITING` callers wait
-    for a thread, and a caller leaves the queue when its client is gone.
+    A hash is expensive on purpose, and any client may cause one: at most `MOST_WAITING` callers
+    wait for a thread, and a caller leaves the queue when its client is gone.
     """
 
     def __init__(self) -> None:
@@ -62,21 +62,21 @@ class Passwords:
 
         Raises:
             Refusal: 503, if too many callers wait.
-            ConnectionResetError: the client was *gone* first.
+            ConnectionResetError: the client is *gone*.
         """
         return await self._run(gone, hash_of, password)
 
     async def verify(
         self, stored: Secret | None, password: Secret, gone: asyncio.Future[None] | None = None
     ) -> bool:
-        """Tell whether *password* is the one that *stored* is the hash of.
+        """Return whether *stored* is the hash of *password*.
 
-        Without a stored hash the answer is False and takes as long, so that the time does not
-        tell which accounts exist.
+        Without a stored hash, the result is False and takes as long, so that the time does not show
+        which accounts exist.
 
         Raises:
             Refusal: 503, if too many callers wait.
-            ConnectionResetError: the client was *gone* first.
+            ConnectionResetError: the client is *gone*.
         """
         if stored is None:
             await self.hash(password, gone)
@@ -108,6 +108,6 @@ class Passwords:
                 return job.result()
         finally:
             self._callers -= 1
-            # If it still waits for a thread, no thread is spent on it.
+            # If it still waits for a thread, it leaves the queue.
             job.cancel()
         raise ConnectionResetError

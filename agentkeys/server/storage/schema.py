@@ -1,4 +1,4 @@
-"""The tables. Secrets stand in them as hashes only, times as ISO 8601 text in UTC."""
+"""The tables. They hold secrets as hashes only, and times as ISO 8601 text in UTC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 VERSION: Final = 2
-"""Goes up with every change; a database of a higher one is refused."""
+"""Increases with every change; a database with a higher version is refused."""
 
 APPLICATION_ID: Final = 0x61_67_4B_79
 """Marks a SQLite file as a database of agentkeys: "agKy"."""
@@ -38,7 +38,7 @@ accounts: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("email", Text, nullable=False),
-    # The email in small letters: one mailbox, one account.
+    # The email in lower case: one mailbox, one account.
     Column("email_key", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
     Column("password_hash", Text, nullable=False),
@@ -51,7 +51,7 @@ sessions: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
-    # When the last of its tokens, access or refresh, has expired.
+    # When the last of its tokens, access or refresh, expires.
     Column("expires_at", Float, nullable=False, index=True),
 )
 
@@ -61,7 +61,7 @@ refresh_tokens: Final = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("session_id", Text, ForeignKey("sessions.id"), nullable=False, index=True),
     Column("expires_at", Float, nullable=False, index=True),
-    # Kept until it expires: used again, it ends its session.
+    # Kept until it expires: if it is used again, its session ends.
     Column("is_used", Boolean, nullable=False),
 )
 
@@ -76,7 +76,7 @@ agentity_keys: Final = Table(
     Column("created_at", Text, nullable=False),
     Column("updated_at", Text, nullable=False),
     UniqueConstraint("account_id", "nickname"),
-    # The id of a deleted key must never come again: somebody may still delete it.
+    # The id of a deleted key must never be reused: a client may still delete it.
     sqlite_autoincrement=True,
 )
 

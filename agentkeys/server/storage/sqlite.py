@@ -1,4 +1,4 @@
-"""The connection to SQLite: how it is opened, and what it promises."""
+"""The connection to SQLite: how it is opened, and its guarantees."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LOGGING_NAME: Final = "agentkeys"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The connections that are held open, for transactions that read and that write.
+    """The open connections, for transactions that read and that write.
 
-    A file has a connection of SQLite for each, so that who reads waits for nobody who writes; a
-    database in memory has one for both.
+    A file has an SQLite connection for each, so that readers do not wait for writers; a database in
+    memory has one for both.
     """
 
     reader: Connection
@@ -40,15 +40,15 @@ class Held:
         return self.files is None
 
     def close(self) -> None:
-        """Close them."""
+        """Close the connections."""
         self.exits.close()
 
 
 def connect(file: Path | None) -> Held:
-    """Open *file*, which is created if it is missing; None is a database in memory.
+    """Open *file*, which is created if it does not exist; None is a database in memory.
 
     Raises:
-        ConfigurationError: it cannot be used; it is left as it is.
+        ConfigurationError: it cannot be used; it is not changed.
     """
     if file is not None:
         prepare(file)
@@ -60,14 +60,14 @@ def connect(file: Path | None) -> Held:
         writer = writer.execution_options(begin="BEGIN IMMEDIATE")
         reader = exits.enter_context(engines[-1].connect())
         if file is not None:
-            # Somebody else may have made one in the meantime.
+            # Another process may have created one in the meantime.
             check_owned(file)
         files = None if file is None else Files(file)
         return Held(reader, writer, files, exits.pop_all())
 
 
 def _engine(file: Path | None) -> Engine:
-    # With a static pool, both of SQLAlchemy's connections to memory are one of SQLite's.
+    # With a static pool, both of SQLAlchemy's connections to memory share one of SQLite's.
     engine = create_engine(
         URL.create("sqlite", database=None if file is None else str(file)),
         poolclass=StaticPool,
@@ -75,7 +75,7 @@ def _engine(file: Path | None) -> Engine:
         hide_parameters=True,
         logging_name=_LOGGING_NAME,
     )
-    # At DEBUG SQLAlchemy logs the rows it reads: password hashes, and the secret of all secrets.
+    # At DEBUG, SQLAlchemy logs the rows it reads: password hashes, and the master secret.
     logging.getLogger(f"sqlalchemy.engine.Engine.{_LOGGING_NAME}").setLevel(logging.WARNING)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
@@ -85,7 +85,7 @@ def _engine(file: Path | None) -> Engine:
 def _configure(connection: sqlite3.Connection, record: object) -> None:
     del record
     _use_write_ahead_log(connection)
-    # Without FULL, a power cut could take back a key whose creation was answered.
+    # Without FULL, a power failure could remove a key whose creation was answered.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
@@ -95,7 +95,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-        # Changing the mode does not wait for another process that is doing the same.
+        # Changing the mode does not wait for another process that does the same.
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
@@ -105,6 +105,6 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A plain BEGIN that reads and then writes fails at once if somebody else wrote in between;
+    # A plain BEGIN that reads and then writes fails at once if another process wrote in between;
     # BEGIN IMMEDIATE waits its turn.
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))

@@ -1,6 +1,6 @@
-"""When each Agentry key was used last: kept in memory, shown at once, written now and then.
+"""When each Agentry key was last used: kept in memory, shown at once, written at intervals.
 
-A durable write for each request that a key authenticates would cost most of the throughput.
+A durable write for each request with a key would cost most of the throughput.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WRITE: Final = (
 
 
 class UsedTimes:
-    """The uses that are not written yet. Threads that read note them, and one that writes does."""
+    """The uses that are not written yet. Threads that read record them, and the writing one too."""
 
     def __init__(self) -> None:
         self._unwritten: dict[int, str] = {}
@@ -38,18 +38,18 @@ class UsedTimes:
         return bool(self._unwritten)
 
     def note(self, key: int, moment: str) -> None:
-        """Note that the key with the sequence number *key* was used at *moment*."""
+        """Record that the key with the sequence number *key* was used at *moment*."""
         with self._noting:
-            # A clock may be set back, and a use stays the last one all the same.
+            # A clock may be set back, but the last use stays the last.
             self._unwritten[key] = max(moment, self._unwritten.get(key, ""))
 
     def latest(self, key: int, written: str | None) -> str | None:
-        """Return when *key* was used last, given what the database says."""
+        """Return when *key* was last used, given the database's value."""
         noted = self._unwritten.get(key)
         return written if noted is None or (written and written > noted) else noted
 
     def write(self, connection: Connection) -> None:
-        """Write them all; call `written` after the commit."""
+        """Write all uses; call `written` after the commit."""
         with self._noting:
             self._under_way = self._unwritten.copy()
         if self._under_way:
@@ -57,7 +57,7 @@ class UsedTimes:
             connection.execute(_WRITE, uses)
 
     def written(self) -> None:
-        """Forget those that `write` wrote: they are durable now. A later use is not."""
+        """Remove the uses that `write` wrote, which are durable now, but keep later ones."""
         with self._noting:
             for key, moment in self._under_way.items():
                 if self._unwritten.get(key) == moment:

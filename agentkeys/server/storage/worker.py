@@ -1,7 +1,7 @@
-"""One thread that does jobs in turn, and hands what is done to the event loop in batches.
+"""One thread that runs jobs in order, and reports their results to the event loop in batches.
 
-A batch is what came while the one before was under way: under load many jobs share one commit and
-one waking of the loop; without load a batch is a single job, which nothing delays.
+A batch holds the jobs that arrived while the last batch was running: under load, many jobs share
+one commit and one wake-up of the loop; without load, a batch is a single job, without a delay.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LARGEST_BATCH: Final = 64
 
 
 class Job(Generic[T]):
-    """A function of a connection, whether it writes, and what became of it.
+    """A function of a connection, whether it writes, and its result.
 
     Args:
         work: the function.
-        writes: whether it needs a transaction that writes.
-        done: is given the result once that is durable.
+        writes: whether it needs a writing transaction.
+        done: a future that gets the result when it is durable.
     """
 
     __slots__ = ("_done", "_error", "_result", "_work", "writes")
@@ -43,19 +43,19 @@ class Job(Generic[T]):
         self._error: BaseException | None = None
 
     def attempt(self, connection: Connection) -> bool:
-        """Do the work; False if it raised something, which whoever waits will be told."""
+        """Run the work; return False if it raised an error, which the caller will get."""
         try:
             self._result = self._work(connection)
-        except Exception as error:  # noqa: BLE001 - it is raised where the job came from
+        except Exception as error:  # noqa: BLE001  # it is raised at the job's origin
             self._error = error
         return self._error is None
 
     def fail(self, error: BaseException) -> None:
-        """Note that it ended in *error*, whatever `attempt` made of it."""
+        """Record that the job failed with *error*, whatever the result of `attempt`."""
         self._error = error
 
     def settle(self) -> None:
-        """Tell whoever waits. It belongs to the loop's thread."""
+        """Set the result of the future. Call this in the loop's thread."""
         if self._done.done():
             return
         if self._error is None:
@@ -65,11 +65,11 @@ class Job(Generic[T]):
 
 
 class Worker:
-    """A thread that does jobs.
+    """A thread that runs jobs.
 
     Args:
-        do: does a batch of jobs, in the thread; it never raises. It returns an error if all that
-            wait are to end in it.
+        do: runs a batch of jobs, in the thread; it never raises. It returns an error to fail all
+            waiting jobs with it.
     """
 
     def __init__(self, do: Callable[[Sequence[Job[Any]]], Exception | None]) -> None:
@@ -81,18 +81,18 @@ class Worker:
         thread.start()
 
     async def run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
-        """Return what *work* returns, once that is durable."""
+        """Return the result of *work* when it is durable."""
         done: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(Job(work, writes=writes, done=done))
         return await done
 
     async def stop(self) -> None:
-        """Return when all that was given is done, and the thread is about to end."""
+        """Wait until all jobs are done, and the thread is about to end."""
         self._jobs.put(None)
         await self._ended
 
     def _run(self) -> None:
-        # A loop that was closed without us has nobody who waits.
+        # If the loop is closed, nothing waits for the result.
         with contextlib.suppress(RuntimeError):
             while (job := self._jobs.get()) is not None:
                 batch = [job, *self._waiting(_LARGEST_BATCH)]
@@ -103,13 +103,13 @@ class Worker:
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _failed(self, error: Exception) -> Iterator[Job[Any]]:
-        # They have waited as long as the batch did, and would do so again.
+        # They have waited as long as the batch did, and would wait as long again.
         for job in self._waiting(self._jobs.qsize()):
             job.fail(error)
             yield job
 
     def _waiting(self, at_most: int) -> Iterator[Job[Any]]:
-        # Only this thread takes from the queue: what is counted is there.
+        # Only this thread takes from the queue, so the counted jobs are still there.
         for _ in range(min(self._jobs.qsize(), at_most)):
             job = self._jobs.get()
             if job is None:
