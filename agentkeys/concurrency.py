@@ -1,4 +1,4 @@
-"""Several at a time, and never more than a given number."""
+"""Run several tasks at a time, up to a given number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 async def run_each(
     items: Iterable[T], work: Callable[[T], Awaitable[object]], *, jobs: int
 ) -> None:
-    """Do *work* for each of *items*, for at most *jobs* of them at once.
+    """Run *work* for each of *items*, for up to *jobs* of them at a time.
 
-    An error ends all of it, as a cancellation does: what is under way is cancelled and awaited, and
-    nothing more is begun.
+    An error stops all of it, as a cancellation does: running work is cancelled and awaited, and no
+    more work is started.
     """
     import asyncio
 

@@ -1,6 +1,6 @@
 """The command line: thin commands around the client.
 
-Each service is one file of commands, which holds all that is particular to it. Importing this
+Each service has one file of commands, which holds everything that is specific to it. Importing this
 package imports click and nothing else that is slow; a command imports what it needs when it runs.
 """
 
@@ -59,7 +59,7 @@ _MODULES: Final = (
     AGENTITY_ACCESS_TOKEN; AGENTRY_API_KEY. To read a secret from a store, add _FROM to the name of
     its variable, as in AGENTRY_API_KEY_FROM=keyring:agentry#ops; from a file, add _FILE, as in
     AGENTRY_API_KEY_FILE=/run/secrets/agentry. Or name them in a profile: agentkeys profile add.
-    Exit codes: 0 done, 1 failed otherwise, 2 wrong
+    Exit codes: 0 done, 1 another failure, 2 wrong
     usage or configuration, 3 under way, 4 needs a person, 5 findings, 6 authentication or
     permission, 7 not found, 8 conflict, 9 rate limited, 10 network or service down, 11 may have
     been done, 129 hung up, 130 interrupted, 143 terminated.""",
@@ -69,8 +69,8 @@ _MODULES: Final = (
     is_flag=True,
     expose_value=False,
     callback=keep,
-    help="Use Agentity and Agentry on this machine, with no account and no server to start; their"
-    " data is kept in your data directory, or in AGENTKEYS_HOME.",
+    help="Use Agentity and Agentry on this machine, without an account or a server; their"
+    " data is in your data directory, or in AGENTKEYS_HOME.",
 )
 @profile_option
 @no_cache_option

@@ -1,4 +1,4 @@
-"""How commands talk to the admin port of ``agentkeys serve``."""
+"""Send the requests of commands to the admin port of ``agentkeys serve``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FORM: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def secret_from(variable: str) -> Secret | None:
-    """Return what the environment, or a file or a store that it names, holds."""
+    """Return the secret in the environment, or in the file or store that the environment names."""
     import asyncio
 
     from agentkeys.secret import Secret

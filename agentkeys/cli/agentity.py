@@ -105,7 +105,7 @@ def _is_id(value: str) -> bool:
 
 def _key_id(value: str) -> int:
     if not _is_id(value):
-        raise click.BadParameter(f"{value!r} is no id of a key: ids are whole numbers")
+        raise click.BadParameter(f"{value!r} is not the id of a key: ids are whole numbers")
     return int(value)
 
 
@@ -115,11 +115,11 @@ def _can_be_asked() -> bool:
 
 @click.group("agentity")
 def commands() -> None:
-    """Keys of an Agentity account.
+    """Manage the keys of an Agentity account.
 
     The account is that of AGENTITY_EMAIL and AGENTITY_PASSWORD, or of AGENTITY_ACCESS_TOKEN.
     AGENTITY_PASSWORD_FROM or AGENTITY_ACCESS_TOKEN_FROM names a store that holds the secret
-    instead. If the password alone is missing, it is asked for on a terminal.
+    instead. If only the password is missing, the command asks for it on a terminal.
     """
 
 
@@ -136,14 +136,14 @@ def create(
     jobs: int,
     saving: Saving | None,
 ) -> None:
-    """Make a key, and print its secret; or several keys.
+    """Create a key, and print its secret; or create several keys.
 
-    NICKNAME is unique among the account's keys. The secret is shown only this once, alone on
-    stdout; each of several stands on a line, before its nickname. --json prints {"id", "nickname",
-    "created_at", "updated_at", "key"}, of which "key" is the secret.
+    NICKNAME is unique among the account's keys. The secret is shown only once, alone on stdout; for
+    several keys, each line has the secret and then the nickname. --json prints {"id", "nickname",
+    "created_at", "updated_at", "key"}, where "key" is the secret.
 
-    With --save the secret is stored and never shown, exactly one key is left whatever happens on
-    the way, and its id goes to stdout. --json has "store" and "recovered" instead of "key".
+    With --save the secret is stored and never shown, exactly one key is left whatever happens, and
+    its id goes to stdout. --json has "store" and "recovered" instead of "key".
     """
     creating.create(options, _KEYS, names_read(nicknames, names_file), saving, jobs)
 
@@ -156,7 +156,7 @@ def create(
 def list_(options: Options, words: tuple[str, ...], criteria: Criteria, form: str | None) -> None:
     """List the account's keys, without their secrets.
 
-    KEY is an id, or a nickname that is no whole number; without one, all keys are meant.
+    KEY is an id, or a nickname that is not a whole number; without a KEY, all keys are listed.
 
     --json prints an array of {"id", "nickname", "created_at", "updated_at"}.
     """
@@ -170,11 +170,11 @@ def list_(options: Options, words: tuple[str, ...], criteria: Criteria, form: st
 @deleting.deleting_options
 @common
 def delete(options: Options, words: tuple[str, ...], criteria: Criteria, **how: Any) -> None:
-    """Delete keys for good; whoever uses one is refused from then on.
+    """Delete keys permanently; from then on, the service rejects them.
 
-    KEY is an id, or a nickname that is no whole number; - reads ids from standard input. On a
-    terminal it asks first. --json prints an array of {"id", "deleted"}, with "error" if the key
-    was not deleted, and "gone" if it was not there.
+    KEY is an id, or a nickname that is not a whole number; - reads ids from standard input. On a
+    terminal, the command asks first. --json prints an array of {"id", "deleted"}, with "error" if
+    the key was not deleted, and "gone" if it did not exist.
     """
     criteria = with_words(criteria, SERVICE, words)
     deleting.delete(options, _KEYS, criteria, deleting.How(**how))
@@ -185,9 +185,10 @@ def delete(options: Options, words: tuple[str, ...], criteria: Criteria, **how: 
 @with_rotating(_key_id)
 @common
 def rotate(options: Options, name: str, how: dict[str, Any]) -> None:
-    """Replace the key that a store holds by a new one.
+    """Replace the key whose secret a store holds by a new key.
 
-    NAME is without ~ and what follows. After the grace, `agentkeys sweep` deletes the old key.
+    NAME is the name without ~ and the nonce. After the grace, `agentkeys sweep` deletes the old
+    key.
     The new id goes to stdout. --json prints the key and {"store", "replaced", "retired",
     "retires_at", "rotation", "recovered"}.
     """
@@ -199,12 +200,12 @@ def rotate(options: Options, name: str, how: dict[str, Any]) -> None:
 @commands.command()
 @click.argument("key_id", metavar="ID", type=_key_id)
 @save_option
-@click.option("--name", help="What you call it.  [default: its nickname]")
+@click.option("--name", help="Your name for the key.  [default: its nickname]")
 @common
 def adopt(options: Options, key_id: int, save: str, name: str | None) -> None:
-    """Remember a key that was made without --save, or by hand, so that it can be rotated.
+    """Add a key to the journal that was created without --save, so that it can be rotated.
 
-    STORE must hold its secret already. --json prints what `agentkeys status --json` does of it.
+    STORE must already hold its secret. --json prints the key as `agentkeys status --json` does.
     """
     from agentkeys.cli import upkeep
 
@@ -216,10 +217,11 @@ def adopt(options: Options, key_id: int, save: str, name: str | None) -> None:
 @which_store
 @common
 def abort(options: Options, name: str, save: str | None) -> None:
-    """Take a rotation back, as long as the old key is there.
+    """Abort a rotation, while the old key still exists.
 
-    The new key is deleted. If the store holds its secret already, the old secret is needed, on
-    standard input; on a terminal it is asked for. --json prints {"deleted"}, the ids of the keys.
+    The new key is deleted. If the store already holds its secret, the command needs the old secret
+    on standard input; on a terminal, it asks for it. --json prints {"deleted"}, the ids of the
+    keys.
     """
     from agentkeys.cli import upkeep
 
@@ -231,10 +233,10 @@ def abort(options: Options, name: str, save: str | None) -> None:
 @which_store
 @common
 def announced(options: Options, name: str, save: str | None) -> None:
-    """Say that the users of a key have been told that it was replaced.
+    """Record that the users of a replaced key have been told.
 
-    Without that, a key whose `rotate --then` has failed does not retire. --json prints what
-    `agentkeys status --json` does of it.
+    If `rotate --then` has failed, the old key does not retire before that. --json prints the key as
+    `agentkeys status --json` does.
     """
     from agentkeys.cli import upkeep
 

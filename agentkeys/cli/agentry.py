@@ -65,7 +65,7 @@ class _Agentry(Service["AgentryClient"]):
     async def local_credentials(self, local: LocalService) -> Credentials:
         from agentkeys import BearerToken
 
-        # No documented endpoint makes a pod, and --pod is to work here too.
+        # No documented endpoint creates a pod, and --pod must work here too.
         await local.add_pod(_LOCAL_POD)
         return BearerToken(local.agentry_token)
 
@@ -88,7 +88,7 @@ SERVICE: Final = _Agentry()
 
 
 def _taken(options: Options, words: tuple[str, ...], **where: Any) -> tuple[Place, tuple[str, ...]]:
-    """Return whose keys are meant, and the words that do not say so."""
+    """Return the place of the keys, and the words after it."""
     return taken(words, partial(profile_of, options, SERVICE), **where)
 
 
@@ -113,10 +113,10 @@ def _permission(value: str) -> tuple[str, bool]:
 
 @click.group("agentry")
 def commands() -> None:
-    """Keys of an Agentry tenant, its inboxes and its pods.
+    """Manage the keys of an Agentry tenant, its inboxes and its pods.
 
-    AGENTRY_API_KEY holds the key to do it with, or AGENTRY_API_KEY_FROM names a store that holds
-    that key. Name an inbox, or give --tenant or --pod instead; a profile can say which is meant.
+    AGENTRY_API_KEY holds the key for the requests, or AGENTRY_API_KEY_FROM names a store that holds
+    that key. Name an inbox, or use --tenant or --pod instead; a profile can set a default.
     With --local there are the inbox demo@agentkeys.local and the pod demo.
     """
 
@@ -129,7 +129,7 @@ def commands() -> None:
     metavar="FLAG[=false]",
     type=_permission,
     multiple=True,
-    help="What the key may do, or with =false may not; repeatable; on the agent surface only.",
+    help="A permission, or with =false its denial; repeatable; on the agent surface only.",
 )
 @names_option
 @jobs_option
@@ -145,15 +145,14 @@ def create(
     saving: Saving | None,
     **where: Any,
 ) -> None:
-    """Make a key, and print its secret; or several keys.
+    """Create a key, and print its secret; or create several keys.
 
-    The secret is shown only this once, alone on stdout; each of several stands on a line, before
-    its name. --json prints {"api_key_id", "api_key",
-    "name", "prefix", "created_at", "inbox_id", "pod_id", "permissions"}, of which "api_key" is the
-    secret.
+    The secret is shown only once, alone on stdout; for several keys, each line has the secret and
+    then the name. --json prints {"api_key_id", "api_key", "name", "prefix", "created_at",
+    "inbox_id", "pod_id", "permissions"}, where "api_key" is the secret.
 
-    With --save the secret is stored and never shown, exactly one key is left whatever happens on
-    the way, and its id goes to stdout. --json has "store" and "recovered" instead of "api_key".
+    With --save the secret is stored and never shown, exactly one key is left whatever happens, and
+    its id goes to stdout. --json has "store" and "recovered" instead of "api_key".
     """
     place, words = _taken(options, words, **where)
     if permissions and not (place.agent or place.pod):
@@ -167,7 +166,7 @@ def create(
 @scoped("[KEY]...")
 @with_choosing
 @listing.form_option
-@click.option("--page-size", type=click.IntRange(min=1), help="Keys to ask for at a time.")
+@click.option("--page-size", type=click.IntRange(min=1), help="The number of keys in one request.")
 @common
 def list_(
     options: Options,
@@ -180,7 +179,7 @@ def list_(
 ) -> None:
     """List keys, newest first, without their secrets.
 
-    KEY is an id or a name; without one, all keys are meant.
+    KEY is an id or a name; without a KEY, all keys are listed.
 
     --json prints an array of {"api_key_id", "name", "prefix", "created_at", "inbox_id", "pod_id",
     "used_at", "permissions"}.
@@ -211,11 +210,11 @@ def delete(
     criteria: Criteria,
     **more: Any,
 ) -> None:
-    """Delete keys for good; whoever uses one is refused from then on.
+    """Delete keys permanently; from then on, the service rejects them.
 
-    KEY is an id or a name; - reads ids from standard input. On a terminal it asks first. --json
-    prints an array of {"id", "deleted"}, with "error" if the key was not deleted, and "gone" if it
-    was not there.
+    KEY is an id or a name; - reads ids from standard input. On a terminal, the command asks first.
+    --json prints an array of {"id", "deleted"}, with "error" if the key was not deleted, and "gone"
+    if it did not exist.
     """
     where = {name: more.pop(name) for name in ("tenant", "pod", "inbox", "agent")}
     place, words = _taken(options, words, **where)
@@ -228,10 +227,10 @@ def delete(
 @with_rotating(str)
 @common
 def rotate(options: Options, words: tuple[str, ...], how: dict[str, Any], **where: Any) -> None:
-    """Replace the key that a store holds by a new one of the same permissions.
+    """Replace the key whose secret a store holds by a new key with the same permissions.
 
-    NAME is without ~ and what follows. After the grace, `agentkeys sweep` deletes the old key.
-    TIME is like 90d or 15m. The new id goes to stdout. --json prints the key and {"store",
+    NAME is the name without ~ and the nonce. After the grace, `agentkeys sweep` deletes the old
+    key. TIME is like 90d or 15m. The new id goes to stdout. --json prints the key and {"store",
     "replaced", "retired", "retires_at", "rotation", "recovered"}.
     """
     from agentkeys.cli import upkeep
@@ -244,14 +243,14 @@ def rotate(options: Options, words: tuple[str, ...], how: dict[str, Any], **wher
 @commands.command()
 @scoped("ID")
 @save_option
-@click.option("--name", help="What you call it.  [default: its name]")
+@click.option("--name", help="Your name for the key.  [default: its name]")
 @common
 def adopt(
     options: Options, words: tuple[str, ...], save: str, name: str | None, **where: Any
 ) -> None:
-    """Remember a key that was made without --save, or by hand, so that it can be rotated.
+    """Add a key to the journal that was created without --save, so that it can be rotated.
 
-    STORE must hold its secret already. --json prints what `agentkeys status --json` does of it.
+    STORE must already hold its secret. --json prints the key as `agentkeys status --json` does.
     """
     from agentkeys.cli import upkeep
 
@@ -266,10 +265,11 @@ def adopt(
 @which_store
 @common
 def abort(options: Options, words: tuple[str, ...], save: str | None, **where: Any) -> None:
-    """Take a rotation back, as long as the old key is there.
+    """Abort a rotation, while the old key still exists.
 
-    The new key is deleted. If the store holds its secret already, the old secret is needed, on
-    standard input; on a terminal it is asked for. --json prints {"deleted"}, the ids of the keys.
+    The new key is deleted. If the store already holds its secret, the command needs the old secret
+    on standard input; on a terminal, it asks for it. --json prints {"deleted"}, the ids of the
+    keys.
     """
     from agentkeys.cli import upkeep
 
@@ -283,10 +283,10 @@ def abort(options: Options, words: tuple[str, ...], save: str | None, **where: A
 @which_store
 @common
 def announced(options: Options, words: tuple[str, ...], save: str | None, **where: Any) -> None:
-    """Say that the users of a key have been told that it was replaced.
+    """Record that the users of a replaced key have been told.
 
-    Without that, a key whose `rotate --then` has failed does not retire. --json prints what
-    `agentkeys status --json` does of it.
+    If `rotate --then` has failed, the old key does not retire before that. --json prints the key as
+    `agentkeys status --json` does.
     """
     from agentkeys.cli import upkeep
 

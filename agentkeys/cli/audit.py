@@ -1,4 +1,4 @@
-"""``agentkeys audit``: whether keys are looked after, place by place."""
+"""``agentkeys audit``: check keys, place by place."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ class _Wanted:
 
 @click.command("audit", short_help="Find keys that are old, unused, lost or exposed.")
 @click.argument("services", metavar="[SERVICE]...", type=click.Choice(_NAMES), nargs=-1)
-@click.option("--max-age", metavar="AGE", type=duration, help="How old a key may be, e.g. 90d.")
+@click.option("--max-age", metavar="AGE", type=duration, help="The largest age of a key, e.g. 90d.")
 @click.option(
-    "--unused-for", metavar="AGE", type=duration, help="How long a key may go unused, e.g. 30d."
+    "--unused-for", metavar="AGE", type=duration, help="How long a key may be unused, e.g. 30d."
 )
 @click.option(
     "--fail-on",
     type=click.Choice(_SEVERITIES),
     default="warning",
     show_default=True,
-    help="The mildest finding that makes the exit code 5.",
+    help="The lowest severity that sets the exit code 5.",
 )
-@click.option("--sarif", is_flag=True, help="Print SARIF 2.1.0, for a CI that shows it.")
-@click.option("--html", metavar="FILE", help="Write a page into FILE; it needs no network.")
-@click.option("--fix", is_flag=True, help="Show what can be put right, ask, and do it.")
+@click.option("--sarif", is_flag=True, help="Print SARIF 2.1.0, for a CI.")
+@click.option("--html", metavar="FILE", help="Write an HTML page to FILE; it loads nothing.")
+@click.option("--fix", is_flag=True, help="Show what can be fixed, ask, and fix it.")
 @click.option("--yes", is_flag=True, help="With --fix: do not ask.")
 @common
 def commands(
@@ -73,19 +73,19 @@ def commands(
     yes: bool,
     **limits: Any,
 ) -> None:
-    """Compare the keys that are listed with the journal, and with what the stores hold.
+    """Compare the listed keys with the journal, and with the contents of the stores.
 
-    It looks at every place that the journal knows. With a SERVICE (agentity, agentry) it looks at
-    the places of that service, and at all keys of your account or tenant. It changes nothing unless
-    --fix is given. The exit code is 5 if it found something, 1 if it could not look at everything,
-    else 0. --json prints {"findings", "ages", "policy", "at", "places", "unseen"}.
+    It checks every place in the journal. With a SERVICE (agentity, agentry) it checks the places of
+    that service, and all keys of your account or tenant. It changes nothing without --fix. The exit
+    code is 5 if there are findings, 1 if it could not check everything, else 0. --json prints
+    {"findings", "ages", "policy", "at", "places", "unseen"}.
     """
     from agentkeys.auditing import Policy
 
     if sum([options.json, sarif, html is not None]) > 1:
-        raise click.UsageError("--json, --sarif and --html exclude each other")
+        raise click.UsageError("--json, --sarif and --html cannot be combined")
     if fix and not yes and not (sys.stdin is not None and sys.stdin.isatty()):
-        raise click.UsageError("--fix asks first, and there is no terminal: add --yes")
+        raise click.UsageError("--fix asks first, but there is no terminal: add --yes")
     auditing = _Auditing(options, Policy(**limits), frozenset(services))
     report = auditing.report()
     if fix and auditing.fix(report, ask=not yes):
@@ -98,7 +98,7 @@ def commands(
 
 
 class _Auditing:
-    """An audit of every place that is known, or of one service."""
+    """An audit of every known place, or of one service."""
 
     def __init__(self, options: Options, policy: Policy, wanted: frozenset[str]) -> None:
         self._options = options
@@ -106,12 +106,12 @@ class _Auditing:
         self._wanted = wanted
         self._reports: list[Report] = []
         self._unseen: list[str] = []
-        # Which service and which place a report means by its words.
+        # The service and the place for each report's place in words.
         self._places: dict[str, tuple[Service[Any], Scope]] = {}
         self.has_failed = False
 
     def report(self) -> Report:
-        """Look at all of it; what stops it at one place must not stop it at the others."""
+        """Audit all places; a failure at one place must not stop the audit of the others."""
         from datetime import UTC, datetime
 
         from agentkeys.auditing import Report
@@ -123,10 +123,10 @@ class _Auditing:
         known = {service.name for service in SERVICES}
         if not self._wanted:
             others = {str(scope) for scope in scopes if scope.service not in known}
-            self._unseen += [f"{each} was not looked at: audit it from Python" for each in others]
+            self._unseen += [f"{each} was not checked: audit it from Python" for each in others]
         for service in SERVICES:
             self._look_at(service, [scope for scope in scopes if scope.service == service.name])
-        if not self._reports:  # or each of them says it
+        if not self._reports:  # or each report has it
             self._unseen += found.unreadable
         unseen = [output.printable(mask(each)) for each in self._unseen]
         return Report.joined(self._reports, self._policy, datetime.now(UTC), unseen)
@@ -140,13 +140,13 @@ class _Auditing:
         try:
             run(self._options, target, partial(self._all_of, service, places, is_named))
         except AgentKeysError as error:
-            self._unseen.append(f"{service.name} was not looked at: {error}")
+            self._unseen.append(f"{service.name} was not checked: {error}")
 
     async def _all_of(
         self, service: Service[Any], places: Mapping[str, Scope], is_named: bool, client: Any
     ) -> None:
         whole = verbs.scope_of(self._options, client.api_keys)
-        # The tenant lists the keys of its inboxes as well: it comes last, and adds the others.
+        # The tenant lists the keys of its inboxes too, so it comes last, and adds the others.
         wanted = {said: scope for said, scope in sorted(places.items()) if said != str(whole)}
         if is_named or str(whole) in places:
             wanted[str(whole)] = whole
@@ -166,13 +166,13 @@ class _Auditing:
 
         keys = self._keys(service, client, wanted)
         if keys is None:
-            self._unseen.append(f"{said} was not looked at: {HOW}")
+            self._unseen.append(f"{said} was not checked: {HOW}")
             return None
         scope = verbs.scope_of(self._options, keys)
         try:
             report = await audit(keys, policy=self._policy, scope=scope)
         except AgentKeysError as error:
-            self._unseen.append(f"{said} could not be looked at: {error}")
+            self._unseen.append(f"{said} could not be checked: {error}")
             return None
         self._places[report.places[0]] = service, wanted
         return report
@@ -180,18 +180,18 @@ class _Auditing:
     def _keys(
         self, service: Service[Any], client: Any, wanted: Scope
     ) -> KeyCollection[Any, Any, Any] | None:
-        """Return the keys of a place; None if this client sees those of another one."""
+        """Return the keys of a place; None if this client sees those of another place."""
         keys = service.keys_at(client, wanted)
         is_there = keys is not None and verbs.scope_of(self._options, keys).is_at(wanted)
         return keys if is_there else None
 
     def fix(self, report: Report, *, ask: bool) -> bool:
-        """Show what can be put right, and do it; return whether anything was tried."""
+        """Show what can be fixed, and fix it; return whether a fix was tried."""
         from agentkeys.auditing.fixing import planned
 
         steps = planned(report)
         if not steps:
-            output.note("There is nothing that can be put right without a decision of yours.")
+            output.note("Nothing can be fixed without your decision.")
             return False
         self._each(steps, self._rehearse)
         if ask and not output.ask(f"Do {'this' if len(steps) == 1 else f'these {len(steps)}'}?"):
@@ -201,7 +201,7 @@ class _Auditing:
         return True
 
     def _each(self, steps: Iterable[Step], work: Any) -> None:
-        """Do *work* for each step, with a client of its service."""
+        """Run *work* for each step, with a client of its service."""
         steps = tuple(steps)
         for service in SERVICES:
             own = [step for step in steps if self._places[step.place][0] is service]
@@ -248,7 +248,7 @@ class _Auditing:
                 kept = (await status(keys, scope=scope)).kept
                 known = next((each for each in kept if each.key_id == step.key_id), None)
                 if known is None:
-                    raise AgentKeysError("the ledger does not know the key any more")
+                    raise AgentKeysError("the ledger no longer has the key")
                 await self._check_decision(known, keys, scope)
                 rotated = await rotate(keys, known.name, into=known.store, scope=scope)
                 output.note(
@@ -269,13 +269,15 @@ class _Auditing:
 
 
 async def _check_who_signs_in(keys: Any, step: Step) -> None:
-    """See that the command does not lock its user out."""
+    """Check that the command does not lock its user out."""
     key = next((each for each in await keys.list().collect() if each.id == step.key_id), None)
     # Not before the listing: a token in a store is not known until it is needed.
     token = keys._credentials.current()  # noqa: SLF001  # no part of the surface
-    prefix = getattr(key, "prefix", "")  # without one nothing can tell, and no key signs in
+    prefix = getattr(
+        key, "prefix", ""
+    )  # without a prefix it is not known, and no such key is a token
     if token is not None and prefix and keys._may_be(key, token):  # noqa: SLF001
-        raise AgentKeysError("this command signs in with that key")
+        raise AgentKeysError("this command uses that key as its token")
 
 
 def _there(keys: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``agentkeys clock``: the time of a service that ``agentkeys serve`` runs."""
+"""``agentkeys clock``: the clock of a service that ``agentkeys serve`` runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def advance(options: Options, *, by: str) -> None:
 @click.argument("moment")
 @with_json
 def set_clock(options: Options, *, moment: str) -> None:
-    """Put the clock to MOMENT, such as 2030-01-31T12:00:00Z.
+    """Set the clock to MOMENT, such as 2030-01-31T12:00:00Z.
 
     --json prints {"now"}.
     """
@@ -59,7 +59,7 @@ def set_clock(options: Options, *, moment: str) -> None:
 @commands.command("reset")
 @with_json
 def reset(options: Options) -> None:
-    """Show the time of the machine again.
+    """Use the time of the machine again.
 
     --json prints {"now"}.
     """

@@ -44,11 +44,11 @@ INTERRUPTED: Final = 130
 
 
 class CredentialsError(errors.ConfigurationError):
-    """The credentials are missing, or cannot be right: nothing was sent."""
+    """The credentials are missing or invalid. No request was sent."""
 
 
 class MissingKeyError(errors.AgentKeysError):
-    """No key has the id or the name that was given."""
+    """No key has the given id or name."""
 
 
 CODES: Final[Mapping[type[Exception], int]] = {
@@ -74,16 +74,15 @@ CODES: Final[Mapping[type[Exception], int]] = {
     errors.OrphanKeyError: MAYBE_DONE,
     errors.UncertainCreateError: MAYBE_DONE,
 }
-"""The code of a class, and of the classes below it; `FAILED` for every other class."""
+"""The code of a class and its subclasses; `FAILED` for every other class."""
 
 
 class CommandError(click.ClickException):
-    """An error in the words of a command.
+    """An error with a text of the command.
 
     Args:
-        sentence: what to show.
-        cause: the error that it stands for, whose code and fields it has.
-
+        sentence: the text to show.
+        cause: the error with the code and the fields.
     """
 
     def __init__(self, sentence: str, cause: Exception) -> None:
@@ -91,7 +90,7 @@ class CommandError(click.ClickException):
         self.cause = cause
 
     @property
-    def exit_code(self) -> int:  # type: ignore[override]  # click has a variable of the class
+    def exit_code(self) -> int:  # type: ignore[override]  # click has a class variable
         """The code of the cause."""
         return code_of(self.cause)
 
@@ -100,7 +99,7 @@ def code_of(error: Exception) -> int:
     """Return the exit code of *error*."""
     if isinstance(error, click.ClickException):
         return error.exit_code
-    # A list or a delete may be repeated, whatever became of the first.
+    # A list or a delete may be repeated, whatever happened to the first.
     is_create = getattr(error, "method", "") == "POST"
     if is_create and getattr(error, "applied", "no") != "no":
         return MAYBE_DONE
@@ -108,20 +107,19 @@ def code_of(error: Exception) -> int:
 
 
 def worst(codes: Iterable[int]) -> int:
-    """Return the code of a command in which several things failed: the highest one."""
+    """Return the exit code of a command with several failures: the highest."""
     return max(codes, default=0)
 
 
 def fields_of_error(
     error: Exception | str, message: str, *, key_id: object = None
 ) -> dict[str, Any]:
-    """Return an error as JSON has it; None stands for what is not known.
+    """Return an error as JSON types; None for a field that is not known.
 
     Args:
         error: the error; a str if there is only a sentence.
         message: its sentence, without secrets.
         key_id: the key that it concerns.
-
     """
     error = error.cause if isinstance(error, CommandError) else error
     is_usage = isinstance(error, click.UsageError)

@@ -1,4 +1,4 @@
-"""How several keys are made, each secret printed as soon as it is there."""
+"""Create several keys, and print each secret as soon as it arrives."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def create(
     jobs: int,
     **more: Any,
 ) -> None:
-    """Make a key for each of *names*.
+    """Create a key for each of *names*.
 
     Args:
-        options: what every command is given.
-        target: where to make them.
-        names: what to call them.
-        saving: where the secrets are to be kept; None to print them.
-        jobs: how many requests are under way at once.
-        **more: what else `create` of these keys takes.
+        options: the options of every command.
+        target: the place of the keys.
+        names: their names.
+        saving: how to store the secrets; None to print them.
+        jobs: the number of parallel requests.
+        **more: further arguments of `create` of these keys.
 
     """
     if len(names) == 1:
@@ -59,7 +59,7 @@ def create(
 
 
 class _Creating:
-    """The creation of several keys; it knows at any time how far it has come."""
+    """The creation of several keys, with its progress."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class _Creating:
         self._failures: list[Exception] = []
 
     def run(self) -> None:
-        """Make them, and end with the exit code of the worst failure."""
+        """Create the keys, and exit with the code of the worst failure."""
         whole = f"{len(self._names)} keys"
         try:
             run(self._options, self._target, self._create)
@@ -89,7 +89,9 @@ class _Creating:
             left = [name for name in self._names if name not in self._made]
             named = ", ".join(map(repr, left[:_MOST_NAMED]))
             named += f" and {len(left) - _MOST_NAMED} more" if len(left) > _MOST_NAMED else ""
-            sentence = f"interrupted: {len(self._made)} of {whole} were made; not made: {named}"
+            sentence = (
+                f"interrupted: {len(self._made)} of {whole} were created; not created: {named}"
+            )
             output.report(sentence, in_json=self._options.json)
             raise
         if self._made and not self._options.json:
@@ -99,14 +101,14 @@ class _Creating:
             )
         lost = len(self._names) - len(self._made)
         if lost:
-            output.note(f"{lost} of {whole} were not made: {why(self._failures)}.")
+            output.note(f"{lost} of {whole} were not created: {why(self._failures)}.")
         if code := worst(map(code_of, self._failures)):
             raise click.exceptions.Exit(code)
 
     async def _create(self, keys: Any) -> None:
-        # Where the secrets are shown, they show how far it is.
+        # If the secrets are shown, they are the progress.
         may_show = not (self._options.verbose or output.draws(""))
-        # Nothing more is made once the secrets cannot be printed.
+        # No more keys are created when the secrets cannot be printed.
         names = (name for name in self._names if not output.is_abandoned())
         with output.progress(len(self._names), may_show=may_show) as step:
 
@@ -117,7 +119,7 @@ class _Creating:
             await run_each(names, work, jobs=min(self._jobs, len(self._names)))
 
     async def _create_one(self, keys: Any, name: str) -> Callable[[], None]:
-        """Make a key and print its secret, and return what says that it failed."""
+        """Create a key and print its secret, and return a function that reports its failure."""
         try:
             await self._make(keys, name)
         except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""How keys are deleted: which ones, after which question, several at a time."""
+"""Delete keys: choose them, ask, and delete several at a time."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class How:
     Attributes:
         yes: do not ask.
         dry_run: show the keys, and delete none.
-        everything: all keys of the place are meant.
-        all_of_name: a name means all keys that have it.
-        jobs: how many requests are under way at once.
+        everything: delete all keys of the place.
+        all_of_name: a name stands for all keys with it.
+        jobs: the number of parallel requests.
     """
 
     yes: bool
@@ -56,13 +56,15 @@ class How:
 
     @property
     def asks(self) -> bool:
-        """Whether a person is asked first."""
+        """Whether the command asks first."""
         return not self.yes and sys.stdin is not None and sys.stdin.isatty()
 
 
 _OPTIONS: Final = (
     click.option("--all", "everything", is_flag=True, help="All keys of this place."),
-    click.option("--all-of-name", is_flag=True, help="All keys of a NAME that several have."),
+    click.option(
+        "--all-of-name", is_flag=True, help="All keys with the NAME, if there are several."
+    ),
     click.option("--dry-run", is_flag=True, help="Show the keys, and delete none."),
     click.option("--yes", is_flag=True, help="Do not ask first."),
     jobs_option,
@@ -70,21 +72,20 @@ _OPTIONS: Final = (
 
 
 def deleting_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what `How` is made of."""
+    """Add the options of `How`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def delete(options: Options, target: Target[Any, Any], criteria: Criteria, how: How) -> None:
-    """Delete the keys that are meant; one that fails does not save the others.
+    """Delete the chosen keys; a failure does not stop the deletion of the others.
 
     Args:
-        options: what every command is given.
-        target: where they are.
-        criteria: which ones; the word ``-`` stands for ids on standard input.
+        options: the options of every command.
+        target: the place of the keys.
+        criteria: which keys; the word ``-`` stands for ids on standard input.
         how: how.
-
     """
     _check(target, criteria, how)
     criteria = _with_input(target, criteria)
@@ -105,18 +106,18 @@ def _check(target: Target[Any, Any], criteria: Criteria, how: How) -> None:
     check_tells(target.service, criteria)
     named = criteria.ids or criteria.words
     if how.everything and named:
-        raise click.UsageError("--all excludes ids and names")
+        raise click.UsageError("--all cannot be combined with ids and names")
     if not (named or criteria.narrows or how.everything):
         raise click.UsageError("Missing argument 'KEY...', or --name, or --all")
     is_open = criteria.narrows or how.everything
     if is_open and not (how.asks or how.yes or how.dry_run):
         raise click.UsageError(
-            "there is no terminal to ask on: add --yes to delete what is chosen, or --dry-run"
+            "there is no terminal to ask on: add --yes to delete the chosen keys, or --dry-run"
         )
 
 
 def _with_input(target: Target[Any, Any], criteria: Criteria) -> Criteria:
-    """Return *criteria* with the ids that standard input has."""
+    """Return *criteria* with the ids on standard input."""
     if STANDARD_INPUT not in criteria.words:
         return criteria
     lines = read_lines(sys.stdin) if sys.stdin is not None else []
@@ -128,7 +129,7 @@ def _with_input(target: Target[Any, Any], criteria: Criteria) -> Criteria:
 def _found(
     options: Options, target: Target[Any, Any], criteria: Criteria, how: How
 ) -> list[Key[Any]]:
-    """Return the keys to delete; say which of those that were named are not there."""
+    """Return the keys to delete; report the named keys that do not exist."""
     keys = run(options, target, lambda keys: keys.list().collect())
     found = chosen(keys, criteria, datetime.now(UTC))
     lost = missing(keys, criteria)
@@ -136,7 +137,7 @@ def _found(
         report_missing(options, lost[0])
         raise click.exceptions.Exit(NOT_FOUND)
     for word in lost:
-        output.note(f"There is no key of the id or the name {word!r} here.")
+        output.note(f"There is no key with the id or the name {word!r} here.")
     several = {} if how.all_of_name else shared(keys, criteria.words)
     for name, ids in several.items():
         raise click.UsageError(
@@ -158,7 +159,7 @@ def _ask(found: Sequence[Key[Any]]) -> None:
     if len(found) > len(shown):
         output.note(f"... and {len(found) - len(shown)} more")
     what = "this key" if len(found) == 1 else f"these {len(found)} keys"
-    if not output.ask(f"Delete {what} for good?"):
+    if not output.ask(f"Delete {what} permanently?"):
         output.note("Nothing was deleted.")
         raise click.exceptions.Exit(1)
 
@@ -171,7 +172,7 @@ def _last_use(key: Any, now: datetime) -> str:
 
 
 class _Deleting:
-    """The deletion of keys by their ids; it knows at any time how far it has come."""
+    """The deletion of keys by their ids, with its progress."""
 
     def __init__(self, options: Options, ids: Sequence[Any], jobs: int) -> None:
         self._options = options
@@ -183,7 +184,7 @@ class _Deleting:
         self._failures: list[AgentKeysError] = []
 
     def run(self, target: Target[Any, Any]) -> None:
-        """Delete them, and end with the exit code of the worst failure."""
+        """Delete the keys, and exit with the code of the worst failure."""
         if not self._ids:
             output.note("There is nothing to delete.")
         try:
@@ -210,12 +211,12 @@ class _Deleting:
 
                 await run_each(self._ids, work, jobs=min(self._jobs, len(self._ids)))
             if any("gone" in each for each in self._outcomes.values()):
-                await keys.list().first()  # or a place that is not there would look done
+                await keys.list().first()  # or a place that does not exist would look done
         finally:
             self._forget(keys)
 
     async def _delete_one(self, keys: Any, key_id: Any) -> Callable[[], None]:
-        """Delete a key, and return what says so."""
+        """Delete a key, and return a function that reports it."""
         self._begun += 1
         try:
             await keys.delete(key_id)
@@ -223,7 +224,7 @@ class _Deleting:
             if not self._is_bulk:
                 return self._failed(key_id, error)
             self._outcomes[key_id] = {"id": _shown(key_id), "deleted": False, "gone": True}
-            return lambda: output.note(f"The key {key_id} is not there.")
+            return lambda: output.note(f"The key {key_id} does not exist.")
         except AgentKeysError as error:
             return self._failed(key_id, error)
         self._outcomes[key_id] = {"id": key_id, "deleted": True}
@@ -248,12 +249,12 @@ class _Deleting:
         if self._is_bulk:
             output.report(
                 f"interrupted: {deleted} of {_count(len(self._ids))} were deleted, {under_way} may"
-                f" have been, {rest} were not: run the command again to go on",
+                f" have been, {rest} were not: run the command again to continue",
                 in_json=self._options.json,
             )
 
     def _forget(self, keys: Any) -> None:
-        """Remove from the ledger what is there no more. If that fails, an audit finds it."""
+        """Remove deleted keys from the ledger. If that fails, an audit finds them."""
         from agentkeys.lifecycle.remembering import opened
         from agentkeys.lifecycle.upkeep import forget
 
@@ -263,7 +264,7 @@ class _Deleting:
 
 
 def why(failures: Sequence[Exception]) -> str:
-    """Say how many failures there were of each class."""
+    """Return the number of failures of each class, in words."""
     counts = Counter(type(error).__name__ for error in failures)
     return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
@@ -273,7 +274,7 @@ def _count(number: int) -> str:
 
 
 def _shown(key_id: Any) -> Any:
-    # A key may have been pasted where its id belongs.
+    # The value may be a key instead of its id, by mistake.
     shown = mask(str(key_id))
     return key_id if shown == str(key_id) else shown
 
@@ -283,6 +284,6 @@ def _say_deleted(key_id: Any) -> None:
     try:
         output.write(sentence)
     except (output.OutputError, OSError):
-        # The other keys are to be deleted all the same.
+        # The other keys must be deleted nevertheless.
         output.abandon()
         output.note(sentence)

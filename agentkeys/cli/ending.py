@@ -1,4 +1,4 @@
-"""How a command ends: an exit code, and one line on stderr if it failed."""
+"""The end of a command: an exit code, and one line on stderr if it failed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["CommandLine"]
 
 _EXTRA: Final = frozenset({"click", "platformdirs", "rich"})
-# Shows itself: it is the help of a group that was called without a command. Older clicks lack it.
+# The message of this error is the help of a group without a command. Older clicks lack it.
 _HELP: Final[Any] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class CommandLine(click.Group):
-    """A click group that ends as ours do: in one line on stderr, and never in a traceback."""
+    """A click group whose errors are one line on stderr, and never a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command that the arguments name, and exit."""
+        """Run the command in the arguments, and exit."""
         given = next(iter(args), None) or kwargs.get("args") or sys.argv[1:]
-        # Before it is parsed: what it is parsed into may be the error.
+        # Before the arguments are parsed, because parsing may fail.
         options = Options(json="--json" in takewhile(lambda word: word != "--", given))
         kwargs = {"prog_name": self.name, **kwargs, "standalone_mode": False, "obj": options}
         run = super().main
@@ -51,7 +51,7 @@ def _exit_code(run: Callable[[], object], options: Options) -> int:
         return INTERRUPTED
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else FAILED
-    except Exception as error:  # noqa: BLE001  # nobody is to see a traceback
+    except Exception as error:  # noqa: BLE001  # users see no traceback
         if options.traceback:
             _show_traceback(error)
         output.report(_sentence(error), in_json=options.json, error=error)
@@ -94,7 +94,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _missing(error: Exception) -> str | None:
-    """Return the library of the extra `cli` that is not installed, if that is the error."""
+    """Return the missing library of the extra `cli`, if that is the error."""
     name = error.name or "" if isinstance(error, ModuleNotFoundError) else ""
     return name if name.partition(".")[0] in _EXTRA else None
 

@@ -1,4 +1,4 @@
-"""``agentkeys faults``: what goes wrong on purpose on a service that ``agentkeys serve`` runs."""
+"""``agentkeys faults``: faults on purpose, of a service that ``agentkeys serve`` runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["commands"]
 
 @click.group("faults")
 def commands() -> None:
-    """Have a service that `agentkeys serve --admin-port` runs go wrong on purpose.
+    """Make a service that `agentkeys serve --admin-port` runs fail on purpose.
 
     AGENTKEYS_ADMIN_URL holds the address of the admin port, and AGENTKEYS_ADMIN_TOKEN its token.
     """
@@ -34,7 +34,9 @@ def commands() -> None:
     type=click.Choice(["before", "after"]),
     help="Before the service acts on the request, or after.  [default: before; after for pages]",
 )
-@click.option("--times", metavar="NUMBER", help="How many requests meet the fault, or always.")
+@click.option(
+    "--times", metavar="NUMBER", help="The number of requests that it affects, or always."
+)
 @with_json
 def add(
     options: Options,
@@ -48,8 +50,8 @@ def add(
     """Put a fault of KIND on ROUTE.
 
     ROUTE is a route such as 'POST /auth/api-keys', a group such as CREATES, or groups that are
-    joined by & and |. `agentkeys faults kinds` lists the groups, the kinds and their values.
-    --json prints the fault: {"id", "kind", "with", "routes", "when", "times", "hits"}.
+    joined by & and |. `agentkeys faults kinds` lists the groups, the kinds and their values. --json
+    prints the fault: {"id", "kind", "with", "routes", "when", "times", "hits"}.
     """
     body: dict[str, Any] = {"route": route, "kind": kind, "with": dict(map(_value, values))}
     if when is not None:
@@ -66,7 +68,7 @@ def add(
 @commands.command("list")
 @with_json
 def list_faults(options: Options) -> None:
-    """List the faults, in the order in which requests meet them.
+    """List the faults, in the order in which they apply.
 
     --json prints a list of faults, each as `add` prints it.
     """
@@ -74,9 +76,7 @@ def list_faults(options: Options) -> None:
     if options.json:
         output.write(output.as_json(faults))
     elif faults:
-        output.write(
-            *(f"{each['id']}  {_in_short(each)}, {each['hits']} met it" for each in faults)
-        )
+        output.write(*(f"{each['id']}  {_in_short(each)}, {each['hits']} hits" for each in faults))
 
 
 @commands.command("kinds")
@@ -100,7 +100,7 @@ def kinds(options: Options) -> None:
 @click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
 @with_json
 def clear(options: Options, *, ids: tuple[int, ...]) -> None:
-    """Remove the faults with these IDs, or all of them, and let go of what they hold back.
+    """Remove the faults with these IDs, or all faults; release the requests that they hold.
 
     --json prints {"cleared": [ID, ...]}.
     """
@@ -114,7 +114,7 @@ def clear(options: Options, *, ids: tuple[int, ...]) -> None:
 def _value(given: str) -> tuple[str, object]:
     name, equals, value = given.partition("=")
     if not equals:
-        raise click.UsageError(f"{name!r} is no NAME=VALUE")
+        raise click.UsageError(f"{name!r} is not NAME=VALUE")
     return name, _json_or_text(value)
 
 

@@ -1,6 +1,6 @@
-"""Ctrl-C, SIGTERM, SIGHUP: what is under way is cancelled, cleans up, and then the command ends.
+"""Ctrl-C, SIGTERM, SIGHUP: cancel the work, let it clean up, and end the command.
 
-A signal that the parent process ignores, as nohup does and a shell's `&`, stays ignored.
+A signal that the parent process ignores, as nohup and a shell's `&` do, stays ignored.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ class _InterruptedError(Exception):
 
 
 def exit_code_of(number: int) -> int:
-    """Return the exit code of a command that a signal ended, as a shell has it."""
+    """Return the exit code of a command that a signal ended, as in a shell."""
     return 128 + number
 
 
 @contextmanager
 def signals_heard() -> Iterator[list[int]]:
-    """End by an exception what would end without any clean-up; give the signals that came.
+    """Raise an exception for signals that would end the process; yield the received signals.
 
-    Ctrl-C does so by itself. Without it, SIGTERM at a prompt would leave a terminal that does not
+    Ctrl-C raises one by default. Without this, SIGTERM at a prompt would leave a terminal without
     echo.
     """
     came: list[int] = []
 
     def end(number: int, _: object) -> None:
         came.append(number)
-        if _in_a_loop():  # which was told before, and takes too long
+        if _in_a_loop():  # the loop was told first, and takes too long
             _die(number)
         raise SystemExit(exit_code_of(number))
 
     before = {}
     for number in _SIGNALS:
-        # Not in a thread, where Python hears no signals.
+        # Not in a thread, where Python receives no signals.
         with suppress(ValueError):
             if signal.getsignal(number) is signal.SIG_DFL:
                 before[number] = signal.signal(number, end)
@@ -68,12 +68,11 @@ def signals_heard() -> Iterator[list[int]]:
 
 
 def run_interruptibly(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run *coroutine* in an event loop; the first signal cancels it, a second one does not wait.
+    """Run *coroutine* in an event loop; the first signal cancels it, a second one ends it at once.
 
     Raises:
         KeyboardInterrupt: Ctrl-C ended it.
-        SystemExit: SIGTERM or SIGHUP did.
-
+        SystemExit: SIGTERM or SIGHUP ended it.
     """
     import asyncio
 
@@ -95,17 +94,17 @@ async def _interruptible(coroutine: Coroutine[Any, Any, T]) -> T:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def leave(number: int) -> None:
-        # The loop would leave the system's way, but has asyncio's own for Ctrl-C, which waits.
+        # Removing the loop's handler leaves asyncio's own for Ctrl-C, which waits.
         if loop.remove_signal_handler(number) and number != signal.SIGINT:
             signal.signal(number, before[number])
 
     def interrupt(number: int) -> None:
         came.append(number)
-        leave(number)  # the next one is not for us
+        leave(number)  # the next signal is not for this handler
         work.cancel()
 
     for number in _SIGNALS:
-        # Not on Windows, nor in a thread: there asyncio's own way, and the system's, must do.
+        # Not on Windows, nor in a thread: asyncio's own handling, and the system's, must do there.
         with suppress(NotImplementedError, RuntimeError, ValueError):
             if before[number] is not signal.SIG_IGN:
                 loop.add_signal_handler(number, interrupt, number)
@@ -133,4 +132,4 @@ def _die(number: int) -> NoReturn:
     terminal.restore_echo()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    raise SystemExit(exit_code_of(number))  # where the signal takes its time
+    raise SystemExit(exit_code_of(number))  # if the signal is delayed

@@ -1,4 +1,4 @@
-"""The services that a command over all of them knows."""
+"""The services that a command for all services knows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["HOW", "SERVICES", "named"]
 
 SERVICES: Final[tuple[Service[Any], ...]] = (agentity.SERVICE, agentry.SERVICE)
 
-HOW: Final = "give its --base-url, or --local for what `agentkeys --local` left"
-"""What to do about a place that a command was not pointed at."""
+HOW: Final = "give its --base-url, or --local for the keys of `agentkeys --local`"
+"""The advice for a place that the command's options do not cover."""
 
 
 def named(names: Iterable[str] | None = None) -> dict[str, Service[Any]]:
-    """Return the services of these names, which are in small letters; all of them if None."""
+    """Return the services with these lower-case names; all services if None."""
     known = {service.name.lower(): service for service in SERVICES}
     return known if names is None else {name: known[name] for name in dict.fromkeys(names)}

@@ -1,4 +1,4 @@
-"""How keys are listed: which of them, and in what form."""
+"""List keys: choose them, and print them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ form_option: Final = click.option(
     "--format",
     "form",
     type=click.Choice(_FORMS),
-    help="How to print keys; jsonl and csv print page by page.",
+    help="The format; jsonl and csv are printed page by page.",
 )
 
 
@@ -44,19 +44,18 @@ def show(
     criteria: Criteria,
     form: str | None,
 ) -> None:
-    """List the keys that are meant.
+    """List the chosen keys.
 
     Args:
-        options: what every command is given.
-        target: where they are.
-        pager: lists all of them.
-        criteria: which ones.
-        form: one of `_FORMS`, or None for what --json says.
-
+        options: the options of every command.
+        target: the place of the keys.
+        pager: lists all keys.
+        criteria: which keys to choose.
+        form: one of `_FORMS`, or None for the format of --json.
     """
     check_tells(target.service, criteria)
     if options.json and form not in {None, "json"}:
-        raise click.UsageError(f"--json and --format {form} exclude each other")
+        raise click.UsageError(f"--json and --format {form} cannot be combined")
     form = form or ("json" if options.json else "table")
     listing = _Listing(target, criteria)
     run(options, target, lambda keys: listing.show(pager(keys), form))
@@ -67,8 +66,8 @@ def show(
 
 
 def report_missing(options: Options, word: object) -> None:
-    """Say that there is no such key."""
-    sentence = f"there is no key of the id or the name {word!r} here"
+    """Report that no key has this id or name."""
+    sentence = f"there is no key with the id or the name {word!r} here"
     output.report(sentence, in_json=options.json, error=MissingKeyError(sentence), key_id=word)
 
 
@@ -97,7 +96,7 @@ class _Listing:
                     output.write(*(_line(key, columns.values(), form) for key in part))
 
     async def _parts(self, pager: Pager[Any]) -> AsyncGenerator[Sequence[Key[Any]], None]:
-        """Give what is chosen, page by page if it can be told of each page alone."""
+        """Yield the chosen keys, page by page if each page can be judged alone."""
         now = datetime.now(UTC)
         criteria = self._criteria
         if criteria.needs_all:

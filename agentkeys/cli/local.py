@@ -1,4 +1,4 @@
-"""The services on this machine that ``--local`` uses, and where their data lies."""
+"""The services on this machine for ``--local``, and the place of their data."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ __all__ = ["local_database", "local_service"]
 
 
 def local_service() -> LocalService:
-    """Return the service that keeps its data in the user's data directory, to be started."""
+    """Return a service, not yet started, with its data in the user's data directory."""
     from agentkeys.server import LocalService
 
     return LocalService(database=local_database(), recorded_requests=0)
 
 
 def local_database() -> str:
-    """Return the address of its database; the folder is made if it is missing, for its user only.
+    """Return the address of its database; create its folder for this user only if necessary.
 
     Raises:
-        ConfigurationError: the folder cannot be made, or is not this user's alone.
-
+        ConfigurationError: the folder cannot be created, or is not this user's alone.
     """
     folder = home.data_folder()
     try:
@@ -37,5 +36,5 @@ def local_database() -> str:
         return f"sqlite:///{folder / 'local.db'}"
     raise ConfigurationError(
         f"cannot use the folder {folder}: {reason}: set AGENTKEYS_HOME to a folder of your own, or"
-        " to one that is not there yet"
+        " to a new folder"
     )

@@ -1,4 +1,4 @@
-"""What is logged while a command runs."""
+"""The logging of a command."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ __all__ = ["logged"]
 
 @contextmanager
 def logged(*, verbose: bool, traceback: bool = False) -> Iterator[None]:
-    """Log on stderr: each request and everybody's warnings if *verbose*, else our warnings.
+    """Log on stderr: each request and all warnings if *verbose*, else our warnings.
 
     Args:
-        verbose: whether to log all of it.
+        verbose: whether to log everything.
         traceback: whether to show the tracebacks of the records.
-
     """
     root, ours = logging.getLogger(), logging.getLogger("agentkeys")
     handler = _Lines(traceback=traceback)
@@ -29,7 +28,7 @@ def logged(*, verbose: bool, traceback: bool = False) -> Iterator[None]:
     before = ours.level
     ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
     (root if verbose else ours).addHandler(handler)
-    # With no handler at all, logging prints the warnings of aiohttp and asyncio by itself.
+    # Without a handler, logging itself prints the warnings of aiohttp and asyncio.
     root.addHandler(silent)
     try:
         yield
@@ -41,7 +40,7 @@ def logged(*, verbose: bool, traceback: bool = False) -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """Prints each record by `output.note`: its message is one line, its traceback is more."""
+    """Prints each record by `output.note`: the message as one line, the traceback as more."""
 
     def __init__(self, *, traceback: bool) -> None:
         super().__init__()
@@ -50,7 +49,7 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001  # its parts do not fit together
+        except Exception:  # noqa: BLE001  # the arguments do not fit the message
             message = f"{record.msg} {record.args!r}"
         output.note(message)
         if self._traceback and record.exc_info:

@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass
 class Options:
-    """What was asked for, wherever on the command line it stands."""
+    """The values of the common options, wherever they are on the command line."""
 
     local: bool = False
     json: bool = False
@@ -46,7 +46,7 @@ class Options:
     signed_in: dict[str, Credentials | None] = field(default_factory=dict)
 
     def client_settings(self) -> ClientSettings:
-        """Return what of it a client wants to know."""
+        """Return the settings for a client."""
         return {
             "base_url": self.base_url,
             "timeout": self.timeout,
@@ -55,14 +55,14 @@ class Options:
 
     @property
     def line(self) -> list[str]:
-        """How a command line begins that means the same accounts."""
+        """The beginning of a command line for the same accounts."""
         if self.local:
             return ["agentkeys", "--local"]
         return ["agentkeys", *(["--profile", self.profile] if self.profile else [])]
 
 
 def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
-    """Keep an option's value in the `Options`."""
+    """Store an option's value in the `Options`."""
     if value is not None:
         setattr(context.find_object(Options), str(parameter.name), value)
 
@@ -78,7 +78,7 @@ def _seconds(value: str) -> float:
 
 
 def duration(value: str) -> float:
-    """Read an option's duration, like 24h."""
+    """Parse an option's duration, like 24h."""
     from agentkeys import durations
 
     try:
@@ -116,22 +116,22 @@ _CONNECTION: Final = (
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="How long a whole call may take, or inf.  [default: 30]",
+        help="The time limit of a whole call, or inf.  [default: 30]",
     ),
-    _kept("--base-url", metavar="URL", help="Where the service is."),
-    _kept("--allow-http", is_flag=True, help="Permit an http URL of another host."),
-    # Seldom wanted, so the help of `agentkeys` alone shows it.
+    _kept("--base-url", metavar="URL", help="The address of the service."),
+    _kept("--allow-http", is_flag=True, help="Allow an http URL of another host."),
+    # Rarely needed, so only the help of `agentkeys` shows it.
     _kept("--no-cache", is_flag=True, default=None, hidden=True, help="Log in."),
 )
 
 
 def with_json(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --json, --verbose and --traceback to *command*, and hand it the `Options` first."""
+    """Add --json, --verbose and --traceback to *command*, and pass it the `Options` first."""
     return _decorated(click.pass_obj(command), _JSON)
 
 
 def common(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a command that calls a service, and hand it the `Options` first."""
+    """Add the options of a command that calls a service, and pass it the `Options` first."""
     return _decorated(click.pass_obj(command), (*_JSON, *_CONNECTION))
 
 

@@ -1,7 +1,7 @@
-"""The one way out of the command line: all that it prints, logs and asks goes through here.
+"""The only output of the command line: everything that it prints, logs and asks.
 
-Text from outside is shown as text: it cannot style a table, move a terminal's cursor, turn the
-direction of what follows it, or begin a line of its own.
+Text from outside is shown as text: it cannot style a table, move a terminal's cursor, change the
+direction of the text after it, or begin a new line.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _NOTHING: Final = "-"
-_FEWEST: Final = 2  # things to do of which progress is shown
+_FEWEST: Final = 2  # the smallest number of steps for a progress bar
 
 _abandoned: object = ...
 
@@ -57,18 +57,17 @@ class OutputError(Exception):
 
 
 def write(*lines: str) -> None:
-    """Print each of *lines* on a line of its own, and see that all of them left this process.
+    """Print each of *lines* on its own line, and check that all of them were written.
 
     Raises:
-        OutputError: they did not; but BrokenPipeError if nobody reads any more.
-
+        OutputError: they were not; BrokenPipeError if the reader is gone.
     """
     _write("\n".join(map(printable, lines)))
 
 
 def _write(text: str) -> None:
     if is_closed():
-        raise OutputError("standard output is closed: open it, or send it to a file")
+        raise OutputError("standard output is closed: open it, or redirect it to a file")
     if is_abandoned():
         raise OutputError("standard output could not be written before")
     try:
@@ -92,7 +91,7 @@ def is_abandoned() -> bool:
 
 
 def is_broken() -> bool:
-    """Whether standard output does not take what it still buffers, as after a help of click's."""
+    """Whether standard output cannot write its buffer, e.g. after a help text of click."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -101,13 +100,13 @@ def is_broken() -> bool:
 
 
 def abandon() -> None:
-    """Give up on standard output: what it still buffers is not written when the process ends.
+    """Give up standard output: its buffer is not written when the process ends.
 
-    Nor is anything else: a secret that went nowhere would be taken for one that was printed.
+    Nothing else is written either: a lost secret must not look like a printed one.
     """
-    global _abandoned  # noqa: PLW0603  # so is the stream
+    global _abandoned  # noqa: PLW0603  # the stream is global too
     _abandoned = sys.stdout
-    # It has no descriptor if it is closed, or is none of the system's.
+    # It has no descriptor if it is closed, or not a stream of the system.
     with contextlib.suppress(AttributeError, OSError, ValueError):
         descriptor = sys.stdout.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -116,7 +115,7 @@ def abandon() -> None:
 
 
 def note(text: str) -> None:
-    """Print a line on stderr, without keys; that nobody can read it is no failure."""
+    """Print a line on stderr, with keys masked; ignore that it cannot be written."""
     with contextlib.suppress(OSError, ValueError):
         click.echo(printable(mask(text)), err=True)
 
@@ -124,19 +123,18 @@ def note(text: str) -> None:
 def report(
     sentence: str, *, in_json: bool, error: Exception | None = None, key_id: object = None
 ) -> None:
-    """Print an error on stderr: in a line of text, or as one JSON object.
+    """Print an error on stderr: as a line of text, or as one JSON object.
 
     Args:
-        sentence: what to say.
+        sentence: the text.
         in_json: whether --json was given.
-        error: what is behind it, if that is known.
+        error: the exception, if there is one.
         key_id: the id of the key that it concerns.
-
     """
     if not in_json:
         note(f"Error: {sentence}")
         return
-    # Masked before it is JSON: what is masked may end in a backslash of JSON's.
+    # Masked before it is JSON: a masked part may end in a backslash of the JSON.
     shown = mask(key_id) if isinstance(key_id, str) else key_id
     fields = fields_of_error(error or sentence, mask(sentence), key_id=shown)
     with contextlib.suppress(OSError, ValueError):
@@ -144,17 +142,17 @@ def report(
 
 
 def ask(question: str) -> bool:
-    """Ask for a yes on the terminal."""
+    """Ask a yes-or-no question on the terminal."""
     return click.confirm(printable(question), err=True)
 
 
 def ask_secret(question: str) -> Secret:
-    """Ask for a secret on the terminal, which does not show what is typed."""
+    """Ask for a secret on the terminal, without showing the input."""
     return Secret(click.prompt(printable(question), hide_input=True, err=True))
 
 
 def secret_given(question: str) -> Secret | None:
-    """Ask for a secret on a terminal, or read it from standard input; None if there is none."""
+    """Ask for a secret on a terminal, or read it from standard input; return None if empty."""
     if sys.stdin is None:
         return None
     if sys.stdin.isatty():
@@ -163,7 +161,7 @@ def secret_given(question: str) -> Secret | None:
 
 
 def printable(text: str) -> str:
-    """Return *text* as one line that no terminal obeys: what is not printable is escaped."""
+    """Return *text* as one printable line: other characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -179,7 +177,7 @@ def draws(text: str) -> bool:
 
 
 def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
-    """Return the fields of a record as JSON has them, its secret only if it is to be *revealed*."""
+    """Return the fields of a record as JSON types, with its secret only if *revealed*."""
     import attrs
 
     sent = (field.name for field in attrs.fields(type(record)) if field.init)
@@ -192,18 +190,17 @@ def fields_of(record: Any, *, revealed: bool = False) -> dict[str, object]:
 
 
 def as_json(value: object) -> str:
-    """Return *value* as JSON on one line, in ASCII, which no terminal and no pipe misreads."""
+    """Return *value* as JSON on one line, in ASCII, for any terminal and any pipe."""
     return json.dumps(value).replace("\x7f", r"\u007f")
 
 
 def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
-    """Print records one a line: a table for a terminal, else plain columns.
+    """Print records, one on a line: a table on a terminal, else plain columns.
 
     Args:
-        records: what to print.
-        columns: the name of the attribute below each title. The first is what a record is
-            addressed by, and is never shortened.
-
+        records: the records.
+        columns: the attribute for each title. The first one identifies a record, and is never
+            shortened.
     """
     rows = [[_cell(getattr(record, name)) for name in columns.values()] for record in records]
     if sys.stdout is not None and sys.stdout.isatty():
@@ -213,16 +210,16 @@ def print_table(records: Iterable[object], columns: Mapping[str, str]) -> None:
 
 
 def note_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows on stderr, in columns, without keys."""
+    """Print rows on stderr, in columns, with keys masked."""
     for line in _aligned([[printable(cell) for cell in row] for row in rows]):
         note(line)
 
 
 @contextlib.contextmanager
 def progress(total: int, *, may_show: bool) -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Show on a terminal how much is done; give a function to call as each thing is.
+    """Show a progress bar on a terminal; yield a function to call after each step.
 
-    It takes what is to be printed about that thing, which waits until the bar is gone.
+    The function takes another function, which prints the result of the step after the bar is gone.
     """
     if not may_show or total < _FEWEST or sys.stderr is None or not sys.stderr.isatty():
         yield lambda say: say()
@@ -251,7 +248,7 @@ def progress(total: int, *, may_show: bool) -> Iterator[Callable[[Callable[[], N
 
 
 def plain(value: object) -> object:
-    """Return a field of a record as JSON has it."""
+    """Return a field of a record as a JSON type."""
     match value:
         case Secret():
             return value.reveal()
@@ -299,7 +296,7 @@ def _print_rich(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console(width=width, height=height)
     unbounded = console.options.update(max_width=sys.maxsize)
     narrowest = Measurement.get(console, unbounded, table).minimum
-    if narrowest > console.width:  # rather too wide for the terminal than an id cut off
+    if narrowest > console.width:  # too wide for the terminal rather than an id cut off
         table.width = narrowest
     with console.capture() as capture:
         console.print(table, crop=False)

@@ -98,7 +98,7 @@ def taken(
 
     """
     if tenant + (pod is not None) + (inbox is not None) > 1:
-        raise click.UsageError("--tenant, --pod and --inbox exclude each other")
+        raise click.UsageError("--tenant, --pod and --inbox cannot be combined")
     if tenant or pod is not None or inbox is not None:
         return Place(inbox, pod, agent), words
     found = profile()

@@ -1,4 +1,4 @@
-"""Programs that the user names: what tries a new secret, and what tells those who use it."""
+"""The user's programs: they verify a new secret, or tell its users."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["telling", "trying"]
 
 
 def trying(command: Sequence[str] | None, seconds: float) -> Verify | None:
-    """Return what tries a secret: the program, with the secret on its standard input."""
+    """Return a `Verify` that runs the program with the secret on its standard input."""
     if command is None:
         return None
 
@@ -28,7 +28,7 @@ def trying(command: Sequence[str] | None, seconds: float) -> Verify | None:
 
 
 def telling(command: Sequence[str] | None, seconds: float) -> Then | None:
-    """Return what tells those who use a key: the program, which gets no secret."""
+    """Return a `Then` that runs the program, without the secret."""
     if command is None:
         return None
 
@@ -48,11 +48,10 @@ def telling(command: Sequence[str] | None, seconds: float) -> Then | None:
 async def _run(
     command: Sequence[str], seconds: float, *, secret: Secret | None = None, **how: Any
 ) -> None:
-    """Run a program; whoever is cancelled, or has no time left, kills it with all its children.
+    """Run a program; if the caller is cancelled or the time is up, kill it with its children.
 
     Raises:
-        AgentKeysError: it did not end with 0, or did not read the secret.
-
+        AgentKeysError: it did not exit with code 0, or did not read the secret.
     """
     from agentkeys import programs
     from agentkeys.stores.contract.threads import in_thread

@@ -19,7 +19,7 @@ __all__ = ["save_option", "then_option", "with_rotating"]
 
 
 def _program(value: str) -> tuple[str, ...]:
-    """Read an option's program and its arguments, which are quoted as in a shell."""
+    """Parse an option's program and its arguments, quoted as in a shell."""
     try:
         from agentkeys import programs
 
@@ -54,24 +54,28 @@ then_option = click.option(
 
 
 def with_rotating(key_id: Callable[[str], Any]) -> Callable[..., Any]:
-    """Add the options of `rotate`, and hand the command what it takes of them as *how*.
+    """Add the options of `rotate`, and pass them to the command as *how*.
 
     Args:
-        key_id: reads the id of a key.
-
+        key_id: parses the id of a key.
     """
     options = (
         save_option,
-        _duration("--grace", "24h", "How long the old key lives on."),
-        _duration("--max-grace", None, "How long at most, if it is used.  [default: 7 graces]"),
-        click.option("--replaces", metavar="ID", type=key_id, help="The old key, if unknown here."),
+        _duration("--grace", "24h", "How long the old key stays valid."),
+        _duration("--max-grace", None, "The limit if it is in use.  [default: 7 graces]"),
+        click.option(
+            "--replaces",
+            metavar="ID",
+            type=key_id,
+            help="The old key, if not in the journal.",
+        ),
         click.option(
             "--verify",
             metavar="PROGRAM",
             type=_program,
-            help="Try the new secret: it is on the program's stdin.",
+            help="Verify the new secret: it is on the program's stdin.",
         ),
-        _duration("--verify-within", "30s", "How long to try it again."),
+        _duration("--verify-within", "30s", "How long to retry --verify."),
         then_option,
     )
     names = ("grace", "max_grace", "replaces", "verify", "verify_within", "then")

@@ -27,13 +27,13 @@ PLACEHOLDER: Final = "{NAME}"
 
 @dataclass(frozen=True)
 class Saving:
-    """Where a new key's secret is to be kept.
+    """How a new key's secret is stored.
 
     Attributes:
         store: the store.
-        template: the address of the store with `PLACEHOLDER` in it, if each name has its own.
-        replace: whether a secret that it holds may be replaced.
-        exact_name: whether the key gets its very name, without a nonce.
+        template: the address of the store with `PLACEHOLDER`, if each name has its own store.
+        replace: whether an existing secret in the store may be overwritten.
+        exact_name: whether the key gets exactly its name, without a nonce.
     """
 
     store: Store
@@ -82,25 +82,25 @@ _OPTIONS: Final = (
         "--save",
         metavar="STORE",
         shell_complete=schemes,
-        help=f"Store the secret instead of printing it: {', '.join(_QUOTED)}, or an address of an"
+        help=f"Store the secret instead of printing it: {', '.join(_QUOTED)}, or the address of an"
         f" installed package's store. {PLACEHOLDER} in it stands for the name of each key, like"
         " BILLING_BOT for billing-bot.",
     ),
     click.option(
         "--replace",
         is_flag=True,
-        help="With --save: replace a secret that is there; its key stays.",
+        help="With --save: overwrite an existing secret; its key stays.",
     ),
     click.option(
         "--exact-name",
         is_flag=True,
-        help="With --save: make a key of this very name, without ~ and six characters behind it.",
+        help="With --save: use the name exactly as given, without the ~xxxxxx suffix.",
     ),
 )
 
 
 def with_saving(command: Callable[..., None]) -> Callable[..., None]:
-    """Add --save and what goes with it, and hand *command* a `Saving`, or None."""
+    """Add --save and its options, and pass *command* a `Saving`, or None."""
 
     @functools.wraps(command)
     def saving(
@@ -124,7 +124,7 @@ def _saving(save: str | None, replace: bool, exact_name: bool) -> Saving | None:
 
 
 def opened(save: str) -> Store:
-    """Return the store of --save, which keeps a secret when the command has ended."""
+    """Return the store of --save, which must keep a secret after the command ends."""
     from agentkeys.stores import open_store
 
     store = open_store(save)
@@ -134,7 +134,7 @@ def opened(save: str) -> Store:
 
 
 def opened_if(save: str | None) -> Store | None:
-    """Return the store of --save, if there is one."""
+    """Return the store of --save, or None."""
     return None if save is None else opened(save)
 
 
@@ -142,5 +142,5 @@ which_store: Final = click.option(
     "--save",
     metavar="STORE",
     shell_complete=schemes,
-    help="Which store, if keys of this name are replaced in several.",
+    help="The store, if keys of this name are replaced in several.",
 )

@@ -26,7 +26,7 @@ _AGENTRY_KEY: Final = "AGENTKEYS_SERVE_AGENTRY_KEY"
 _SECRET: Final = ("AGENTITY_PASSWORD", "AGENTRY_API_KEY", _ADMIN_TOKEN)
 
 
-# Each option may come from a variable as well: a container is configured by its environment.
+# Each option can also come from a variable: a container is configured by its environment.
 @click.command("serve", context_settings={"auto_envvar_prefix": "AGENTKEYS_SERVE"})
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
@@ -34,21 +34,21 @@ _SECRET: Final = ("AGENTITY_PASSWORD", "AGENTRY_API_KEY", _ADMIN_TOKEN)
     type=click.IntRange(0, 65535),
     default=0,
     show_default=True,
-    help="The port to listen on; 0 is any that is free.",
+    help="The port to listen on; 0 is any free port.",
 )
 @click.option(
     "--allowed-host",
     "allowed_hosts",
     metavar="NAME",
     multiple=True,
-    help="A name or an address by which others reach this service, without a port; may be given"
-    " several times. Requests that name another host than this machine are refused.",
+    help="A host name or address by which others reach this service, without a port; may be given"
+    " several times. Requests for any other host than this machine are refused.",
 )
 @click.option(
     "--database",
     metavar="PATH",
-    help="Where to keep the data, as PATH or sqlite:///PATH; in memory if it is not given, or with"
-    " `agentkeys --local serve`, what --local uses.",
+    help="The place of the data, as PATH or sqlite:///PATH; by default in memory, or with"
+    " `agentkeys --local serve`, the data of --local.",
 )
 @click.option("--email", metavar="EMAIL", help="The email of the account to start with.")
 @click.option(
@@ -79,13 +79,13 @@ _SECRET: Final = ("AGENTITY_PASSWORD", "AGENTRY_API_KEY", _ADMIN_TOKEN)
     help="How many requests a second both services answer, all together; one more is answered 429"
     " with Retry-After. Without it, there is no limit.",
 )
-@click.option("--cert", metavar="PATH", help="Speak TLS, with the certificate in this file (PEM).")
+@click.option("--cert", metavar="PATH", help="Use TLS, with the certificate in this file (PEM).")
 @click.option("--key", metavar="PATH", help="The key of the certificate, if it is in another file.")
 @click.option(
     "--admin-port",
     type=click.IntRange(0, 65535),
-    help="Let programs control faults, the clock and more over this port, on 127.0.0.1 alone; 0 is"
-    " any that is free. AGENTKEYS_ADMIN_TOKEN holds its token, or it is a random one.",
+    help="Let programs control faults, the clock and more over this port, on 127.0.0.1 only; 0 is"
+    " any free port. AGENTKEYS_ADMIN_TOKEN holds its token; by default it is random.",
 )
 @click.option(
     "--record-bodies",
@@ -115,13 +115,13 @@ def commands(
     """Run Agentity and Agentry on this machine until Ctrl-C.
 
     It prints what a client needs, as shell commands; the password and the token are secrets of this
-    local service. --quiet leaves these two out, for a container or a unit whose log is kept.
-    --json prints one line {"url", "email", "password", "agentry_token", "inbox_id"} when the
-    service is ready.
+    local service. --quiet leaves these two out, for a container or a unit whose log is kept. --json
+    prints one line {"url", "email", "password", "agentry_token", "inbox_id"} when the service is
+    ready.
 
     AGENTKEYS_SERVE_PASSWORD and AGENTKEYS_SERVE_AGENTRY_KEY hold a password and a token of your
-    choice; with _FILE at the end, the variable holds the path of a file. Each option can be set by
-    a variable, too: AGENTKEYS_SERVE_ and its name.
+    choice; with _FILE at the end, the variable holds the path of a file. Each option can also be
+    set by a variable: AGENTKEYS_SERVE_ and its name.
     """
     import asyncio
 
@@ -142,7 +142,7 @@ def commands(
         pods=pods,
         rate_limit=rate_limit,
         ssl=_tls(cert, key),
-        # Without an admin port, nobody could look at them.
+        # Without an admin port, no program could read them.
         recorded_requests=0 if admin_port is None else 1000,
         recorded_bodies=record_bodies,
     )
@@ -159,7 +159,7 @@ def commands(
 
 def _database(options: Options, given: str | None) -> str | None:
     if given is not None and options.local:
-        raise click.UsageError("--local and --database exclude each other")
+        raise click.UsageError("--local and --database cannot be combined")
     if given is not None:
         return given if "://" in given else f"sqlite:///{given}"
     if not options.local:
@@ -172,22 +172,22 @@ def _database(options: Options, given: str | None) -> str | None:
 def _tls(cert: str | None, key: str | None) -> ssl.SSLContext | None:
     if cert is None:
         if key is not None:
-            raise click.UsageError("--key is the key of a certificate: give --cert too")
+            raise click.UsageError("--key is the key of a certificate: add --cert")
         return None
     import ssl
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        # Without a password of its own, OpenSSL would ask for it on the terminal.
+        # If the key has a password, OpenSSL would ask for it on the terminal.
         context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
-        reason = error.reason or "they are no certificate and key in PEM"
+        reason = error.reason or "they are not a certificate and key in PEM"
     except OSError as error:
         reason = error.strerror or type(error).__name__
     else:
         return context
     files = cert if key is None else f"{cert} with {key}"
-    raise ConfigurationError(f"cannot speak TLS with {files}: {reason}")
+    raise ConfigurationError(f"cannot use TLS with {files}: {reason}")
 
 
 def _announced(

@@ -1,4 +1,4 @@
-"""What a file of commands says about its service, and how a command is run on it."""
+"""The description of a service by its file of commands, and how a command runs on it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Service(ABC, Generic[ClientT]):
     """A service, as its file of commands describes it.
 
     Attributes:
-        name: as it calls itself.
-        variables: the environment variables with its credentials: any one of these groups will do.
-            The last one of each holds a secret, which a store may hold instead.
-        columns: what a listing shows: the attribute of a key below each title, its id first.
+        name: the service's name.
+        variables: the environment variables with its credentials: one of these groups is enough.
+            The last variable of each group holds a secret, which a store may hold instead.
+        columns: the columns of a listing: the attribute of a key for each title, its id first.
         secret_field: the field of a new key that holds its secret.
-        key_form: what its keys look like, for `declare_key_form`: whoever pastes one where
-            something else belongs does not find it in a log.
+        key_form: the form of its keys, for `declare_key_form`, so that a key in a wrong place is
+            not logged.
         logs_in: whether an account has an email and a password.
     """
 
@@ -62,7 +62,7 @@ class Service(ABC, Generic[ClientT]):
     def client(
         self, credentials: Credentials | None, **settings: Unpack[ClientSettings]
     ) -> ClientT:
-        """Return a client; None stands for the credentials that the environment holds."""
+        """Return a client; None stands for the environment's credentials."""
         return self.kind()(credentials, **settings)
 
     @abstractmethod
@@ -71,39 +71,38 @@ class Service(ABC, Generic[ClientT]):
 
     @abstractmethod
     def keys_at(self, client: ClientT, scope: Scope) -> KeyCollection[Any, Any, Any] | None:
-        """Return the collection of keys of that scope, or None if the command has none such."""
+        """Return the collection of keys of that scope, or None if the command has no such scope."""
 
     @abstractmethod
     def key_id(self, word: str) -> Any:
-        """Return the id that a word of the command line is.
+        """Return a word of the command line as an id.
 
         Raises:
-            UsageError: it is no id.
-
+            UsageError: it is not an id.
         """
 
-    def is_id(self, word: str) -> bool:  # noqa: ARG002  # here any word may be a name
-        """Whether a word is an id, and no name."""
+    def is_id(self, word: str) -> bool:  # noqa: ARG002  # by default, any word may be a name
+        """Whether a word is an id, and not a name."""
         return False
 
-    def asks_for_password_of(self, profile: Profile | None) -> str | None:  # noqa: ARG002  # here nobody logs in
-        """Return the email of whom a command asks for the password, on a terminal, if it does."""
+    def asks_for_password_of(self, profile: Profile | None) -> str | None:  # noqa: ARG002  # by default, there is no login
+        """Return the email whose password a command asks for on a terminal, or None."""
         return None
 
     def all_variables(self) -> tuple[str, ...]:
-        """Return each that says something of the service, without what may follow its name."""
+        """Return all environment variables of the service, without the suffixes."""
         named = (name for group in self.variables for name in group)
         return (*dict.fromkeys(named), f"{self.name.upper()}_BASE_URL")
 
     def credentials(self, profile: Profile | None) -> Credentials | None:
-        """Return the credentials, None for those that the environment holds; it may ask for them.
+        """Return the credentials, or None for the environment's; this may ask for them.
 
         Args:
-            profile: what says where they are; None for the environment.
+            profile: the profile that names them; None for the environment.
 
         Raises:
-            CredentialsError: there are none.
-            ProfileError: the profile names none that can be used.
+            CredentialsError: there are no credentials.
+            ProfileError: the profile names no usable credentials.
 
         """
         from agentkeys.sources import is_given
@@ -126,7 +125,7 @@ class Service(ABC, Generic[ClientT]):
         self,
         credentials: Credentials | None,
         *,
-        keyring: bool,  # noqa: ARG002  # here nobody logs in
+        keyring: bool,  # noqa: ARG002  # by default, there is no login
     ) -> Credentials | None:
         """Return the same credentials, but that their login is shared with other commands.
 
@@ -140,11 +139,11 @@ class Service(ABC, Generic[ClientT]):
 
 @dataclass(frozen=True)
 class Target(Generic[ClientT, KeysT]):
-    """What a command works on: some of the keys of a service.
+    """The keys that a command works on.
 
     Attributes:
         service: the service.
-        keys: finds the keys in a client of it.
+        keys: returns the keys from a client of the service.
         where: the words that name them on the command line, e.g. an inbox.
     """
 
@@ -163,7 +162,7 @@ def profile_of(options: Options, service: Service[Any]) -> Profile | None:
     """
     if options.local:
         if options.profile is not None:
-            raise click.UsageError("--local and --profile exclude each other")
+            raise click.UsageError("--local and --profile cannot be combined")
         return None
     if service.name not in options.profiles:
         from agentkeys.profiles.choosing import chosen
@@ -177,11 +176,11 @@ def profile_of(options: Options, service: Service[Any]) -> Profile | None:
 def run(
     options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
 ) -> T:
-    """Run *work* on the target's keys, with a client that is open for so long."""
+    """Run *work* on the target's keys, with a client that is open during the work."""
     from agentkeys.cli.logs import logged
 
     if options.local and options.base_url is not None:
-        raise click.UsageError("--local and --base-url exclude each other")
+        raise click.UsageError("--local and --base-url cannot be combined")
     profile = profile_of(options, target.service)
     # Not in the event loop, where Ctrl-C would not end a prompt.
     with _credentials_of(target.service):
@@ -191,11 +190,11 @@ def run(
 
 
 def settings_of(options: Options, service: Service[Any]) -> ClientSettings:
-    """Return the settings of a client of a service; its base URL is that of the profile, if any."""
+    """Return the settings of a service's client; a profile, if any, sets the base URL."""
     settings = options.client_settings()
     profile = profile_of(options, service)
     if profile is not None and options.base_url is None:
-        # Not what a variable says: the secret of a profile goes to no other address.
+        # Not the environment's: a profile's secret must go to the profile's address only.
         own = service.kind()._service.base_url  # noqa: SLF001  # one house
         settings["base_url"] = profile.base_url or own
     return settings
@@ -204,7 +203,7 @@ def settings_of(options: Options, service: Service[Any]) -> ClientSettings:
 def _asked_once(
     options: Options, service: Service[Any], profile: Profile | None
 ) -> Credentials | None:
-    """Return the credentials of a service; a password that was asked for is not asked for again."""
+    """Return the credentials of a service; ask for a password once only."""
     if service.name not in options.signed_in:
         found = service.credentials(profile)
         cache = "none" if options.no_cache else (profile and profile.token_cache) or "file"

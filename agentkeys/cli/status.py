@@ -1,4 +1,4 @@
-"""``agentkeys status``: what is kept, what is under way, what retires when."""
+"""``agentkeys status``: the stored, unfinished and retiring keys."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _COLUMNS: Final = {
 }
 
 
-@click.command("status", short_help="Show what is kept, under way, and retiring.")
+@click.command("status", short_help="Show stored, unfinished and retiring keys.")
 @with_json
 def commands(options: Options) -> None:
     """Show the keys that were stored with --save, are being stored, or retire.
 
-    It needs no credentials and sends nothing. A row in which RETIRES has an id is a key that has
-    replaced that one; AT says when `agentkeys sweep` may delete the old key. The exit code is 4 if
-    something cannot be read, else 0. --json prints {"kept", "under_way", "retiring",
+    It needs no credentials and sends no request. If RETIRES has an id, the key of the row has
+    replaced the key with that id; AT is when `agentkeys sweep` may delete the old key. The exit
+    code is 4 if an entry cannot be read, else 0. --json prints {"kept", "under_way", "retiring",
     "unreadable"}.
     """
     from agentkeys.lifecycle.remembering import opened
@@ -55,13 +55,13 @@ def _report(options: Options, found: Status) -> None:
     elif rows:
         output.print_table(rows, _COLUMNS)
     elif not found.unreadable:
-        output.note("Nothing is remembered: no key was stored with --save, or adopted.")
+        output.note("The journal is empty: no key was stored with --save, or adopted.")
     for each in found.retiring:
         if each.state == "retiring" and each.retires_at is None and not options.json:
             output.note(
                 f"The key {each.retires} of {each.name!r} does not retire before its users have"
-                " been told: run `agentkeys sweep --then ...`, or `agentkeys ... announced"
-                f" {each.name}` when you have told them."
+                " been told: run `agentkeys sweep --then ...`, or tell them and run `agentkeys ..."
+                f" announced {each.name}`."
             )
     for sentence in found.unreadable:
         output.report(sentence, in_json=options.json)

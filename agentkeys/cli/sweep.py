@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 __all__ = ["commands"]
 
 
-@click.command("sweep", short_help="Finish what was left, and delete the keys that retire.")
+@click.command("sweep", short_help="Finish unfinished work, and delete retiring keys.")
 @then_option
-@click.option("--force", is_flag=True, help="Delete replaced keys now, even if they are used.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--force", is_flag=True, help="Delete replaced keys now, even if they are in use.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and change nothing.")
 @common
 def commands(options: Options, then: tuple[str, ...] | None, force: bool, dry_run: bool) -> None:
     """Finish what `create --save` and `rotate` left, and delete replaced keys when they are due.
 
-    A key whose secret reached no store is deleted. What is not sure is reported and left alone. Put
-    it into cron; it sends nothing when there is nothing to sweep. The exit code is 0 if nothing is
-    left, 3 if something must be swept again later, 4 if something needs you, 1 if something could
-    not be looked at. --json prints {"deleted", "stored", "waiting", "unresolved", "retired",
-    "retiring"}.
+    A key whose secret reached no store is deleted. An uncertain case is reported and not changed.
+    Run it regularly, e.g. by cron; if there is nothing to sweep, it sends no request. The exit code
+    is 0 if nothing is left, 3 if you must sweep again later, 4 if a case needs your decision, 1 if
+    something could not be checked. --json prints {"deleted", "stored", "waiting", "unresolved",
+    "retired", "retiring"}.
     """
     from agentkeys.cli.sweeping import Sweeping
 

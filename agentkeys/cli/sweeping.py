@@ -1,4 +1,4 @@
-"""What `agentkeys sweep` does, at each place in which something is left."""
+"""`agentkeys sweep`: sweep each place with unfinished entries."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = ["Sweeping"]
 
 @dataclass(frozen=True)
 class _Place:
-    """What was found at one place.
+    """The result of a sweep at one place.
 
     Attributes:
-        swept: all of it.
-        successors: the names of the keys that have replaced others, by the ids of those.
-        dates: when those others retire, as far as that is known.
+        swept: the result of the sweep.
+        successors: the names of the keys that have replaced others, by the ids of the others.
+        dates: when the replaced keys retire, as far as known.
     """
 
     swept: Swept
@@ -47,13 +47,13 @@ class _Place:
     dates: Mapping[KeyId | None, datetime | None]
 
     def replaced(self, key_id: KeyId) -> str:
-        """Say which key it is that was replaced."""
+        """Return a phrase for the replaced key."""
         name = self.successors.get(key_id)
         return f"{key_id}, which {name} has replaced" if name else f"{key_id}, which was replaced"
 
 
 class Sweeping:
-    """A sweep of every place in which something is left; see `agentkeys.sweep`."""
+    """A sweep of every place with unfinished entries; see `agentkeys.sweep`."""
 
     def __init__(
         self, options: Options, then: Sequence[str] | None, *, force: bool, dry_run: bool
@@ -67,7 +67,7 @@ class Sweeping:
         self._not_looked_at: list[str] = []
 
     def run(self) -> None:
-        """Sweep all of it; what stops it at one service must not stop it at the others."""
+        """Sweep all places; a failure at one service must not stop the sweep at the others."""
         scopes = self._left.scopes
         self._not_looked_at += _of_others(scopes)
         for service in SERVICES:
@@ -81,7 +81,7 @@ class Sweeping:
 
     async def _sweep(self, service: Service[Any], scopes: Mapping[str, Scope], client: Any) -> None:
         for said, wanted in sorted(scopes.items()):
-            place = f"what is left of {said}"
+            place = f"the unfinished work of {said}"
             try:
                 found = await self._swept(service.keys_at(client, wanted), wanted)
             except NotFoundError as error:
@@ -92,13 +92,13 @@ class Sweeping:
                 if found is not None:
                     self._places.append(found)
                     continue
-                why = f"{place} was not looked at: {HOW}; {_way_out()}"
+                why = f"{place} was not swept: {HOW}; {_way_out()}"
             self._not_looked_at.append(why)
 
     async def _swept(
         self, keys: KeyCollection[Any, Any, Any] | None, wanted: Scope
     ) -> _Place | None:
-        """Sweep the keys of one place; None if these are of another one."""
+        """Sweep the keys of one place; return None if *keys* belong to another place."""
         if keys is None:
             return None
         scope = verbs.scope_of(self._options, keys)
@@ -110,8 +110,8 @@ class Sweeping:
         return _Place(swept, dict(_successors(self._left, scope)), dates)
 
     def report(self) -> None:
-        """Say what was found, and end with the exit code that says so."""
-        # Each sweep says what nobody can read.
+        """Print the result, and exit with its exit code."""
+        # Each sweep returns the unreadable entries.
         unresolved = [*dict.fromkeys((*self._left.unreadable, *self._all("unresolved")))]
         sentences = [*unresolved, *self._not_looked_at]
         if self._options.json:
@@ -128,12 +128,12 @@ class Sweeping:
             raise click.exceptions.Exit(code or UNDER_WAY)
 
     def _all(self, name: str) -> list[Any]:
-        """Return what an attribute of `Swept` has, of all places."""
+        """Return an attribute of `Swept`, for all places."""
         return [each for place in self._places for each in getattr(place.swept, name)]
 
 
 def _successors(left: Remembered, scope: Scope) -> Iterator[tuple[KeyId, str]]:
-    """Return the names of keys that replace others, with the ids of those."""
+    """Return the names of keys that replace others, with the ids of the others."""
     for each in left.entries:
         plan = each.entry.plan
         if plan.replaces is not None and scope.is_at(plan.scope):
@@ -141,18 +141,18 @@ def _successors(left: Remembered, scope: Scope) -> Iterator[tuple[KeyId, str]]:
 
 
 def _of_others(scopes: Iterable[Scope]) -> list[str]:
-    """Name the places of services that this command does not know."""
+    """Return sentences about the places of services that this command does not know."""
     known = {service.name for service in SERVICES}
     places = {str(scope) for scope in scopes if scope.service not in known}
     return [
-        f"what is left of {place} was not looked at: this command knows"
+        f"the unfinished work of {place} was not swept: this command knows"
         f" {' and '.join(sorted(known))}; sweep it from Python, or, {_way_out()}"
         for place in sorted(places)
     ]
 
 
 def _way_out() -> str:
-    return f"if that is gone for good, {opened().way_out()}"
+    return f"if it no longer exists, {opened().way_out()}"
 
 
 _FIELDS: Final = ("deleted", "stored", "waiting", "unresolved", "retired", "retiring")
@@ -165,7 +165,7 @@ def _report(place: _Place, deleted: str) -> None:
     for key_id in swept.retired:
         output.write(f"{deleted} {place.replaced(key_id)}")
     for name in swept.waiting:
-        output.note(f"The key {name} is not there, but may come late: sweep again later.")
+        output.note(f"The key {name} does not exist, but may be created late: sweep again later.")
     for key_id in swept.retiring:
         when = place.dates.get(key_id)
         until = "until its grace is over" if when is None else f"until {moment(when)}"

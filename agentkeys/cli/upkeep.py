@@ -1,4 +1,4 @@
-"""What a command does with keys that are kept: replace them, take one in, go back."""
+"""The commands for stored keys: replace, adopt, abort, announce."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ def rotate(options: Options, target: Target[Any, Any], name: str, how: Mapping[s
     """Replace a key; its new id goes to stdout.
 
     Args:
-        options: what every command is given.
-        target: where the key is.
-        name: what it is called.
-        how: what `agentkeys.rotate` takes; *verify* and *then* are programs.
-
+        options: the options of every command.
+        target: the place of the key.
+        name: its name.
+        how: the arguments of `agentkeys.rotate`; *verify* and *then* are programs.
     """
     verify = programs.trying(how["verify"], options.timeout)
     then = programs.telling(how["then"], options.timeout)
@@ -73,25 +72,25 @@ def _what_becomes_of(options: Options, old: KeyId, retiring: Known | None) -> st
         return f"The old key {old} was deleted."
     sweep = f"`{sweep_line(options)}`"
     if retiring.retires_at is None or retiring.retires_at <= datetime.now(UTC):
-        return f"The old key {old} is to be deleted: run {sweep}."
+        return f"The old key {old} can be deleted: run {sweep}."
     when = moment(retiring.retires_at)
-    return f"The old key {old} works until {when}: run {sweep} after that, to delete it."
+    return f"The old key {old} works until {when}: run {sweep} after that to delete it."
 
 
 def sweep_line(options: Options) -> str:
-    """Return what to type to sweep."""
+    """Return the command line of a sweep."""
     return shlex.join([*options.line, "sweep"])
 
 
 def moment(when: datetime) -> str:
-    """Return a time for a sentence."""
+    """Return a time for a text."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def adopt(
     options: Options, target: Target[Any, Any], key_id: Any, store: Store, name: str | None
 ) -> None:
-    """Remember a key that was not issued with --save."""
+    """Add a key to the journal that was not issued with --save."""
 
     async def work(keys: Any) -> Known:
         from agentkeys import adopt
@@ -105,13 +104,13 @@ def adopt(
     line = [*options.line, target.service.name.lower(), "rotate"]
     line += [*target.where, known.name, "--save", known.store]
     output.note(
-        f"The key {known.key_id} is remembered as {known.name!r}, with its secret in {known.store}."
+        f"Adopted the key {known.key_id} as {known.name!r}; its secret is in {known.store}."
         f" To replace it: {shlex.join(line)}"
     )
 
 
 def abort(options: Options, target: Target[Any, Any], name: str, store: Store | None) -> None:
-    """Take a rotation back; the old secret is asked for if the store holds the new one."""
+    """Abort a rotation; ask for the old secret if the store holds the new one."""
     secret = None
     # Not in the event loop, where Ctrl-C would not end a prompt.
     if (old := _old_key(options, target, name, store)) is not None:
@@ -128,13 +127,13 @@ def abort(options: Options, target: Target[Any, Any], name: str, store: Store | 
         return
     for key_id in ids:
         output.write(f"deleted {key_id}")
-    output.note(f"The rotation of {name!r} was taken back: the store holds the old secret.")
+    output.note(f"The rotation of {name!r} was aborted: the store holds the old secret.")
 
 
 def _old_key(
     options: Options, target: Target[Any, Any], name: str, store: Store | None
 ) -> KeyId | None:
-    """Return the id of the key whose secret the store does not hold any more, if it retires."""
+    """Return the id of a retiring key whose secret the store no longer holds, or None."""
     from agentkeys.lifecycle.remembering import opened
     from agentkeys.lifecycle.upkeep import remembered
 
@@ -146,7 +145,7 @@ def _old_key(
 
 
 def announced(options: Options, target: Target[Any, Any], name: str, store: Store | None) -> None:
-    """Note that those who use a key have been told that another one has replaced it."""
+    """Record that the users of a replaced key have been told of the new one."""
 
     async def work(keys: Any) -> Known:
         from agentkeys import announced
@@ -161,7 +160,7 @@ def announced(options: Options, target: Target[Any, Any], name: str, store: Stor
 
 
 def fields_of_known(known: Known) -> dict[str, object]:
-    """Return what the journal knows of a key, as JSON has it."""
+    """Return the journal's data of a key, as JSON types."""
     import attrs
 
     return {**output.fields_of(known), "scope": attrs.asdict(known.scope)}

@@ -1,4 +1,4 @@
-"""What a command does with keys, for the keys of any service."""
+"""The commands on keys, for any service."""
 
 from __future__ import annotations
 
@@ -36,15 +36,14 @@ def create(
     saving: Saving | None,
     **create_options: Any,
 ) -> None:
-    """Make a key; save its secret, or print it alone on stdout; in JSON, with the rest of the key.
+    """Create a key; store its secret, or print it alone on stdout; in JSON, with its other fields.
 
     Args:
-        options: what every command is given.
-        target: where to make it.
-        name: what to call it.
-        saving: where the secret is to be kept; None to print it.
-        **create_options: what else `create` of these keys takes.
-
+        options: the options of every command.
+        target: the place of the new key.
+        name: its name.
+        saving: how to store the secret; None to print it.
+        **create_options: further arguments of `create` of these keys.
     """
     service = target.service
     if saving is not None:
@@ -66,7 +65,7 @@ async def make(
     create: Callable[[], Awaitable[NewKey[Any]]],
     name: str = "",
 ) -> None:
-    """Make a key, and print its secret: alone, or before its *name* if it is one of several."""
+    """Create a key, and print its secret: alone, or before its *name* if there are several keys."""
     try:
         new = await create()
     except (DecodeError, TransportError) as error:
@@ -113,7 +112,7 @@ async def issue(
 
 
 def scope_of(options: Options, keys: Keys) -> Scope:
-    """Return whose keys these are; --local has another address each time, and one database."""
+    """Return the scope of the keys; --local has a new address each time, but one database."""
     if not options.local:
         return keys.scope
     import attrs
@@ -124,12 +123,14 @@ def scope_of(options: Options, keys: Keys) -> Scope:
 
 
 def place_of(options: Options, target: Target[Any, Any]) -> Scope:
-    """Return whose keys a command works on; no credentials are needed for that."""
+    """Return the scope of the keys of a command, without needing credentials."""
     from agentkeys import BearerToken
 
     settings = settings_of(options, target.service)
     if options.local:
-        settings["base_url"] = "http://localhost"  # any one: `scope_of` puts the database there
+        settings["base_url"] = (
+            "http://localhost"  # any address will do: `scope_of` replaces it by the database
+        )
     client = target.service.client(BearerToken("none"), **settings)
     return scope_of(options, target.keys(client))
 
@@ -156,28 +157,28 @@ def _write_secret(
     options: Options, fields: dict[str, object], service: Service[Any], name: str
 ) -> None:
     secret = str(fields[service.secret_field])
-    # What does not print would be escaped, and then nobody could tell what it was.
+    # Characters that are not printable would be escaped, and the secret could not be restored.
     alone = secret if secret.isprintable() else output.as_json(secret)
-    # Neither has a space: a shell reads them with `read -r secret name`.
+    # Neither contains a space: a shell reads them with `read -r secret name`.
     output.write(output.as_json(fields) if options.json else f"{alone}  {name}".rstrip())
 
 
 async def _take_back(
     options: Options, service: Service[Any], keys: Keys, new: NewKey[Any], reason: str
 ) -> None:
-    """Delete a key whose secret reached nobody."""
+    """Delete a key whose secret could not be shown."""
     lost = f"the key {new.name!r} exists, but its secret is lost ({reason}), and deleting it"
     by_hand = f"delete {service.name}'s key {new.id} yourself"
     try:
         await keys.delete(new.id)
     except AgentKeysError as failure:
         raise CommandError(f"{lost} failed: {failure}: {by_hand}", failure) from None
-    except BaseException:  # a signal: nothing else would say so
+    except BaseException:  # a signal: nothing else would report the key
         sentence = f"{lost} was interrupted: {by_hand}"
         output.report(sentence, in_json=options.json, key_id=new.id)
         raise
     raise click.ClickException(
-        f"the secret could not be printed ({reason}), so the key {new.name!r} was deleted again"
+        f"the secret could not be printed ({reason}), so the new key {new.name!r} was deleted"
     )
 
 
@@ -193,7 +194,7 @@ def _salvage(
     except (output.OutputError, OSError) as failure:
         output.abandon()
         raise CommandError(
-            f"the key was made, but its secret is lost ({failure}): list the keys, and delete it",
+            f"the key was created, but its secret is lost ({failure}): list the keys and delete it",
             error,
         ) from None
     fault = (
@@ -201,9 +202,13 @@ def _salvage(
         if isinstance(error, DecodeError)
         else "was cut short"
     )
-    form = "" if secret.reveal().isprintable() else ", as a JSON string, for not all of it prints"
+    form = (
+        ""
+        if secret.reveal().isprintable()
+        else ", as a JSON string, because not all of it is printable"
+    )
     raise CommandError(
-        f"the key was made, and this is its secret{form}, which is shown only once: store it; but"
+        f"the key was created; this is its secret{form}, which is shown only once: store it; but"
         f" {service.name}'s answer {fault}: list the keys to find its id",
         error,
     )

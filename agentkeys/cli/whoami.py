@@ -87,7 +87,7 @@ def commands(
     from agentkeys.cli.explaining import explained
 
     if inbox is not None and pod is not None:
-        raise click.UsageError("--inbox and --pod exclude each other")
+        raise click.UsageError("--inbox and --pod cannot be combined")
     place = Place(inbox, pod) if inbox or pod else None
     found, failures = [], []
     for service in named(services or None).values():

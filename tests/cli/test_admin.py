@@ -36,14 +36,14 @@ def test_faults(run, served_elsewhere):
     assert (ended.code, ended.out) == (0, "")
     shown = run("faults", "list").out.splitlines()
     assert len(shown) == 2
-    assert "1 met it" in shown[0]
+    assert "1 hits" in shown[0]
     cleared = run("faults", "clear", str(fault["id"]), "--json").out
     assert json.loads(cleared) == {"cleared": [fault["id"]]}
     assert len(run("faults", "list").out.splitlines()) == 1
     assert run("faults", "clear").code == 0
     assert json.loads(run("faults", "list", "--json").out) == []
     assert run("agentry", "list", "--tenant").code == 0
-    assert "Delay [seconds (float)]: Answer as usual" in run("faults", "kinds").out
+    assert "Delay [seconds (float)]: Answer normally" in run("faults", "kinds").out
 
 
 def test_the_clock(run, served_elsewhere):

@@ -94,7 +94,7 @@ def test_a_place_that_cannot_be_looked_at_is_named_and_stops_no_other(run, serve
         ended = run("audit")
     assert ended.code == 1
     assert "Agentity's account at" in ended.err
-    assert "could not be looked at" in ended.err
+    assert "could not be checked" in ended.err
     assert "ci~" in ended.out
     assert ended.err.endswith("1 key: 0 errors, 0 warnings, 0 notes; 1 place not checked.\n")
 
@@ -108,8 +108,8 @@ def test_services_and_places_that_the_command_does_not_know_are_named(run, serve
     attempt_files.begin(elsewhere, "ci~abcdef", "abcdef").release()
     ended = run("audit")
     assert ended.code == 1
-    assert f"{team} was not looked at: audit it from Python" in ended.err
-    assert f"{elsewhere} was not looked at: give its --base-url" in ended.err
+    assert f"{team} was not checked: audit it from Python" in ended.err
+    assert f"{elsewhere} was not checked: give its --base-url" in ended.err
 
 
 def test_a_journal_that_cannot_be_read_is_not_an_empty_one(run, served, home):
@@ -210,7 +210,7 @@ def test_there_may_be_nothing_to_put_right(place):
     saved(place, "agentity", "create", "bot")
     ended = place("audit", "--fix", "--yes")
     assert ended.code == 0
-    assert "nothing that can be put right" in ended.err
+    assert "Nothing can be fixed without your decision" in ended.err
 
 
 def test_without_a_terminal_nobody_can_be_asked(run, served):
@@ -266,7 +266,7 @@ def test_it_does_not_delete_the_key_that_it_signs_in_with(run, served, monkeypat
     monkeypatch.setenv("AGENTRY_API_KEY", made["api_key"])
     ended = run("audit", "agentry", "--unused-for", "0s", "--fix", "--yes")
     assert "delete the key 'ops'" in ended.err
-    assert "this command signs in with that key" in ended.err
+    assert "this command uses that key as its token" in ended.err
     assert ended.code == 5
     assert made["api_key_id"] in run("agentry", "list", "--tenant").out
 

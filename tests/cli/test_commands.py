@@ -136,7 +136,7 @@ def test_a_key_that_is_gone_is_no_error_among_several(place):
         place("agentity", "create", name)
     ended = place("agentity", "delete", "1", "77", "2", "1")
     assert (ended.code, ended.out) == (0, "deleted 1\ndeleted 2\n")
-    assert ended.err == "The key 77 is not there.\n"
+    assert ended.err == "The key 77 does not exist.\n"
     assert place("agentity", "delete", "77").code == 7
 
 

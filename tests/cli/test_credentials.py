@@ -79,7 +79,7 @@ def test_an_audit_does_not_delete_the_key_that_it_reads_from_a_store(
     monkeypatch.setenv("AGENTRY_API_KEY_FROM", f"file:{tmp_path / 'ops'}")
     ended = run("audit", "agentry", "--unused-for", "0s", "--fix", "--yes")
     assert "delete the key 'ops'" in ended.err
-    assert "this command signs in with that key" in ended.err
+    assert "this command uses that key as its token" in ended.err
     assert made["api_key_id"] in run("agentry", "list", "--tenant").out
 
 

@@ -154,7 +154,7 @@ def test_a_key_whose_secret_cannot_be_printed_is_deleted(run, wire, monkeypatch,
         ("DELETE", "/auth/api-keys/7"),
     ]
     assert ended.code == 1
-    assert "'ci' was deleted again" in ended.err.splitlines()[-1]
+    assert "the new key 'ci' was deleted" in ended.err.splitlines()[-1]
     assert SECRET not in ended.err
 
 
@@ -189,7 +189,7 @@ def test_a_secret_into_a_pipe_that_nobody_reads_leaves_no_key(start, wire):
     os.close(writer)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "(Broken pipe), so the key 'ci' was deleted again" in err
+    assert "(Broken pipe), so the new key 'ci' was deleted" in err
     assert [seen.method for seen in server.requests] == ["POST", "DELETE"]
 
 
@@ -335,7 +335,7 @@ def test_a_secret_that_is_cut_off(start, wire, tmp_path, monkeypatch, unbuffered
         )
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "was deleted again" in err
+    assert "so the new key" in err
     assert [seen.method for seen in server.requests] == ["POST", "DELETE"]
 
 

@@ -40,7 +40,7 @@ def test_so_many_requests_are_in_flight(
     assert len(out.splitlines()) == 5
     assert err.strip().splitlines()[-1] == (
         f"Error: interrupted: 5 of 30 keys were deleted, {jobs} may have been, {25 - jobs} were"
-        " not: run the command again to go on"
+        " not: run the command again to continue"
     )
 
 
@@ -128,7 +128,7 @@ def test_a_name_that_is_taken_does_not_stop_the_others(run, served):
     ended = run("agentity", "create", "a", "b", "c")
     assert (ended.code, len(ended.out.splitlines())) == (8, 2)
     assert "the key 'b': " in ended.err
-    assert ended.err.splitlines()[-1] == "1 of 3 keys were not made: 1 ConflictError."
+    assert ended.err.splitlines()[-1] == "1 of 3 keys were not created: 1 ConflictError."
 
 
 def test_creates_that_are_interrupted(start, run, background, served, interrupt):
@@ -142,7 +142,7 @@ def test_creates_that_are_interrupted(start, run, background, served, interrupt)
     assert process.returncode == 130
     made = {line.split("  ")[1] for line in out.splitlines()}
     assert {*listed(run)} == made
-    assert f"{len(made)} of 5 keys were made; not made: " in err
+    assert f"{len(made)} of 5 keys were created; not created: " in err
     assert {name for name in "abcde" if f"'{name}'" in err.strip().splitlines()[-1]} == {
         *"abcde"
     } - made
@@ -156,8 +156,8 @@ def test_a_secret_that_cannot_be_printed_ends_the_making(start, run, served):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
     assert listed(run) == []
-    assert err.count("was deleted again") < 40
-    assert err.splitlines()[-1].startswith("40 of 40 keys were not made: ")
+    assert err.count("so the new key") < 40
+    assert err.splitlines()[-1].startswith("40 of 40 keys were not created: ")
 
 
 @pytest.mark.asyncio

@@ -175,7 +175,7 @@ def test_what_is_left_elsewhere_is_named(run, served):
     leave(client.api_keys.scope, "ci~k7f3q2", "k7f3q2")
     ended = run("sweep")
     assert (ended.code, ended.out) == (1, "")
-    assert "Agentity's account at http://127.0.0.1:9 was not looked at" in ended.err
+    assert "Agentity's account at http://127.0.0.1:9 was not swept" in ended.err
     assert "--base-url" in ended.err
     assert str(attempt_files.folder()) in ended.err  # for an address that nothing will be at again
 

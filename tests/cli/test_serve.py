@@ -198,7 +198,7 @@ def test_files_that_are_no_certificate(run, tmp_path):
     for given in (["nowhere.pem"], ["bad.pem"], ["bad.pem", "--key", "locked.pem"]):
         ended = run("serve", "--cert", *given)
         assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-        assert "cannot speak TLS with" in ended.err
+        assert "cannot use TLS with" in ended.err
         assert "S3NT1NEL" not in ended.err
     assert run("serve", "--key", "key.pem").code == 2
 
@@ -271,4 +271,4 @@ def test_a_host_that_cannot_be_allowed(run):
     """A scheme or a port is refused before anything starts."""
     ended = run("serve", "--allowed-host", "http://keys.test")
     assert (ended.code != 0, ended.out) == (True, "")
-    assert "an allowed host is a name" in ended.err
+    assert "an allowed host must be a name" in ended.err

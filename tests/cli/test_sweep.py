@@ -52,7 +52,7 @@ def test_a_service_that_the_command_does_not_know_is_named(run):
     attempt_files.begin(SCOPE, "ci~k7f3q2", "k7f3q2").release()
     ended = run("sweep")
     assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
-    assert "Vault's team t1 at https://vault.test was not looked at" in ended.err
+    assert "Vault's team t1 at https://vault.test was not swept" in ended.err
     assert str(attempt_files.folder()) in ended.err
 
 
@@ -64,8 +64,8 @@ def test_keys_of_a_kind_that_the_command_does_not_know_are_named(run, served):
     attempt_files.begin(client.api_keys.scope, "ci~abcdef", "abcdef").release()
     ended = run("sweep")
     assert (ended.code, ended.out) == (1, "")
-    assert f"{scope} was not looked at" in ended.err
-    assert "The key ci~abcdef is not there" in ended.err
+    assert f"{scope} was not swept" in ended.err
+    assert "The key ci~abcdef does not exist" in ended.err
 
 
 def test_what_is_unreadable_is_named_once_and_stops_nothing(run, served, home):

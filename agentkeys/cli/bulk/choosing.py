@@ -1,4 +1,4 @@
-"""Which of the keys that a service lists are meant."""
+"""Choose keys from those that a service lists."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _ORDERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "used": lambda key: getattr(key, "used_at", None) or _NEVER,
 }
 ORDERS: Final = tuple(sign + order for order in _ORDERS for sign in ("", "-"))
-"""By what keys can be sorted; ``-`` turns the order round."""
+"""The fields to sort by; ``-`` reverses the order."""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What keys are chosen by: all of it must hold.
+    """The criteria that chosen keys must fulfil, all of them.
 
     Attributes:
         ids: ids of keys.
-        words: ids, or names; a word that is an id of one key is no name of another.
-        names: patterns as a shell has them, of which one must match the name.
-        older_than: seconds since the key was made.
-        unused_for: seconds since the key was used, or was made if it never was used.
+        words: ids, or names; a word that is the id of a key is not a name.
+        names: patterns as in a shell, of which one must match the name.
+        older_than: seconds since the key was created.
+        unused_for: seconds since the key was last used, or was created if it never was.
         sort: one of `ORDERS`; None for the order of the service.
-        limit: how many keys at most.
+        limit: the largest number of keys.
     """
 
     ids: tuple[Any, ...] = ()
@@ -52,12 +52,12 @@ class Criteria:
 
     @property
     def narrows(self) -> bool:
-        """Whether it has a criterion beside the ids and the words."""
+        """Whether there is a criterion besides ids and words."""
         return bool(self.names) or self.older_than is not None or self.unused_for is not None
 
     @property
     def is_plain(self) -> bool:
-        """Whether it consists of ids and words alone."""
+        """Whether there are only ids and words."""
         return not (self.narrows or self.sort or self.limit)
 
     @property
@@ -66,7 +66,7 @@ class Criteria:
         return bool(self.ids or self.words or self.sort)
 
     def admits(self, key: Key[Any], now: datetime) -> bool:
-        """Whether *key* is of the name and the age that is asked for."""
+        """Whether the name and the age of *key* fulfil the criteria."""
         used = getattr(key, "used_at", None) or key.created_at
         return (
             (not self.names or any(fnmatchcase(key.name, name) for name in self.names))
@@ -76,7 +76,7 @@ class Criteria:
 
 
 def chosen(keys: Sequence[KeyT], criteria: Criteria, now: datetime) -> list[KeyT]:
-    """Return the keys that *criteria* mean, of all that are listed."""
+    """Return the listed keys that fulfil *criteria*."""
     meant = [key for key in _meant(keys, criteria) if criteria.admits(key, now)]
     if criteria.sort:
         meant.sort(key=_ORDERS[criteria.sort.lstrip("-")], reverse=criteria.sort.startswith("-"))
@@ -84,7 +84,7 @@ def chosen(keys: Sequence[KeyT], criteria: Criteria, now: datetime) -> list[KeyT
 
 
 def missing(keys: Collection[Key[Any]], criteria: Criteria) -> list[Any]:
-    """Return the ids and the words that no key has."""
+    """Return the ids and words without a key."""
     ids = {key.id for key in keys}
     known = {str(key_id) for key_id in ids} | {key.name for key in keys}
     lost = [key_id for key_id in criteria.ids if key_id not in ids]
@@ -92,7 +92,7 @@ def missing(keys: Collection[Key[Any]], criteria: Criteria) -> list[Any]:
 
 
 def shared(keys: Collection[Key[Any]], words: Collection[str]) -> dict[str, list[Any]]:
-    """Return the ids of the keys of each name of *words* that several keys have."""
+    """Return the ids of the keys for each of *words* that several keys have as their name."""
     named = _as_names(keys, words)
     counts = Counter(key.name for key in keys if key.name in named)
     several = [name for name, count in counts.items() if count > 1]
