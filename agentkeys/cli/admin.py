@@ -38,14 +38,13 @@ def secret_from(variable: str) -> Secret | None:
 
 
 def ask_admin(method: str, path: str, body: object = None) -> Any:
-    """Return what the admin port answers; None if it has nothing to say.
+    """Return the answer of the admin port; None if it is empty.
 
     Raises:
-        ConfigurationError: the environment does not say where the admin port is.
+        ConfigurationError: the environment does not name the admin port.
         CredentialsError: the token is missing or wrong.
-        InvalidArgumentError: the admin port cannot do what is asked.
+        InvalidArgumentError: the request is not valid.
         TransportError: the admin port cannot be reached.
-
     """
     host, port = _address()
     token = secret_from(_TOKEN)
@@ -73,7 +72,7 @@ def ask_admin(method: str, path: str, body: object = None) -> Any:
 
 
 def _address() -> tuple[str, int]:
-    """Return where the admin port is; the token goes in the clear, and so to this machine alone."""
+    """Return the address of the admin port: this machine only, as the token is not encrypted."""
     given = os.environ.get(_URL, "")
     try:
         parts = urlsplit(given)

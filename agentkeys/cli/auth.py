@@ -31,10 +31,10 @@ def commands() -> None:
 @click.argument("services", metavar="[SERVICE]...", type=click.Choice([*named()]), nargs=-1)
 @common
 def explain(options: Options, services: tuple[str, ...]) -> None:
-    """Say which source of credentials wins, and why, for each SERVICE (agentity, agentry).
+    """Show which source of credentials is used, and why, for each SERVICE (agentity, agentry).
 
-    It sends nothing, reads no store, and prints no secret. The exit code is that of the error that
-    a command would end with: 6 if a SERVICE that you name has no credentials, 2 if the sources
+    It sends no request, reads no store, and prints no secret. The exit code is that of the error
+    that a command would end with: 6 if a named SERVICE has no credentials, 2 if the sources
     contradict each other. --json prints an array of {"service", "source", "why", "profile",
     "email", "secret", "base_url", "base_url_from", "place", "sources", "error"}.
     """

@@ -1,4 +1,4 @@
-"""What a shell completes that is neither a command nor an option."""
+"""Complete values in a shell: schemes of stores, and names of profiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["profile_names", "schemes"]
 
 
 def schemes(_: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
-    """Return how addresses of stores begin."""
+    """Return the schemes of stores."""
     beginnings = (f"{form.partition(':')[0]}:" for form in KEPT)
     return [each for each in beginnings if each.startswith(begun)]
 

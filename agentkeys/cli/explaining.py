@@ -1,6 +1,6 @@
-"""Which source of credentials a command uses for a service, and why.
+"""Explain which source of credentials a command uses for a service, and why.
 
-Nothing is sent, no store is read, and no secret is in what comes of it.
+No request is sent, no store is read, and the result holds no secret.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _WHY: Final = {
 
 @dataclass(frozen=True)
 class Source:
-    """One source of credentials.
+    """A source of credentials.
 
     Attributes:
-        name: what it is called on the command line, in the environment or in the file.
-        says: what it says, without a secret; None if it is not given.
-        applies: whether it is used if none before it applies.
-        variables: the variables that it consists of, with the suffixes that are set.
+        name: its name on the command line, in the environment or in the file.
+        says: its value, without a secret; None if it is not given.
+        applies: whether it is used if no source before it applies.
+        variables: its variables, with the suffixes that are set.
     """
 
     name: str
@@ -52,21 +52,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Explained:
-    """Where the credentials for a service come from.
+    """The source of the credentials for a service.
 
     Attributes:
         service: the service.
-        source: the source that wins; None if none applies.
-        why: why that one does.
-        profile: the profile that is used.
-        email: what is logged in with.
-        secret: where the password or the token is.
-        base_url: where the service is; None if that cannot be said.
-        base_url_from: what says so.
-        place: whose keys are meant if a command names none.
-        sources: all of them; the first one that applies wins.
+        source: the source in use; None if none applies.
+        why: why it is used.
+        profile: the profile in use.
+        email: the email of the login.
+        secret: the place of the password or the token.
+        base_url: the address of the service; None if it is not known.
+        base_url_from: the source of the address.
+        place: the default place of the keys.
+        sources: all sources; the first one that applies is used.
         error: why a command cannot use them.
-        is_silent: whether nobody says anything of this service: no source, nor the profile.
+        is_silent: whether no source and no profile concerns this service.
     """
 
     service: str
@@ -84,7 +84,7 @@ class Explained:
 
 
 def explained(options: Options, service: Service[Any]) -> Explained:
-    """Return where the credentials for a service come from."""
+    """Return the source of the credentials for a service."""
     sources = tuple(_sources(options, service))
     profile, base_url, error = None, None, None
     winner = next((each for each in sources if each.applies), None)
@@ -114,7 +114,7 @@ def explained(options: Options, service: Service[Any]) -> Explained:
 def _base_url(
     options: Options, service: Service[Any], profile: Profile | None
 ) -> tuple[str | None, AgentKeysError | None]:
-    """Make the client that a command makes; return its base URL, or why there is no client."""
+    """Make the client of a command; return its base URL, or why there is no client."""
     if options.local:
         return None, None
     from agentkeys import BearerToken
@@ -129,12 +129,12 @@ def _base_url(
 
 
 def _sources(options: Options, service: Service[Any]) -> Iterator[Source]:
-    """Give all sources, in the order of precedence."""
+    """Yield all sources, in the order of precedence."""
     named = os.environ.get("AGENTKEYS_PROFILE") or None
     yield Source("--local", "given" if options.local else None, options.local)
     yield Source("--profile", options.profile, options.profile is not None)
     yield Source("AGENTKEYS_PROFILE", named, named is not None)
-    for group in sorted(service.variables, key=len):  # a token wins over a login
+    for group in sorted(service.variables, key=len):  # a token has precedence over a login
         given = [each for name in group for each in _set(name)]
         whole = all(map(_set, group))
         yield Source(" and ".join(group), " and ".join(given) or None, whole, tuple(given))
@@ -147,12 +147,12 @@ def _sources(options: Options, service: Service[Any]) -> Iterator[Source]:
 
 
 def _set(name: str) -> list[str]:
-    """Return which variables of that name, and what may follow it, are set."""
+    """Return the variables with that name, and any suffix, that are set."""
     return [f"{name}{each}" for each in SUFFIXES if os.environ.get(f"{name}{each}")]
 
 
 def _is_left_out(options: Options, service: Service[Any]) -> bool:
-    """Whether the profile that is asked for has other services only."""
+    """Whether the requested profile has other services only."""
     from agentkeys.profiles import config
 
     name = options.profile or os.environ.get("AGENTKEYS_PROFILE")
@@ -169,7 +169,7 @@ def _default(service: Service[Any]) -> str | None:
         found = config.read()
         has = found.default is not None and service.name.lower() in found.named(found.default)
     except AgentKeysError:
-        return None  # a command says why, if it looks there
+        return None  # a command that needs it reports why
     return found.default if has else None
 
 
@@ -191,14 +191,14 @@ def _secret(profile: Profile | None, winner: Source | None) -> str | None:
     variable = winner.variables[-1]
     if variable.endswith("_FROM"):
         return shown_address(Secret(os.environ[variable]))
-    # A path that leads nowhere may be a secret.
+    # A path that does not exist may be a secret.
     if variable.endswith("_FILE") and os.path.exists(os.environ[variable]):  # noqa: PTH110
         return mask(f"file:{os.environ[variable]}")
     return variable
 
 
 def shown_address(address: Secret | None) -> str | None:
-    """Return an address as it is shown: what it says is left out if nobody knows its scheme."""
+    """Return an address for display; if its scheme is not known, without its rest."""
     if address is None:
         return None
     from agentkeys.stores import installed

@@ -25,10 +25,10 @@ __all__ = ["logout"]
 @click.option("--all", "all_of_them", is_flag=True, help="Forget every login that is kept.")
 @common
 def logout(options: Options, *, all_of_them: bool) -> None:
-    """Forget the tokens that commands share, of the account that a command would use.
+    """Forget the shared tokens of the account that a command would use.
 
-    Nothing is sent: Agentity has no call that ends a login. An access token that somebody has
-    copied works until it expires. --json prints an array of {"base_url", "account", "place"}.
+    No request is sent: Agentity has no call that ends a login. A copied access token works until it
+    expires. --json prints an array of {"base_url", "account", "place"}.
     """
     import asyncio
 
@@ -77,7 +77,7 @@ def _is_in_keyring(profile: Profile) -> bool:
 
 
 def _base_url(settings: ClientSettings) -> str:
-    """Return the base URL as a client has it, which is how the tokens name it."""
+    """Return the base URL as a client has it, which identifies the tokens."""
     from agentkeys import BearerToken
 
     return SERVICE.client(BearerToken("none"), **settings)._session.base_url  # noqa: SLF001  # one house

@@ -1,4 +1,4 @@
-"""Whose keys a command of Agentry means: an inbox's, a pod's or the tenant's."""
+"""The place of keys of Agentry: an inbox, a pod or the tenant."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["TENANT", "Place", "scoped", "taken", "usual_place"]
 
 @dataclass(frozen=True)
 class Place:
-    """Whose keys: the tenant's if there is neither an inbox nor a pod."""
+    """The place of keys: the tenant if there is neither an inbox nor a pod."""
 
     inbox: str | None = None
     pod: str | None = None
     agent: bool = False
 
     def keys(self, client: AgentryClient) -> Keys:
-        """Return the keys there."""
+        """Return the keys of the place."""
         if self.pod is not None:
             return client.agent.pod(self.pod).api_keys
         if self.agent:
@@ -36,7 +36,7 @@ class Place:
         return client.api_keys if self.inbox is None else client.inbox(self.inbox).api_keys
 
     def words(self) -> tuple[str, ...]:
-        """Return what names the place on the command line, whatever a profile says."""
+        """Return the words that name the place on the command line, with any profile."""
         agent = ("--agent",) if self.agent else ()
         if self.pod is not None:
             return (*agent, "--pod", self.pod)
@@ -66,7 +66,7 @@ _OPTIONS: Final = (
 
 
 def scoped(*arguments: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Take *arguments* behind INBOX, or alone if an option or a profile stands for it."""
+    """Add *arguments* after INBOX, or alone if an option or a profile names the place."""
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         metavar = " ".join(("[INBOX]", *arguments))
@@ -89,13 +89,12 @@ def taken(
     """Return the place, and the words that do not name it.
 
     Args:
-        words: what stands on the command line.
-        profile: gives the profile, which is asked if no option names a place.
-        tenant: the option of that name.
-        pod: likewise.
-        inbox: likewise.
-        agent: likewise.
-
+        words: the words of the command line.
+        profile: returns the profile, which is needed if no option names a place.
+        tenant: the option --tenant.
+        pod: the option --pod.
+        inbox: the option --inbox.
+        agent: the option --agent.
     """
     if tenant + (pod is not None) + (inbox is not None) > 1:
         raise click.UsageError("--tenant, --pod and --inbox cannot be combined")
@@ -116,7 +115,7 @@ def taken(
 
 
 def usual_place(profile: Profile | None) -> Place | None:
-    """Return the place that a profile means, if it says so."""
+    """Return the default place of a profile, or None."""
     if profile is None or not (profile.tenant or profile.pod or profile.inbox):
         return None
     return Place(profile.inbox, profile.pod)

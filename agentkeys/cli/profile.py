@@ -46,9 +46,9 @@ class _Row:
 
 @click.group("profile")
 def commands() -> None:
-    """Give accounts a name: where a service is, where its credentials are, and whose keys you mean.
+    """Name accounts: the address of a service, the place of its credentials, and the default keys.
 
-    A profile covers both services. It holds addresses of stores, and no secret. Use one by
+    A profile covers both services. It holds addresses of stores, and no secret. Use it with
     --profile NAME, or AGENTKEYS_PROFILE, or `agentkeys profile use NAME`.
     """
 
@@ -88,10 +88,10 @@ def add(
     use: bool,
     **fields: Any,
 ) -> None:
-    """Add an account to a profile, which is made if it is missing.
+    """Add an account to a profile, which is created if it does not exist.
 
-    Nothing is sent, and no store is read. --json prints what `agentkeys profile list --json` does
-    of the account.
+    No request is sent, and no store is read. --json prints the account as `agentkeys profile list
+    --json` does.
     """
     from agentkeys.profiles import config, editing
 
@@ -146,8 +146,8 @@ def list_(options: Options) -> None:
 def use(options: Options, name: str | None, *, none: bool) -> None:
     """Make a profile the default of the command line.
 
-    It is used if nothing else says anything of a service: no --profile, and none of the variables.
-    Programs in Python do not use it. --json prints {"default"}.
+    The default is used if there is no --profile, and no variable of the service is set. Programs in
+    Python do not use it. --json prints {"default"}.
     """
     from agentkeys.profiles import editing
 
@@ -182,7 +182,7 @@ def remove(options: Options, name: str, service: str | None) -> None:
 
 
 def _fields(profile: Profile, found: Config) -> dict[str, Any]:
-    """Return a profile as JSON has it."""
+    """Return a profile as JSON types."""
     from agentkeys.cli.explaining import shown_address
 
     return {
@@ -216,7 +216,7 @@ def _row(profile: Profile, found: Config) -> _Row:
 
 
 def _absolute(profile: Profile) -> Profile:
-    """Return a profile whose addresses mean the same in every folder."""
+    """Return a profile whose addresses are the same in every folder."""
     from dataclasses import replace
 
     addresses: dict[str, Any] = {
@@ -235,6 +235,6 @@ def _absolute_address(address: Secret) -> Secret:
     try:
         return Secret(opened(address, "--from").address)
     except ConfigurationError as error:
-        # What the store needs may come later.
+        # The dependency of the store may be installed later.
         output.note(f"{error}. The profile is written all the same.")
     return address

@@ -1,4 +1,4 @@
-"""``agentkeys whoami``: whose the credentials are, as far as the services say."""
+"""``agentkeys whoami``: the owner of the credentials, as far as the services show it."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ _UNKNOWN: Final = {
 
 @dataclass(frozen=True)
 class _Whose:
-    """What one listing shows of the credentials for a service.
+    """What a listing shows of the credentials for a service.
 
     Attributes:
         service: the service.
-        base_url: where it is.
-        source: where the credentials come from.
-        profile: the profile that is used.
-        email: what was logged in with.
-        subject: whose the token says that it is.
-        place: whose keys were listed.
-        keys: how many there are on the first page.
+        base_url: its address.
+        source: the source of the credentials.
+        profile: the profile in use.
+        email: the email of the login.
+        subject: the subject of the token.
+        place: the place whose keys were listed.
+        keys: the number of keys on the first page.
         more: whether there are more pages.
-        candidates: the listed keys that the credentials may be.
-        unknown: what the service does not say.
+        candidates: the listed keys whose secret the token may be.
+        unknown: what the service does not show.
     """
 
     service: str
@@ -77,11 +77,11 @@ class _Whose:
 def commands(
     options: Options, services: tuple[str, ...], *, inbox: str | None, pod: str | None
 ) -> None:
-    """Show whose the credentials are, for each SERVICE (agentity, agentry) that has some.
+    """Show the owner of the credentials, for each SERVICE (agentity, agentry) that has credentials.
 
-    It lists keys once, which only valid credentials can do, and says what that shows. No service
-    has a call that names the bearer of a token, so it says what cannot be known, too. --json prints
-    an array of {"service", "base_url", "source", "profile", "email", "subject", "place", "keys",
+    It lists keys once, which needs valid credentials, and prints what that shows. No service has a
+    call that names the owner of a token, so it also prints what is not known. --json prints an
+    array of {"service", "base_url", "source", "profile", "email", "subject", "place", "keys",
     "more", "candidates", "unknown"}.
     """
     from agentkeys.cli.explaining import explained
@@ -133,7 +133,7 @@ async def _listed(sources: Explained, keys: Any) -> _Whose:
         source=sources.source or "",
         profile=sources.profile,
         email=email,
-        # What stands for a token that says nothing is the digest of it.
+        # A token without a subject is identified by its digest.
         subject=next((name for name in subjects if not name.startswith("sha256:")), None),
         place=" ".join(filter(None, (scope.kind, scope.id))),
         keys=len(page.items),
@@ -144,7 +144,7 @@ async def _listed(sources: Explained, keys: Any) -> _Whose:
 
 
 def _candidates(keys: Any, listed: Iterable[Any], token: Secret | None) -> Iterator[dict[str, Any]]:
-    """Give the listed keys whose secret the token may be; none if a listing shows nothing of it."""
+    """Yield the listed keys whose secret the token may be; none if a listing shows no prefix."""
     for key in listed:
         shows = bool(getattr(key, "prefix", None))
         if shows and token is not None and keys._may_be(key, token):  # noqa: SLF001  # one house
