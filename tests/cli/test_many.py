@@ -231,7 +231,7 @@ def test_a_store_that_is_taken_stops_no_other(run, served, tmp_path):
     assert sorted(name.partition("~")[0] for name in listed(run)) == ["a", "c"]
     assert "B_KEY=mine" in (tmp_path / ".env").read_text()
     assert "the key 'b'" in ended.err
-    assert "1 of 3 keys were not made" in ended.err
+    assert "1 of 3 keys were not created" in ended.err
 
 
 @pytest.mark.parametrize(
