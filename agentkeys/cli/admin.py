@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
 import json
 import os
@@ -50,6 +49,8 @@ def ask_admin(method: str, path: str, body: object = None) -> Any:
     token = secret_from(_TOKEN)
     if token is None or not _FORM.fullmatch(token.reveal()):
         raise CredentialsError(f"set {_TOKEN} to the token of the admin port")
+    import http.client  # with all of email: a tenth of what `agentkeys --help` takes
+
     connection = http.client.HTTPConnection(host, port, timeout=_SECONDS)
     try:
         connection.request(

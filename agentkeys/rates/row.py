@@ -38,6 +38,7 @@ _LOCK: Final = 0x61676B6579730001  # that of the journal, which makes the schema
 _MISSING: Final = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 _NOW: Final = "extract(epoch FROM clock_timestamp())::float8"
+_SCHEMA: Final = "SELECT 1 FROM pg_namespace WHERE nspname = 'agentkeys'"
 _CREATE: Final = """
     CREATE UNLOGGED TABLE IF NOT EXISTS agentkeys.rate_limits (
         name text PRIMARY KEY,
@@ -148,7 +149,8 @@ class Row:
         connection = self._opened()
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            if connection.execute("SELECT to_regnamespace('agentkeys')").fetchone() == (None,):
+            # A query, for to_regnamespace may answer as it was before the lock was waited for.
+            if connection.execute(_SCHEMA).fetchone() is None:
                 connection.execute("CREATE SCHEMA agentkeys")
             connection.execute(_CREATE)
 
