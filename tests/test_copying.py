@@ -17,7 +17,7 @@ class Vault(Renewable):
 
 
 ASYNC, BLOCKING = AgentryClient("token"), sync.AgentryClient("token")
-FROM_A_CLIENT, LISTING, ANOTHER = "from its client again", "list again", "make another one"
+FROM_A_CLIENT, LISTING, ANOTHER = "from its client again", "list again", "make a new one"
 OURS = {
     "client": (ASYNC, ANOTHER),
     "another service's client": (AgentityClient("token"), ANOTHER),

@@ -119,7 +119,7 @@ def test_a_blocking_listing_that_is_used_wrongly_says_what_to_write():
     """Awaited, or iterated over with `async`."""
     with AgentryClient("token") as client:
         listing = client.api_keys.list()
-        with pytest.raises(TypeError, match=r"not awaited: write `for key in"):
+        with pytest.raises(TypeError, match=r"do not await it: write `for key in"):
             listing.__await__()
         with pytest.raises(TypeError, match=r"blocking client: write `for key in"):
             aiter(listing)
