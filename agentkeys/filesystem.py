@@ -100,13 +100,13 @@ def _whole(file: BinaryIO, at_most: int) -> bytes:
 
 
 def read_trusted(path: Path, *, at_most: int) -> bytes:
-    """Return what a file holds that nobody but this user and root can have changed.
+    """Return the content of a file that only this user and root can have changed.
 
-    A link is followed if nobody else can have made it.
+    A link is followed if only they can have created it.
 
     Raises:
-        FileNotFoundError: it is not there.
-        RefusedError: somebody else can change the file, or exchange it.
+        FileNotFoundError: the file does not exist.
+        RefusedError: another user can change or replace the file.
         OSError: it cannot be read.
 
     """
@@ -117,11 +117,11 @@ def read_trusted(path: Path, *, at_most: int) -> bytes:
 
 
 def trusted_path(path: Path) -> Path:
-    """Return where a file is, or would be, in whose folder nobody else can exchange it.
+    """Return the real path of a file that only this user and root can replace.
 
     Raises:
-        FileNotFoundError: the folder is not there.
-        RefusedError: somebody else can exchange it.
+        FileNotFoundError: the folder does not exist.
+        RefusedError: another user can replace the file.
 
     """
     if not hasattr(os, "geteuid"):

@@ -236,5 +236,5 @@ def _absolute_address(address: Secret) -> Secret:
         return Secret(opened(address, "--from").address)
     except ConfigurationError as error:
         # The dependency of the store may be installed later.
-        output.note(f"{error}. The profile is written all the same.")
+        output.note(f"{error}. The profile is written nevertheless.")
     return address

@@ -77,7 +77,7 @@ class ConfigurationError(AgentKeysError):
 
 
 class ProfileError(ConfigurationError):
-    """A profile is not there, others can change its file, or the file says what cannot be right."""
+    """A profile does not exist, others can change its file, or a value in it is invalid."""
 
 
 class InvalidArgumentError(AgentKeysError, ValueError):

@@ -1,5 +1,5 @@
-"""The accounts of a person, by name: the file that lists them, and which of them is meant.
+"""The accounts of a person, by name: the file that lists them, and the choice of one.
 
-Here lives what is known of an account before anything is sent. The secrets lie in stores, and what
-a client does with them is said by the client of each service.
+This folder holds what is known of an account before a request is sent. Stores hold the secrets, and
+the client of each service uses them.
 """

@@ -1,4 +1,4 @@
-"""Which profile is meant, if any; and the store in which its secret lies."""
+"""Choose a profile, and open the store of its secret."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ VARIABLE: Final = "AGENTKEYS_PROFILE"
 def chosen(
     service: str, name: object, variables: Iterable[str], *, or_default: bool = False
 ) -> Profile | None:
-    """Return the profile to use for a service, or None if none is meant.
+    """Return the profile to use for a service, or None.
 
     Args:
-        service: the service, as it calls itself.
-        name: the profile that was asked for, or None.
-        variables: those that say something of the service, without their suffixes.
-        or_default: use the default of the file if nothing else says anything of the service.
+        service: the service's name.
+        name: the requested profile, or None.
+        variables: the variables of the service, without their suffixes.
+        or_default: use the default of the file if no option and no variable concerns the service.
 
     Raises:
-        ProfileError: the profile is not there, or the file cannot be used.
-        ConfigurationError: a variable names a profile, and another one says something, too.
-        InvalidArgumentError: *name* is no str.
-
+        ProfileError: the profile does not exist, or the file cannot be used.
+        ConfigurationError: a variable names a profile, and another variable concerns the service
+            too.
+        InvalidArgumentError: *name* is not a str.
     """
     key = service.lower()
     if name is not None:
@@ -55,18 +55,18 @@ def chosen(
     if given or not or_default:
         return None
     found = config.read()
-    # Nobody has asked for it: if it has no such account, there is no profile.
+    # The default was not requested: if it has no such account, there is no profile.
     return None if found.default is None else found.named(found.default).get(key)
 
 
 def variables_set(variables: Iterable[str]) -> list[str]:
-    """Return which of these are set, or say by a suffix where a secret is."""
+    """Return the variables that are set, or have a suffix that names a secret's place."""
     names = (f"{name}{suffix}" for name in variables for suffix in sources.SUFFIXES)
     return [name for name in names if os.environ.get(name)]
 
 
 def opened(profile: Profile, field: str, address: Secret) -> Store:
-    """Return the store that a field names, or raise `ProfileError`. The store is not read."""
+    """Return the store in a field, or raise `ProfileError`. The store is not read."""
     where = f"{field} of the profile {profile.name!r}"
     try:
         return sources.opened(address, where)

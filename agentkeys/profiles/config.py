@@ -1,7 +1,7 @@
 """The file that lists the profiles, read and checked as a whole.
 
-Somebody may write a secret where an address belongs. So no frame that holds what the file says may
-raise what leaves this module, and no sentence shows a value.
+A field may hold a secret by mistake. So no frame that holds the file's values raises an exception
+that leaves this module, and no text shows a value.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LARGEST: Final = 1 << 20
 _PLACES: Final = ("inbox", "pod", "tenant")
 _ADDRESSES: Final = ("password_from", "token_from")
 _FIELDS: Final = ("base_url", "email", *_ADDRESSES, *_PLACES, "token_cache")
-# No user name, password, query or fragment, each of which may hold a secret.
+# No user name, password, query or fragment, because each may hold a secret.
 _BASE_URL: Final = re.compile(r"https?://[^\s@?#]+")
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:.+")
 _WHERE: Final = re.compile(r"line \d+|end of document")
@@ -48,19 +48,19 @@ _WHERE: Final = re.compile(r"line \d+|end of document")
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile says of one service.
+    """The settings of a profile for one service.
 
     Attributes:
-        name: what the profile is called.
-        service: the service, in small letters.
-        base_url: where it is; None for the service's own address.
-        email: what to log in with.
+        name: the name of the profile.
+        service: the service, in lower case.
+        base_url: the address of the service; None for the default address.
+        email: the email of the login.
         password_from: the address of the store that holds the password.
         token_from: the address of the store that holds the bearer token.
-        inbox: the inbox whose keys are meant if a command names none.
-        pod: likewise, a pod.
-        tenant: whether the tenant's keys are meant then.
-        token_cache: where the tokens of a login are kept; None for what is usual.
+        inbox: the default inbox of a command.
+        pod: the default pod of a command.
+        tenant: whether the tenant is the default of a command.
+        token_cache: where the tokens of a login are kept; None for the default.
     """
 
     name: str
@@ -77,12 +77,12 @@ class Profile:
 
 @dataclass(frozen=True)
 class Config:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        file: where it is.
-        default: the profile that a command uses if nothing else is said.
-        profiles: by name, and then by service.
+        file: its path.
+        default: the profile that a command uses by default.
+        profiles: the profiles by name, and then by service.
     """
 
     file: Path
@@ -90,13 +90,13 @@ class Config:
     profiles: Mapping[str, Mapping[str, Profile]] = field(default_factory=dict)
 
     def profile(self, name: str, service: str) -> Profile:
-        """Return what a profile says of a service, or raise `ProfileError`."""
+        """Return the settings of a profile for a service, or raise `ProfileError`."""
         services = self.named(name)
         found = services.get(service)
         if found is None:
             raise ProfileError(
                 f"the profile {name!r} in {self.file} has no account of {service}, only of"
-                f" {_listed(services)}: type agentkeys profile add {name} {service} ..."
+                f" {_listed(services)}: run agentkeys profile add {name} {service} ..."
             )
         return found
 
@@ -121,11 +121,10 @@ def _listed(names: Mapping[str, object]) -> str:
 
 
 def file() -> Path:
-    """Return where the profiles are, whether or not there are any.
+    """Return the path of the profiles, even if the file does not exist.
 
     Raises:
         ConfigurationError: the folder is not known.
-
     """
     try:
         return home.config_folder() / FILE
@@ -138,11 +137,10 @@ def file() -> Path:
 
 
 def read() -> Config:
-    """Return what the file says; nothing if there is no file.
+    """Return the content of the file; empty if it does not exist.
 
     Raises:
-        ProfileError: others can change the file, or something in it cannot be right.
-
+        ProfileError: others can change the file, or a value is not valid.
     """
     path = file()
     found = _found(path)
@@ -156,14 +154,14 @@ def _found(path: Path) -> Config | str:
         return parsed(Secret(filesystem.read_trusted(path, at_most=_LARGEST).decode()), path)
     except FileNotFoundError:
         return Config(path)
-    except UnicodeDecodeError:  # it holds what it could not decode
+    except UnicodeDecodeError:  # the error holds the bytes
         return "the file is not UTF-8"
     except OSError as error:  # a RefusedError is one
         return str(error.strerror or type(error).__name__)
 
 
 def parsed(text: Secret, path: Path) -> Config | str:
-    """Return what the text of a file says, or what is wrong with it."""
+    """Return the content of a file's text, or what is wrong with it."""
     try:
         return _config(tomllib.loads(text.reveal()), path)
     except tomllib.TOMLDecodeError as error:
@@ -176,11 +174,10 @@ def parsed(text: Secret, path: Path) -> Config | str:
 
 
 def made(name: str, service: str, **fields: object) -> Profile:
-    """Return what a profile says of a service, checked as that of a file is.
+    """Return a profile with these fields, checked like those of a file.
 
     Raises:
-        ProfileError: a field cannot be right. Its value is not shown.
-
+        ProfileError: a field is not valid. Its value is not shown.
     """
     sealed = {each: value for each, value in fields.items() if value is not None}
     del fields
@@ -188,12 +185,12 @@ def made(name: str, service: str, **fields: object) -> Profile:
         return _profile(name, service, sealed)
     except _WrongError as error:
         sentence = mask(str(error))
-        sealed = {}  # nobody sees it in this frame
+        sealed = {}  # so that this frame holds no value
     raise ProfileError(sentence)
 
 
 class _WrongError(Exception):
-    """What is wrong with the file, without a value of it. It does not leave this module."""
+    """What is wrong with the file, without a value. It does not leave this module."""
 
 
 def _config(data: Mapping[str, Any], path: Path) -> Config:
@@ -231,10 +228,10 @@ def _table(name: str, value: object) -> Mapping[str, Any]:
 def _check_fields(where: str, data: Mapping[str, object], known: tuple[str, ...]) -> None:
     for name in data:
         if name not in known:
-            # What is no name may be anything.
+            # A name that is not valid may be a secret.
             shown = f" {name!r}" if NAME.fullmatch(name) else ""
             raise _WrongError(
-                f"{where} has an unknown field{shown}; known are {', '.join(known)}{_advice(name)}"
+                f"{where} has an unknown field{shown}; use {', '.join(known)}{_advice(name)}"
             )
 
 
@@ -242,7 +239,7 @@ def _advice(name: str) -> str:
     if not re.search("password|token|key|secret", name, re.IGNORECASE):
         return ""
     return (
-        ". No secret belongs there: put it into a store, and write the address of the store as"
+        ". Do not write a secret there: put it into a store, and write the address of the store as"
         " password_from or token_from"
     )
 
@@ -266,7 +263,7 @@ def _check(where: str, name: str, value: object) -> None:
 
 
 def _wanted(name: str, value: object) -> str:
-    """Return what a field must be, if it is not; its value is not in it."""
+    """Return what a field must be, if it is not valid; the value is not shown."""
     if name == "tenant":
         return "" if isinstance(value, bool) else "true or false"
     if not isinstance(value, str):
@@ -292,7 +289,7 @@ def _wanted_cache(value: str) -> str:
 def _wanted_address(value: str) -> str:
     if not _ADDRESS.fullmatch(value):
         return (
-            "the address of a store, like keyring:SERVICE#NAME (what stands there is not shown, for"
+            "the address of a store, like keyring:SERVICE#NAME (the value is not shown, because"
             " it may be a secret: put a secret into a store)"
         )
     if value.startswith("command:"):

@@ -1,8 +1,8 @@
-"""Changes of the file that lists the profiles. Comments stay, and so does what is not changed.
+"""Edit the file that lists the profiles. Comments and unchanged parts stay.
 
-The file is edited as text. What comes of it is read again before it takes the place of the file: if
-it does not say exactly what it should, because the file is written in another way, nothing is
-changed, and the sentence says what to write by hand.
+The file is edited as text. The new text is parsed before it replaces the file: if it does not have
+exactly the intended content, because the file is written in another form, nothing is changed, and
+the error says to edit it by hand.
 """
 
 from __future__ import annotations
@@ -37,22 +37,21 @@ _HEADER: Final = re.compile(r"^\s*\[", re.MULTILINE)
 
 
 Change: TypeAlias = tuple[Config, Callable[[str], str]]
-"""What the file is to say, and how its text comes to say that."""
+"""The intended content of the file, and the function that edits its text."""
 
 
 def add(profile: Profile, *, replacing: bool = False) -> Config:
-    """Write a profile down; return what the file says then.
+    """Add a profile; return the new content of the file.
 
     Raises:
-        ProfileError: there is one, and it is not to be replaced; or the file cannot be changed.
-
+        ProfileError: the profile exists and must not be replaced; or the file cannot be changed.
     """
 
     def added(before: Config) -> Change:
         services = before.profiles.get(profile.name, {})
         if profile.service in services and not replacing:
             raise ProfileError(
-                f"the profile {profile.name!r} has an account of {profile.service} already: give"
+                f"the profile {profile.name!r} already has an account of {profile.service}: add"
                 " --replace to replace it"
             )
         after = {**before.profiles, profile.name: {**services, profile.service: profile}}
@@ -62,7 +61,7 @@ def add(profile: Profile, *, replacing: bool = False) -> Config:
 
 
 def use(name: str | None) -> Config:
-    """Make a profile the default; None for none. Return what the file says then."""
+    """Make a profile the default; None for no default. Return the new content of the file."""
 
     def used(before: Config) -> Change:
         if name is not None:
@@ -73,9 +72,9 @@ def use(name: str | None) -> Config:
 
 
 def remove(name: str, service: str | None = None) -> Config:
-    """Forget a profile, or one account of it; return what the file says then.
+    """Remove a profile, or one account of it; return the new content of the file.
 
-    It is not the default any more if nothing of it is left.
+    If nothing of it is left, it is no longer the default.
     """
 
     def removed(before: Config) -> Change:
@@ -104,13 +103,13 @@ def _table(profile: Profile) -> str:
         value = getattr(profile, field.name)
         if value != field.default:
             shown = value.reveal() if isinstance(value, Secret) else value
-            # What JSON escapes of a line that prints, TOML escapes alike.
+            # TOML escapes printable characters as JSON does.
             lines.append(f"{field.name} = {json.dumps(shown, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 
 
 def _without(name: str, service: str, text: str) -> str:
-    """Leave a table out, from its header to the next one, but not the comment above that."""
+    """Remove a table, from its header to the next one, but not the comment above the next."""
     header = re.search(rf"^\[profiles\.{name}\.{service}\].*\n?", text, re.MULTILINE)
     if header is None:
         return text
@@ -133,7 +132,7 @@ def _with_default(name: str | None, text: str) -> str:
 
 
 def _edited(change: Callable[[Config], Change]) -> Config:
-    """Change the file, alone among all who do; return what it says then."""
+    """Change the file under a lock; return its new content."""
     path = config.file()
     failure = ""
     try:
@@ -141,7 +140,7 @@ def _edited(change: Callable[[Config], Change]) -> Config:
         real = filesystem.trusted_path(path)
         with _alone(real):
             after, edit = change(config.read())
-            # A Secret: comments hold whatever somebody has written.
+            # A Secret, because comments may hold secrets.
             text = Secret(edit(real.read_bytes().decode() if real.exists() else ""))
             if config.parsed(text, path) == after:
                 _replace(real, text)
@@ -151,7 +150,7 @@ def _edited(change: Callable[[Config], Change]) -> Config:
     if failure:
         raise ProfileError(f"the profiles in {path} cannot be changed: {failure}")
     raise ProfileError(
-        f"{path} is not written as agentkeys writes it, and was left as it is: edit it by hand"
+        f"{path} has a form that agentkeys cannot edit, and was not changed: edit it by hand"
     )
 
 
@@ -168,7 +167,7 @@ def _replace(path: Path, text: Secret) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Be the only one who changes a file. The file of the lock stays, and is empty."""
+    """Hold the lock of a file. The lock file stays, and is empty."""
     lock = path.with_name(f"{path.name}.lock")
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:

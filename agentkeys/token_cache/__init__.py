@@ -1,4 +1,4 @@
-"""Where the tokens of a login lie between two programs: a file of this user, or the keyring.
+"""The tokens of a login, kept between programs: in a file of this user, or in the keyring.
 
-How tokens are fetched is not here: `agentkeys.agentity` does that.
+`agentkeys.agentity` fetches the tokens.
 """

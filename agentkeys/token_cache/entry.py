@@ -1,6 +1,6 @@
-"""The tokens of one login as they are kept: text, the password that they are of, their age.
+"""The tokens of one login as text: with a proof of their password, and their age.
 
-Every command imports this, so these are no classes of attrs, which take 8 ms.
+Every command imports this, so the classes do not use attrs, whose import takes 8 ms.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ __all__ = ["Entry", "Proof", "file_name"]
 _FORMAT: Final = 1
 _TOKENS: Final = ("access_token", "refresh_token")
 _ROUNDS: Final = 10_000
-"""Two milliseconds, which a command pays to save a login."""
+"""Two milliseconds, which a command spends to save a login."""
 _PROOF_BYTES: Final = 2
 
 
 class Proof(NamedTuple):
-    """Tells another password from the one that tokens were fetched with.
+    """Recognizes a password other than the one that the tokens were fetched with.
 
-    It is no access control: who can read it can read the tokens beside it. So that those who can
-    do not learn the password as well, two bytes of a salted digest are kept. One guess in 65,536
-    fits them, and only the service knows which of these guesses is right.
+    It is not an access control: a reader of the proof can also read the tokens beside it. So that
+    the reader does not learn the password too, only two bytes of a salted digest are kept. One
+    guess in 65,536 fits them, and only the service knows which of these guesses is right.
     """
 
     salt: str
@@ -50,7 +50,7 @@ class Proof(NamedTuple):
         return cls(salt, digest.hex())
 
     def fits(self, password: Secret) -> bool:
-        """Return whether this is the proof of that password."""
+        """Return whether this is the proof of *password*."""
         return Proof.of(password, self.salt) == self
 
 
@@ -58,12 +58,12 @@ class Entry(NamedTuple):
     """The tokens of one login.
 
     Attributes:
-        base_url: where the service is; the tokens are sent nowhere else.
+        base_url: the address of the service; the tokens are sent nowhere else.
         account: the email.
-        proof: of the password.
+        proof: the proof of the password.
         access_token: the JWT.
-        refresh_token: good for one use.
-        obtained_at: when the tokens came, in seconds since 1970.
+        refresh_token: valid once.
+        obtained_at: when the tokens were received, in seconds since 1970.
     """
 
     base_url: str
@@ -74,7 +74,7 @@ class Entry(NamedTuple):
     obtained_at: float
 
     def token(self) -> Token | None:
-        """Return the access token; None if it is about to end, or the clock was set back since."""
+        """Return the access token; None if it expires soon, or the clock was set back since."""
         age = time.time() - self.obtained_at
         token = Token.of_jwt(self.access_token, age=age)
         return token if age >= 0 and time.monotonic() < token.renew_at else None
@@ -94,11 +94,10 @@ class Entry(NamedTuple):
 
     @classmethod
     def decoded(cls, text: Secret) -> Self | None:
-        """Read the text of an entry; None if it is torn, or no entry.
+        """Read the text of an entry; return None if it is incomplete or not an entry.
 
         Raises:
             RefusedError: another version of agentkeys wrote it.
-
         """
         try:
             fields = json.loads(text.reveal(), object_hook=_sealed)
@@ -124,7 +123,7 @@ class Entry(NamedTuple):
 
 
 def file_name(base_url: str, account: str) -> str:
-    """Return what the entry of an account at a service is called; it has no password in it."""
+    """Return the file name for an account at a service; it holds no password."""
     return hashlib.sha256(f"{base_url}\0{account}".encode()).hexdigest()[:32]
 
 

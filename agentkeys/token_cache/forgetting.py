@@ -1,4 +1,4 @@
-"""How kept tokens are forgotten: those of one account, or all that are in files."""
+"""Remove kept tokens: those of one account, or all that are in files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PAUSE: Final = 0.02
 
 
 class Forgotten(NamedTuple):
-    """Tokens that are kept no more.
+    """Tokens that were removed.
 
     Attributes:
-        base_url: of the service that they are for; None if what was kept could not be read.
-        account: the email; likewise.
-        place: where they were.
+        base_url: the service of the tokens; None if the entry could not be read.
+        account: the email; None if the entry could not be read.
+        place: where the tokens were.
     """
 
     base_url: str | None
@@ -34,12 +34,11 @@ class Forgotten(NamedTuple):
 
 
 async def forget(base_url: str, account: str, *, keyring: bool) -> list[Forgotten]:
-    """Forget the tokens of one account: in its file, and in the keyring as well if it is used.
+    """Remove the tokens of one account: from its file, and from the keyring if it is used.
 
     Raises:
         ConfigurationError: they cannot be removed. The text says why.
         StoreError: they cannot be removed from the keyring.
-
     """
     path, lock = files_of(base_url, account)
     places: list[Place] = [InFile(path), *([InKeyring(path.stem)] if keyring else [])]
@@ -47,20 +46,20 @@ async def forget(base_url: str, account: str, *, keyring: bool) -> list[Forgotte
 
 
 async def forget_files() -> list[Forgotten]:
-    """Forget all tokens that are in files. The errors are those of `forget`."""
+    """Remove all tokens in files. The errors are those of `forget`."""
     found = [await _forgotten(InFile(path), path.with_suffix(".lock")) for path in _files()]
     return [each for each in found if each is not None]
 
 
 def _files() -> list[Path]:
     path = folder()
-    # A process that was killed while it wrote has left the next one alone.
+    # A process that was killed while it wrote may have left only the next file.
     names = {each.stem for each in path.glob("*.*") if each.suffix in {".json", ".next"}}
     return [path / f"{name}.json" for name in sorted(names)]
 
 
 async def _forgotten(place: Place, lock: Path) -> Forgotten | None:
-    """Remove what a place holds, while nobody writes it; None if there is nothing."""
+    """Remove the content of a place, under its lock; return None if there is none."""
     if not lock.parent.exists():
         return None
     try:
@@ -80,7 +79,7 @@ async def _forgotten(place: Place, lock: Path) -> Forgotten | None:
 
 
 def _held(lock: Path) -> int | None:
-    """Wait for the lock; None if who holds it is stopped."""
+    """Wait for the lock; return None if its holder is stopped."""
     until = time.monotonic() + _PATIENCE
     while (descriptor := locks.try_hold(str(lock))) is None and time.monotonic() < until:
         time.sleep(_PAUSE)  # nothing else is done meanwhile
@@ -94,7 +93,7 @@ async def _read(place: Place) -> Forgotten | None:
             return None
         entry = Entry.decoded(text)
     except RefusedError:
-        entry = None  # it goes all the same
+        entry = None  # it is removed nevertheless
     if entry is None:
         return Forgotten(None, None, place.describe())
     return Forgotten(entry.base_url, entry.account, place.describe())

@@ -1,4 +1,4 @@
-"""What holds the text of an entry: a file of this user alone, or the keyring."""
+"""The places of an entry's text: a file of this user alone, or the keyring."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ _LARGEST: Final = 1 << 16
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SERVICE: Final = "agentkeys-tokens"
 _PATIENCE: Final = 10.0
-"""Seconds for the keyring, which somebody may have to unlock; a login takes less."""
+"""Seconds for the keyring, which a person may have to unlock; a login takes less."""
 
 
 class Place(Protocol):
-    """Holds one text. What it raises is an `OSError` or an `AgentKeysError`."""
+    """A place for one text. It raises `OSError` or `AgentKeysError`."""
 
     async def read(self) -> Secret | None:
-        """Return the text, None if there is none."""
+        """Return the text, or None."""
 
     async def write(self, text: Secret) -> None:
-        """Hold this text from now on; the lock must be held."""
+        """Replace the text; the lock must be held."""
 
     async def remove(self) -> None:
-        """Hold no text any more; the lock must be held."""
+        """Remove the text; the lock must be held."""
 
     def describe(self) -> str:
-        """Return where the text lies."""
+        """Return the place of the text."""
 
 
 class InFile:
-    """A file in a folder that `check_folder` has seen."""
+    """A file in a folder that `check_folder` has checked."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # A fixed name: whoever comes next finds what a killed process has left.
+        # A fixed name, so that the next process finds the leftovers of a killed one.
         self._next = path.with_suffix(".next")
 
     async def read(self) -> Secret | None:
-        """Read the file, if nobody else can have written it, or can read it."""
+        """Read the file, if only this user can write and read it."""
         return _text(self._path)
 
     async def write(self, text: Secret) -> None:
@@ -62,7 +62,7 @@ class InFile:
             raise
 
     async def remove(self) -> None:
-        """Remove the file, and what a killed process has left."""
+        """Remove the file, and the leftovers of a killed process."""
         self._next.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
 
@@ -103,12 +103,11 @@ class InKeyring:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder if it is missing, for this user alone, and see that nobody else can change it.
+    """Create a folder if necessary, and check that only this user can change it.
 
     Raises:
-        RefusedError: somebody else owns it or the folder above it, or may write there.
-        OSError: it cannot be made.
-
+        RefusedError: another user owns it or the folder above it, or may write there.
+        OSError: it cannot be created.
     """
     _make(folder)
     for each in (folder.parent, folder):

@@ -1,4 +1,4 @@
-"""The place and the lock of one entry. What fails here ends no command: it logs in instead."""
+"""The place and the lock of one entry. A failure here ends no command: the command logs in."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _logger: Final = logging.getLogger("agentkeys")
 
 
 class Slot:
-    """Where the entry of one account at one service lies.
+    """The entry of one account at one service.
 
     The first failure is logged: as a warning, or as INFO if there is no folder for it, as in a
     container with a read-only disk. From then on the slot is not usable: it reads as empty, cannot
-    be locked, and holds nothing.
+    be locked, and keeps nothing.
 
     Args:
-        base_url: where the service is.
+        base_url: the address of the service.
         account: the email.
-        keyring: whether the entry is in the keyring; else it is a file.
+        keyring: whether the entry is in the keyring; else it is in a file.
 
     Attributes:
-        base_url: where the service is.
-        is_usable: whether nothing has failed yet.
+        base_url: the address of the service.
+        is_usable: whether there was no failure yet.
     """
 
     def __init__(self, base_url: str, account: str, *, keyring: bool = False) -> None:
@@ -47,19 +47,19 @@ class Slot:
         self._opened: tuple[Place, Path] | None = None
 
     async def read(self) -> Entry | None:
-        """Return the entry; None if there is none, or what is there is torn."""
+        """Return the entry; None if there is none, or it is incomplete."""
         return await self._tried(self._read())
 
     async def write(self, entry: Entry) -> bool:
-        """Replace the entry; the lock must be held. Return whether the entry is kept."""
+        """Replace the entry; the lock must be held. Return whether it was kept."""
         return bool(await self._tried(self._write(entry)))
 
     async def remove(self) -> bool:
-        """Remove the entry; the lock must be held. Return whether it is gone."""
+        """Remove the entry; the lock must be held. Return whether it was removed."""
         return bool(await self._tried(self._remove()))
 
     def try_hold(self) -> int | None:
-        """Return the descriptor of the lock, or None if another one holds it or it failed."""
+        """Return the descriptor of the lock, or None if it is held elsewhere or failed."""
         if not self.is_usable:
             return None
         try:
@@ -70,12 +70,12 @@ class Slot:
         return None
 
     def drop(self, descriptor: int) -> None:
-        """Release the lock. The tokens are here, so a failure ends nothing."""
+        """Release the lock. This process has the tokens, so a failure is ignored."""
         with contextlib.suppress(OSError):
             locks.drop(str(self._place()[1]), descriptor)
 
     def give_up(self, reason: str, level: int = logging.WARNING) -> None:
-        """Use the slot no longer, and say why, unless that has been said."""
+        """Stop using the slot, and log the reason once."""
         if self.is_usable:
             self.is_usable = False
             _logger.log(level, "%s, so this process logs in: %s", self._described(), reason)
@@ -94,7 +94,7 @@ class Slot:
         text = await self._place()[0].read()
         entry = None if text is None else Entry.decoded(text)
         whose = self.base_url, self._account
-        # Somebody may have copied the file of another account to this name.
+        # The file of another account may have been copied to this name.
         return entry if entry and (entry.base_url, entry.account) == whose else None
 
     async def _write(self, entry: Entry) -> bool:
@@ -108,7 +108,7 @@ class Slot:
         return self.is_usable
 
     def _place(self) -> tuple[Place, Path]:
-        """Return what holds the entry, and the path of its lock."""
+        """Return the place of the entry, and the path of its lock."""
         if self._opened is None:
             path, lock = files_of(self.base_url, self._account)
             check_folder(path.parent)

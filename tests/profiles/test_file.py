@@ -18,7 +18,7 @@ WRONG = {
     "no TOML": (f"[profiles.a\n{SENTINEL}", "not TOML, at line 1"),
     "a line alone": (SENTINEL, "not TOML, at end of document"),
     "a secret": (f'[profiles.a.agentity]\npassword = "{SENTINEL}"', f"{IN} .*unknown field 'pass"),
-    "a key": (f'[profiles.a.agentity]\napi_key = "{SENTINEL}"', "No secret belongs there"),
+    "a key": (f'[profiles.a.agentity]\napi_key = "{SENTINEL}"', "Do not write a secret there"),
     "for an address": (
         f'{EMAIL}password_from = "{SENTINEL}"',
         f"password_from in {IN} must be the address of a store, like keyring",
