@@ -46,7 +46,7 @@ class Unpicklable:
         _instead: what to do instead, for the error.
     """
 
-    _instead: ClassVar[str] = "share this one, or make another one from the same arguments"
+    _instead: ClassVar[str] = "share this one, or make a new one from the same arguments"
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         # `copy`, `deepcopy` and `pickle` all call this method.
