@@ -61,7 +61,7 @@ def move(options: Options, *, to: Secret) -> None:
     """Move all entries to the database ADDRESS, or, with --to files, back from AGENTKEYS_JOURNAL.
 
     Keep the password out of ADDRESS: PostgreSQL reads it from ~/.pgpass. If the command is killed,
-    run it again. Entries that somebody works on stay, and the exit code is 3: run it again later.
+    run it again. Entries in use stay, and the exit code is 3: run it again later.
     It is 4 if something cannot be read. --json prints {"moved", "left", "unreadable"}.
     """
     from agentkeys.lifecycle import moving

@@ -49,7 +49,7 @@ class Applied(Record):
     Attributes:
         done: how many steps of each kind were done.
         failed: those that failed.
-        left: those about which a person must decide, or that somebody else is at.
+        left: those that need a decision of yours, or that another process works on.
         not_begun: how many were not begun, because too many had failed.
     """
 
@@ -66,7 +66,7 @@ class Limits:
     Attributes:
         jobs: how many keys are worked on at once.
         max_failures: after how many failures nothing more is begun; None for no limit.
-        canary: how many keys come first, and are looked at before the others; 0 for none.
+        canary: how many keys are done and checked before the others; 0 for none.
     """
 
     jobs: int = JOBS

@@ -142,7 +142,7 @@ async def carry_out(
 ) -> Done:
     """Do what was decided about a declared key.
 
-    What it relies on is looked at again by whatever does it: a store that holds a secret by now is
+    Each step checks again what it relies on: a store that holds a secret by now is
     not written to, and a key that was replaced by now is not replaced again.
 
     Args:
@@ -223,7 +223,7 @@ def _left(step: Step, swept: Swept) -> Step:
     """Return what is said of an attempt that a sweep has not finished."""
     if swept.unresolved:
         return attrs.evolve(step, do="unclear", why="; ".join(swept.unresolved))
-    return attrs.evolve(step, do="wait", why="somebody is at it")
+    return attrs.evolve(step, do="wait", why="another process works on it")
 
 
 def _seconds(keys: KeyCollection[Any, Any, Any], how: How) -> float:

@@ -1,6 +1,6 @@
 """What is done about one declared key: a pure function of the facts about that key.
 
-What was not looked at is said to be that, and nothing is concluded from it.
+If something was not read, the step says so, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class _Case:
         return self._of_a_replaced_key(replacing[0], replacing[0].state)
 
     def _of_a_replaced_key(self, entry: Entry, state: Any) -> Step:
-        """Return what the machine would do next, if the keys were looked at right now."""
+        """Return what the machine would do next, if it listed the keys now."""
         replaces = entry.plan.replaces
         assert replaces is not None  # noqa: S101  # or nothing retires
         objection = self._objection(entry)
@@ -358,7 +358,7 @@ _UNTOLD: Final = (
     "those who use the old key have not been told: `agentkeys sweep --then ...` tells them"
 )
 _WHY: Final = {
-    Ending.IN_USE: "the old key is still used: `agentkeys sweep --force` deletes it all the same",
+    Ending.IN_USE: "the old key is still used: `agentkeys sweep --force` deletes it nevertheless",
     Ending.CHANGED: "the new key is gone: abort the rotation, so that the old key stays",
     Ending.FOREIGN: "the old key is not listed, and other credentials have replaced it",
 }

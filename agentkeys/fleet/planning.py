@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["JOBS", "Plan", "Settings", "checked", "plan", "plan_of", "read"]
 
 JOBS: Final = 16
-"""How many requests are under way at once if nothing else is said."""
+"""How many requests run at once by default."""
 
 
 class Plan:

@@ -30,10 +30,10 @@ async def prune(
 ) -> tuple[KeyId, ...]:
     """Delete the key of a step, then its secret, then its entry; return the id.
 
-    In this order: whoever dies on the way has left the entry, by which it is done again.
+    In this order, so that the entry is left if the process dies, and a second run finishes it.
 
     Raises:
-        RotationInProgressError: somebody is replacing it.
+        RotationInProgressError: another process is replacing it.
         RotationError: the client signs in with it.
         StoreError: the store could not be read, and nothing was changed; or the secret could not be
             removed, and the key is deleted.
@@ -41,12 +41,13 @@ async def prune(
 
     """
     seen = await _entry(step, scope)
-    if seen is None:  # somebody was faster
+    if seen is None:  # another process deleted it first
         return ()
     held = await disk.in_thread(partial(opened().hold, seen.id), undo=_release)
     if held is None:
         name = mask(step.declared.name)
-        raise RotationInProgressError(f"the key {name!r} was not deleted: somebody replaces it now")
+        why = "another process replaces it now"
+        raise RotationInProgressError(f"the key {name!r} was not deleted: {why}")
     try:
         await _delete(seen, keys, seconds)
         await disk.in_thread(held.forget)

@@ -167,7 +167,7 @@ def _declared_of(data: Any) -> Declared:
 
 
 def _text_of(scope: Scope) -> str:
-    """Return a place as text: the same for whoever sees it."""
+    """Return a place as text: the same for every account that sees it."""
     return json.dumps(attrs.astuple(attrs.evolve(scope, account="", also=())))
 
 

@@ -24,8 +24,8 @@ class Moved:
 
     Attributes:
         moved: how many are in the other journal now.
-        left: those that somebody works on just now, in words: move again later.
-        unreadable: what could not be looked at, a sentence each.
+        left: the entries in use, in words: move them later.
+        unreadable: what could not be read, a sentence each.
     """
 
     moved: int
@@ -37,7 +37,7 @@ def moved(source: Journal, target: Journal) -> Moved:
     """Move the entries of one journal to another one; it waits for both.
 
     An entry is durable there before it is removed here. If this process dies in between, it is in
-    both with one id, and whoever moves again removes it here.
+    both with one id, and the next move removes it here.
     """
     count = 0
     for entry_id, owned, seen in _owned(source):

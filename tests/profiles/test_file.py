@@ -30,7 +30,7 @@ WRONG = {
     "in a URL": (f'{GOOD}base_url = "https://me:{SENTINEL}@acme.to"', "without a user"),
     "in a query": (f'{GOOD}base_url = "https://acme.to?apiKey={SENTINEL}"', "without a user"),
     "no URL": (f'{GOOD}base_url = "{SENTINEL}"', "base_url in .* http or https"),
-    "a field as a name": (f'[profiles.a.agentity]\n"{SENTINEL} x" = 1', "an unknown field; known"),
+    "a field as a name": (f'[profiles.a.agentity]\n"{SENTINEL} x" = 1', "an unknown field; use"),
     "a profile as a name": (
         f'[profiles."{SENTINEL} x".agentity]',
         "a character that is not allowed",

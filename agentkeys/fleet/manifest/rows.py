@@ -76,7 +76,7 @@ def trusted(path: str) -> Iterator[TextIO]:
     """Open a file that says which keys there shall be, if nobody else can have written it.
 
     Raises:
-        ExpectedError: somebody else can have written it, or it cannot be opened.
+        ExpectedError: another user can have written it, or it cannot be opened.
 
     """
     try:
@@ -92,12 +92,12 @@ def trusted(path: str) -> Iterator[TextIO]:
 
 
 def _check(path: str, descriptor: int) -> None:
-    """Refuse what another user has put there, or everybody can change."""
+    """Refuse a file of another user, and a file that all users can change."""
     if not hasattr(os, "geteuid"):
         return
     status = os.fstat(descriptor)
     if status.st_mode & 0o002:
-        raise ExpectedError("may be written by everybody: run chmod o-w on it")
+        raise ExpectedError("may be written by all users: run chmod o-w on it")
     try:
         filesystem.check_planted(filesystem.resolved(os.path.abspath(path)), status)  # noqa: PTH100
     except OSError as error:

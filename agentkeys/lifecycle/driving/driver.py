@@ -40,7 +40,7 @@ class Hands(Protocol):
         """Run a command that does not end the drive, and return its event."""
 
     async def lost(self, owned: Owned) -> tuple[Entry | None, str]:
-        """Undo what may have been done too late, for somebody else has taken the entry over.
+        """Undo what may have been done too late, because another process took the entry over.
 
         Returns the entry as it is now, and what to say of it.
         """
@@ -70,7 +70,7 @@ class Outcome:
 async def drive(owned: Owned, event: Event, hands: Hands, waiting: Waiting) -> Outcome:
     """Drive an entry from *event* on until it ends for now, and release it.
 
-    If somebody else has taken it over, nothing more is done.
+    If another process has taken it over, nothing more is done.
     """
     events: list[Event] = []
     entry, ending = owned.entry, Ending.LOST
@@ -103,7 +103,7 @@ def check_held(owned: Owned) -> None:
     """See that nobody else acts on an entry. Between this and what is done next nothing waits.
 
     Raises:
-        LostError: somebody else may.
+        LostError: another process may own it.
 
     """
     if not owned.is_held():

@@ -51,7 +51,7 @@ class Unwritten:
         return self._owned.is_held()
 
     def current(self) -> tuple[Entry | None, bool]:
-        """Return what is remembered of it now, and whether somebody drives it."""
+        """Return what is remembered of it now, and whether a process drives it."""
         return self._owned.current()
 
     def release(self) -> None:

@@ -1,7 +1,7 @@
 """What an owner does who was paused, wrote to a store too late, and has lost the entry meanwhile.
 
-Between the look at the lease and the write a process can be suspended. By then somebody else may
-have looked into the store, found no secret, and deleted its key. So the one who comes late sees
+Between the look at the lease and the write a process can be suspended. By then another process may
+have read the store, found no secret, and deleted its key. So the one who comes late sees
 what was decided, and takes the secret out again if its key is gone.
 """
 
@@ -62,18 +62,18 @@ async def undone(late: Late, owned: Owned, waiting: Waiting) -> tuple[Entry | No
             return entry, ""
         if not is_open:
             return entry, await waiting.result(_put_back(late), least=GRACE)
-        why = "somebody else still works on it"
+        why = "another process still works on it"
     except TimeoutError:
         entry, why = owned.entry, "there was no time left to see to it"
     except AgentKeysError as error:
         entry, why = owned.entry, str(error)
-    except Exception as error:  # noqa: BLE001  # a store may be anybody's, and say the secret
+    except Exception as error:  # noqa: BLE001  # the store may be third-party code, and its error may hold the secret
         entry, why = owned.entry, type(error).__name__
     return entry, f"; whether {place} holds a secret whose key is gone is not known: {why}: look"
 
 
 async def _decided(late: Late, owned: Owned, waiting: Waiting) -> tuple[Entry | None, bool]:
-    """Wait until whoever has the entry has decided, or the time is up."""
+    """Wait until the owner of the entry has decided, or the time is up."""
     clock = asyncio.get_running_loop().time
     until = clock() + max(waiting.left(), GRACE)
     while True:

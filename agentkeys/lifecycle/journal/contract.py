@@ -52,7 +52,7 @@ class Owned(Protocol):
         """
 
     def current(self) -> tuple[Entry | None, bool]:
-        """Return what is remembered of it now, if anything, and whether somebody drives it.
+        """Return what is remembered of it now, if anything, and whether a process drives it.
 
         It is for who has lost it.
         """
@@ -119,7 +119,7 @@ class Remembered:
 
 
 def left(entries: Iterable[Seen]) -> tuple[Seen, ...]:
-    """Return the entries of a place without those of keys that others have replaced for good."""
+    """Return the entries of a place without those of keys whose replacement is finished."""
     entries = tuple(entries)
     kept = (each.entry for each in entries if isinstance(each.entry.state, Kept))
     gone = {entry.plan.replaces.entry for entry in kept if entry.plan.replaces is not None}
@@ -161,7 +161,7 @@ class Journal(Protocol):
     def each(self) -> Iterator[Seen | str]:
         """Yield every entry, one by one, without taking any over, or a sentence in its stead.
 
-        The sentence is about what could not be looked at, and may be an entry. An entry that moves
+        The sentence names what could not be read, and may be an entry. An entry that moves
         into the ledger meanwhile may come twice; see `left` for those that were replaced.
 
         Raises:

@@ -94,7 +94,7 @@ def explain(outcome: Outcome, late_names: Sequence[str] = ()) -> AgentKeysError:
 
 
 def lost(outcome: Outcome) -> JournalError:
-    """Return the error of a call whose entry somebody else has taken over."""
+    """Return the error of a call whose entry another process has taken over."""
     key_id = heard.key_id(outcome)
     which = repr(mask(outcome.entry.name)) + ("" if key_id is None else f", id {key_id}")
     return JournalError(

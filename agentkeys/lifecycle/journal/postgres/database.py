@@ -35,7 +35,7 @@ LONGEST: Final = 10.0
 """Seconds for an answer of the database, and for a connection to it."""
 
 PATIENCE: Final = 5.0
-"""Seconds for which what fails for a moment is tried again: a database that starts anew, say."""
+"""Seconds for which a failed statement is repeated, e.g. while the database restarts."""
 
 _SETTINGS: Final = {
     "application_name": "agentkeys",
@@ -47,7 +47,7 @@ _SETTINGS: Final = {
 }
 _PASSING: Final = re.compile("08|40001|40P01|25006|53|57P|23505|42P06")
 """Codes of what may pass: lost connections, conflicts, a standby, no resources, a shutdown, and
-somebody else who makes the schema just now."""
+another process that creates the schema at the same time."""
 
 _REFUSALS: Final = (
     (r"authentication failed|no password supplied", "it refused the user or the password"),
@@ -142,7 +142,7 @@ class Database:
             )
             self._opened = engine, where
             self._closing = weakref.finalize(self, engine.dispose)
-            self._closing.atexit = False  # then whoever has leases gives them up first
+            self._closing.atexit = False  # the leases are given up first
         return self._opened
 
 

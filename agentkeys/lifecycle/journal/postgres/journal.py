@@ -258,7 +258,7 @@ class OwnedRow:
         return self._lease.is_held()
 
     def current(self) -> tuple[Entry | None, bool]:
-        """Return what is remembered of it now, and whether somebody drives it."""
+        """Return what is remembered of it now, and whether a process drives it."""
         statement = select(*_FOUND, is_free().label("free")).where(entries.c.id == self.id)
         for row in self._database.run(partial(_all, statement)):
             entry = _entry(row)
@@ -268,7 +268,7 @@ class OwnedRow:
         return None, False
 
     def release(self) -> None:
-        """Leave the row to whoever sweeps: now for this process, and soon for all others."""
+        """Leave the row to the next sweep: now for this process, and soon for all others."""
         self._is_released = True
         self._leases.end(self._lease)
 
