@@ -244,7 +244,7 @@ def test_what_everybody_can_write_is_refused(declared, refused, tmp_path, name):
     assert declared(EACH, "inbox,slug\na@x.to,a\n")
     (tmp_path / name).chmod(0o666)
     (mistake,) = refused(EACH, "inbox,slug\na@x.to,a\n")
-    assert "may be written by everybody: run chmod o-w on it" in mistake
+    assert "may be written by all users: run chmod o-w on it" in mistake
 
 
 def test_no_more_than_twenty_mistakes_are_listed(refused):
