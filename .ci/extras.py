@@ -60,6 +60,11 @@ OpenTelemetryObserver()
 from agentkeys.lifecycle.journal.postgres import PostgresJournal
 print(PostgresJournal("postgresql://127.0.0.1:1/none").describe())
 """,
+    "fleet": """
+from agentkeys.fleet.engine import Queue
+from agentkeys.secret import Secret
+Queue(Secret("postgresql://127.0.0.1:1/none"))
+""",
     "speedups": "import agentkeys.transport.reading.json, sys; assert 'orjson' in sys.modules",
 }
 # What developers need is used by the rest of .ci/run, so its import is enough.

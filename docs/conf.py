@@ -46,7 +46,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(.*\.)?(T|\w+T|\w+_co|\w+_contra)"),
     ("py:.*", r"(.*\.)?(ClientSettings|LocalServiceSettings|Clock|KeyId|_Anything)(\.\w+)?"),
     ("py:.*", r"(.*\.)?_?(Lease|Leasing)"),
-    ("py:.*", r"(.*\.)?ServiceName"),
+    ("py:.*", r"(.*\.)?(ServiceName|BlockingClient|Client|Account|Spool|Journal)"),
 ]
 
 _RECORD = re.compile(r"(?<![\w.])(NewApiKey|ApiKey)\b")

@@ -19,6 +19,7 @@ from agentkeys.cli import (
     auth,
     clock,
     faults,
+    fleet,
     journal,
     plan,
     profile,
@@ -26,6 +27,7 @@ from agentkeys.cli import (
     status,
     sweep,
     whoami,
+    worker,
 )
 from agentkeys.cli.ending import CommandLine
 from agentkeys.cli.options import keep, no_cache_option, profile_option
@@ -41,6 +43,8 @@ _MODULES: Final = (
     sweep,
     plan,
     apply,
+    worker,
+    fleet,
     journal,
     profile,
     whoami,

@@ -35,6 +35,9 @@ __all__ = ["commands"]
     default=0,
     help="Do N keys first, look at them, and go on only if they are as declared.",
 )
+@click.option(
+    "--distribute", is_flag=True, help="Queue the keys for `agentkeys worker`, and do nothing here."
+)
 @prune_option
 @then_option
 @jobs_option
@@ -46,6 +49,7 @@ def commands(
     yes: bool,
     max_failures: int,
     canary: int,
+    distribute: bool,
     prune: bool,
     then: tuple[str, ...] | None,
     jobs: int,
@@ -55,8 +59,15 @@ def commands(
     It shows what is to be done, and asks. Run it again to go on where it stopped. With --prune it
     asks a second time, and deletes keys that are declared no more, with their secrets. The exit
     code is 4 if something is unclear, else that of the worst failure. --json prints {"done",
-    "failed", "unclear", "not_begun"}.
+    "failed", "unclear", "not_begun"}, with --distribute {"queued", "waiting"}.
     """
+    if distribute:
+        from agentkeys.cli import distributing
+
+        if prune or canary or then:
+            raise click.UsageError("--distribute goes with none of --prune, --canary and --then")
+        distributing.distribute(options, file, jobs=jobs, yes=yes)
+        return
     from agentkeys.cli.applying import apply
     from agentkeys.fleet.applying import Limits
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentkeys.fleet.deciding import Do
     from agentkeys.fleet.manifest.declared import Account
 
-__all__ = ["apply"]
+__all__ = ["apply", "said"]
 
 
 def apply(
@@ -154,7 +154,7 @@ class _Applying:
             waiting = sum(self._plan.counts.get(do, 0) for do in TO_DO)
             output.note("Nothing was changed." if waiting else "There is nothing to do.")
             return
-        output.note(f"Done: {_said(self._done)}.")
+        output.note(f"Done: {said(self._done)}.")
         if failed:
             errors = [each.error for each in failed]
             output.note(f"{len(failed)} failed: {why(errors)}.")
@@ -170,7 +170,8 @@ class _Applying:
         )
 
 
-def _said(done: dict[Do, int]) -> str:
+def said(done: dict[Do, int]) -> str:
+    """Return how many steps of each kind were done, in words."""
     return ", ".join(f"{count} {DONE[do]}" for do, count in done.items()) or "nothing"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agentkeys.cli.options import Options
     from agentkeys.fleet.manifest.declared import Account
 
-__all__ = ["needed", "planned", "settings_of", "target_of"]
+__all__ = ["declared", "needed", "planned", "settings_of", "target_of"]
 
 
 @contextmanager
@@ -55,9 +55,14 @@ def settings_of(options: Options, *, jobs: int, prune: bool = False) -> Settings
     return Settings(jobs=jobs, prune=prune, scope_of=partial(verbs.scope_of, options))
 
 
-def _read(options: Options, file: str) -> Plan:
+def declared(options: Options, file: str) -> Plan:
+    """Return what a file declares, without a plan; mistakes end the command with exit code 2."""
+    return _read(options, file, with_journal=False)
+
+
+def _read(options: Options, file: str, *, with_journal: bool = True) -> Plan:
     try:
-        return read(file)
+        return read(file, with_journal=with_journal)
     except ManifestError as error:
         mistakes, first = error.mistakes, error
     for sentence in mistakes:

@@ -15,16 +15,17 @@ from agentkeys.errors import InvalidArgumentError
 from agentkeys.masking import declare_key_form
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from agentkeys.cli.options import Options
     from agentkeys.credentials import Credentials
     from agentkeys.keys import KeyCollection, Scope
     from agentkeys.profiles.config import Profile
+    from agentkeys.rates import RateLimiter
     from agentkeys.server import LocalService
     from agentkeys.transport.client import Client, ClientSettings
 
-__all__ = ["Service", "Target", "profile_of", "run", "settings_of"]
+__all__ = ["Service", "Target", "profile_of", "run", "run_with_clients", "settings_of"]
 
 ClientT = TypeVar("ClientT", bound="Client")
 KeysT = TypeVar("KeysT")
@@ -187,6 +188,42 @@ def run(
         credentials = None if options.local else _asked_once(options, target.service, profile)
     with logged(verbose=options.verbose, traceback=options.traceback):
         return run_interruptibly(_run(options, target, credentials, work))
+
+
+def run_with_clients(
+    wanted: Sequence[tuple[Options, Service[Any]]],
+    work: Callable[[Sequence[Client]], Awaitable[T]],
+    rate_of: Callable[[Service[Any]], RateLimiter | None],
+) -> T:
+    """Run *work* with a client for each service and options, which are open during the work.
+
+    Args:
+        wanted: the options and the service of each client; the first options are for the log.
+        work: what is run; it gets the clients in the order of *wanted*.
+        rate_of: returns the limit of the clients of a service.
+
+    """
+    from agentkeys.cli.logs import logged
+
+    credentials = []
+    for options, service in wanted:
+        with _credentials_of(service):
+            credentials.append(_asked_once(options, service, profile_of(options, service)))
+
+    async def opened() -> T:
+        async with AsyncExitStack() as exits:
+            clients = []
+            for (options, service), own in zip(wanted, credentials, strict=True):
+                settings = settings_of(options, service)
+                settings["rate"] = rate_of(service)
+                with _credentials_of(service):
+                    client = service.client(own, **settings)
+                clients.append(await exits.enter_async_context(client))
+            return await work(clients)
+
+    (options, _), *_ = wanted
+    with logged(verbose=options.verbose, traceback=options.traceback):
+        return run_interruptibly(opened())
 
 
 def settings_of(options: Options, service: Service[Any]) -> ClientSettings:

@@ -30,7 +30,7 @@ from agentkeys.records import Record
 if TYPE_CHECKING:
     from agentkeys.lifecycle import Swept
 
-__all__ = ["Done", "How", "carry_out", "decided", "decided_among", "reconcile"]
+__all__ = ["BUSY", "Done", "How", "carry_out", "decided", "decided_among", "reconcile"]
 
 
 @attrs.frozen
@@ -64,6 +64,9 @@ class Done(Record):
 
 
 _HOW: Final = How()
+
+BUSY: Final = "another process works on it"
+"""Why nothing was done about a key for the moment."""
 
 
 async def reconcile(
@@ -223,7 +226,7 @@ def _left(step: Step, swept: Swept) -> Step:
     """Return what is said of an attempt that a sweep has not finished."""
     if swept.unresolved:
         return attrs.evolve(step, do="unclear", why="; ".join(swept.unresolved))
-    return attrs.evolve(step, do="wait", why="another process works on it")
+    return attrs.evolve(step, do="wait", why=BUSY)
 
 
 def _seconds(keys: KeyCollection[Any, Any, Any], how: How) -> float:

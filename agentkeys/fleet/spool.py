@@ -89,6 +89,16 @@ class Spool:
         file, _, line = declared.where.rpartition(":")
         return Mistake(file, int(line), f"{what} is declared already, at {other.where}")
 
+    def declared(
+        self, account: tuple[str, str | None], place: tuple[str, ...], name: str
+    ) -> Declared | None:
+        """Return a declared key by its account, its place and its name."""
+        rows = self._execute(
+            "SELECT data FROM declared WHERE (account, place, name) = (?, ?, ?)",
+            *[json.dumps(account), json.dumps(place), name],
+        )
+        return next((_declared_of(json.loads(data)) for (data,) in rows), None)
+
     def remember(self, found: Iterable[Seen | str]) -> None:
         """Take in what the journal remembers."""
         unreadable = []

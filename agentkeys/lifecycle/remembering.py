@@ -12,7 +12,7 @@ from agentkeys.secret import Secret
 from agentkeys.sources import from_environment
 from agentkeys.stores import Store
 
-__all__ = ["FILES", "VARIABLE", "Given", "opened", "sealed"]
+__all__ = ["FILES", "VARIABLE", "Given", "database", "opened", "sealed"]
 
 FILES: Final = "files"
 """The address of the journal that lies in files of this machine."""
@@ -44,6 +44,23 @@ def opened(journal: Journal | Secret | None = None) -> Journal:
     if named is None:
         return FileJournal()
     return _at(named, VARIABLE) if isinstance(named, Secret) else _in_a_database(named)
+
+
+def database() -> Secret:
+    """Return the address of the database of the journal; a store may be read.
+
+    Raises:
+        ConfigurationError: the journal is not in a database.
+
+    """
+    journal = opened()
+    if isinstance(journal, FileJournal):
+        raise ConfigurationError(
+            f"several machines need a journal in PostgreSQL: set {VARIABLE} to the address of a"
+            " database, like postgresql://host/database"
+        )
+    address: Secret = getattr(journal, "address")()  # noqa: B009  # its module is an extra's
+    return address
 
 
 def _at(address: Secret, name: str) -> Journal:

@@ -67,7 +67,7 @@ class Database:
     """
 
     def __init__(self, address: Callable[[], Secret]) -> None:
-        self._address = address
+        self.address = address
         self._begin()
         forks.watch(self)
 
@@ -129,7 +129,7 @@ class Database:
 
     def _engine(self) -> tuple[Engine, str]:
         if self._opened is None:
-            address = self._address()
+            address = self.address()
             where, settings = _parts(address)
             engine = create_engine(
                 "postgresql+psycopg://",

@@ -107,6 +107,10 @@ class PostgresJournal:
         self._leases.settle()
         return next(iter(self._taken([entry_id], is_kept=True)), None)
 
+    def address(self) -> Secret:
+        """Return the address of the database, as libpq understands it; a store may be read."""
+        return self._database.address()
+
     def describe(self) -> str:
         """Return where the entries lie."""
         return self._database.describe()

@@ -1,0 +1,299 @@
+"""The queue: which declared keys are to be looked after, and what has failed.
+
+A job says which key is meant, and nothing else. A worker reads what that key is to be from its own
+file, so nobody who can write to the database decides where a secret goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeVar
+
+import attrs
+import psycopg
+from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
+from psycopg.types.json import Jsonb
+
+from agentkeys.errors import JournalError
+from agentkeys.fleet.engine import tables
+from agentkeys.fleet.engine.tables import SCHEMA
+from agentkeys.masking import mask
+from agentkeys.records import Record
+from agentkeys.secret import Secret
+
+if TYPE_CHECKING:
+    from agentkeys.fleet.manifest.declared import Declared
+
+__all__ = ["QUEUE", "TASK", "Counts", "Failure", "Queue", "Which"]
+
+T = TypeVar("T")
+
+QUEUE: Final = "agentkeys"
+TASK: Final = "agentkeys.key"
+_AT_ONCE: Final = 500
+_SETTINGS: Final[dict[str, Any]] = {
+    "application_name": "agentkeys worker",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "autocommit": True,
+    "prepare_threshold": None,  # a pooler may give each transaction another connection
+}
+
+
+_MAY_PLAN: Final = """
+INSERT INTO plans VALUES (%s, clock_timestamp())
+ON CONFLICT (file) DO UPDATE SET at = clock_timestamp()
+WHERE plans.at < clock_timestamp() - make_interval(secs => %s) RETURNING 1
+"""
+_NOTE: Final = """
+INSERT INTO failures VALUES (%s, %s, %s, %s, 1)
+ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, sentence = excluded.sentence,
+    tries = failures.tries + 1, at = clock_timestamp()
+"""
+_COUNTS: Final = """
+SELECT (SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'),
+    (SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'),
+    (SELECT count(*) FROM failures),
+    (SELECT count(*) FROM procrastinate_workers
+     WHERE last_heartbeat > now() - make_interval(secs => %s)),
+    (SELECT max(at) FROM plans)
+"""
+
+
+@attrs.frozen
+class Which:
+    """Which declared key is meant, whatever is declared about it.
+
+    Attributes:
+        account: the service, and the profile if the file names one.
+        place: the place of the key.
+        name: what you call the key.
+    """
+
+    account: tuple[str, str | None]
+    place: tuple[str, ...]
+    name: str
+
+    @classmethod
+    def of(cls, declared: Declared) -> Self:
+        """Return which key was declared."""
+        service, profile = declared.account
+        return cls((service, profile), declared.place, declared.name)
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> Self:
+        """Return the key that a job names."""
+        service, profile = data["account"]
+        return cls((str(service), profile), tuple(map(str, data["place"])), str(data["name"]))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The key as JSON."""
+        return {"account": [*self.account], "place": [*self.place], "name": self.name}
+
+    @property
+    def id(self) -> str:
+        """What the database calls it: of one key there is one job that waits, and one that runs."""
+        return hashlib.sha256(json.dumps(self.data, sort_keys=True).encode()).hexdigest()[:32]
+
+    def __str__(self) -> str:
+        *_, kind, where = self.place
+        return f"{self.name} of {self.account[0]}" + (f", {kind} {where}" if where else "")
+
+
+@attrs.frozen
+class Failure(Record):
+    """A key that is not as declared, and why.
+
+    Attributes:
+        key: which key, in words.
+        kind: the name of the error, or "unclear" if you must decide.
+        sentence: why, without secrets.
+        tries: how often it was tried since it worked last.
+        at: when it failed last.
+    """
+
+    key: str
+    kind: str
+    sentence: str
+    tries: int
+    at: datetime
+
+
+@attrs.frozen
+class Counts(Record):
+    """How far the fleet is.
+
+    Attributes:
+        todo: jobs that wait.
+        doing: jobs that run.
+        failed: keys that are not as declared.
+        workers: workers that were alive a moment ago.
+        planned_at: when a worker planned last; None if none ever has.
+    """
+
+    todo: int
+    doing: int
+    failed: int
+    workers: int
+    planned_at: datetime | None = None
+
+
+class Queue:
+    """The jobs in a database. Use it with ``async with``; its methods raise `JournalError`.
+
+    Args:
+        address: of the database, as libpq understands it.
+
+    """
+
+    def __init__(self, address: Secret) -> None:
+        self._connection = _connections(address)
+        self._connector = PsycopgConnector(
+            connection_class=self._connection, kwargs={}, min_size=1, max_size=8
+        )
+        self.app = App(connector=self._connector)
+
+    async def __aenter__(self) -> Self:
+        await _answered(self._open())
+        return self
+
+    async def _open(self) -> None:
+        async with await self._connection.connect() as connection:
+            await tables.make(connection)
+        await self.app.open_async()
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.app.close_async()
+
+    async def put(self, keys: Iterable[Which]) -> int:
+        """Queue keys; return how many of them were not waiting already."""
+        return sum([await _answered(self._put(some)) for some in _batches(keys)])
+
+    async def _put(self, keys: list[Which]) -> int:
+        rows = await self._rows(
+            "SELECT queueing_lock FROM procrastinate_jobs"
+            " WHERE status = 'todo' AND queueing_lock = ANY(%s)",
+            [each.id for each in keys],
+        )
+        waiting = {lock for (lock,) in rows}
+        jobs = [_job(each) for each in keys if each.id not in waiting]
+        if not jobs:
+            return 0
+        try:
+            return len(await self.app.job_manager.batch_defer_jobs_async(jobs))
+        except AlreadyEnqueued:  # another planner was faster with some of them
+            return sum([await self._put_one(each) for each in jobs])
+
+    async def _put_one(self, job: Job) -> int:
+        try:
+            await self.app.job_manager.batch_defer_jobs_async([job])
+        except AlreadyEnqueued:
+            return 0
+        return 1
+
+    async def give_back(self, seconds: float) -> int:
+        """Queue again the jobs of workers that gave no sign of life for so many seconds."""
+        return await _answered(self._give_back(seconds))
+
+    async def _give_back(self, seconds: float) -> int:
+        manager = self.app.job_manager
+        stalled = [*await manager.get_stalled_jobs(seconds_since_heartbeat=seconds)]
+        for job in stalled:
+            try:
+                await manager.retry_job(job)
+            except UniqueViolation:  # its key waits already, for a planner was there
+                await manager.finish_job(job, Status.ABORTED, delete_job=True)
+        return len(stalled)
+
+    async def may_plan(self, file: str, every: float) -> bool:
+        """Return whether this process plans now: one process does, every so many seconds."""
+        return bool(await self._ask(_MAY_PLAN, file, every))
+
+    async def note(self, which: Which, kind: str, sentence: str) -> None:
+        """Note why a key is not as declared."""
+        await self._ask(_NOTE, which.id, Jsonb(which.data), kind, mask(sentence))
+
+    async def forget(self, which: Which) -> None:
+        """Note that a key is as declared, or is declared no more."""
+        await self._ask("DELETE FROM failures WHERE key = %s", which.id)
+
+    async def failing(self) -> list[Which]:
+        """Return the keys that are not as declared."""
+        rows = await self._ask("SELECT which FROM failures ORDER BY key")
+        return [Which.read(which) for (which,) in rows]
+
+    async def failures(self) -> list[Failure]:
+        """Return why keys are not as declared, the last ones first."""
+        rows = await self._ask(
+            "SELECT which, kind, sentence, tries, at FROM failures ORDER BY at DESC"
+        )
+        return [
+            Failure(str(Which.read(which)), kind, sentence, tries, at.astimezone(UTC))
+            for which, kind, sentence, tries, at in rows
+        ]
+
+    async def counts(self, seconds: float = 5.0) -> Counts:
+        """Return how far the fleet is; a worker without a sign of life for *seconds* is dead."""
+        [row] = await self._ask(_COUNTS, seconds)
+        todo, doing, failed, workers, at = row
+        return Counts(todo, doing, failed, workers, None if at is None else at.astimezone(UTC))
+
+    async def _ask(self, statement: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        return await _answered(self._rows(statement, *values))
+
+    async def _rows(self, statement: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+        async with self._connector.pool.connection() as connection:
+            cursor = await connection.execute(statement, values)
+            return await cursor.fetchall() if cursor.description else []
+
+
+def _job(which: Which) -> Job:
+    return Job(
+        queue=QUEUE,
+        task_name=TASK,
+        lock=which.id,
+        queueing_lock=which.id,
+        task_kwargs=which.data,
+    )
+
+
+def _batches(keys: Iterable[Which]) -> Iterator[list[Which]]:
+    each = iter(keys)
+    while some := [*islice(each, _AT_ONCE)]:
+        yield [*dict.fromkeys(some)]
+
+
+def _connections(address: Secret) -> type[psycopg.AsyncConnection[Any]]:
+    """Return connections to a database, of which nothing but themselves knows the address."""
+
+    class Connection(psycopg.AsyncConnection[Any]):
+        @classmethod
+        async def connect(cls, conninfo: str = "", **more: Any) -> Self:  # noqa: ARG003
+            connection = await super().connect(address.reveal(), **{**more, **_SETTINGS})
+            try:
+                await connection.execute(f"SET search_path TO {SCHEMA}".encode())
+            except BaseException:  # a listener may be cancelled at once
+                await connection.close()
+                raise
+            return connection
+
+    return Connection
+
+
+async def _answered(asked: Awaitable[T]) -> T:
+    """Return what a database answers; its errors become ours, which show nothing of the address."""
+    try:
+        return await asked
+    except (psycopg.Error, ConnectorException, OSError) as error:
+        kind = type(error.__cause__ or error).__name__
+    raise JournalError(f"the queue of the fleet cannot be used: {kind}: see that PostgreSQL runs")

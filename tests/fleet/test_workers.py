@@ -1,0 +1,238 @@
+"""Workers on several machines make the declared keys: each once, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import pytest_asyncio
+
+from agentkeys import AgentryClient, JournalError, Secret
+from agentkeys.fleet import Declared
+from agentkeys.fleet.engine import Queue, Which, Worker
+from agentkeys.fleet.pace import Pace
+from agentkeys.fleet.places import account_of
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def journal(database, monkeypatch) -> str:
+    """The address of the journal and of the queue beside it."""
+    address = f"{database}?lease=2"
+    monkeypatch.setenv("AGENTKEYS_JOURNAL", address)
+    return database
+
+
+@pytest_asyncio.fixture
+async def queue(journal):
+    async with Queue(Secret(journal)) as queue:
+        yield queue
+
+
+def worker_of(fleet, queue, **pace) -> Worker:
+    clients = {account_of(fleet.client): fleet.client}
+    return Worker(str(fleet.file), queue, clients, pace=Pace(**pace))
+
+
+async def live(fleet) -> list[str]:
+    """Return the names of the keys that a store holds and that work, without their nonces."""
+    names = []
+    for number, inbox in enumerate(fleet.inboxes):
+        path = fleet.folder / "run" / f"key-{number}"
+        keys = await fleet.client.inbox(inbox).api_keys.list().collect()
+        is_live = path.is_file() and await fleet.service.is_live(path.read_text().strip())
+        names += [key.name.partition("~")[0] for key in keys if is_live]
+    return names
+
+
+def declared(fleet) -> list[str]:
+    return [f"agent-{number}" for number in range(len(fleet.inboxes))]
+
+
+async def test_a_worker_makes_what_is_declared(fleet, queue):
+    """And there is nothing to do afterwards."""
+    fleet.declare()
+    worker = worker_of(fleet, queue)
+    assert await worker.distribute() == len(fleet.inboxes)
+    await worker.run(once=True)
+    assert await live(fleet) == declared(fleet)
+    assert await worker.distribute() == 0
+    counts = await queue.counts()
+    assert (counts.todo, counts.doing, counts.failed) == (0, 0, 0)
+
+
+async def test_two_planners_at_once_double_nothing(fleet, queue, journal):
+    """One job a key, and one key."""
+    fleet.declare()
+    async with Queue(Secret(journal)) as other:
+        planners = [worker_of(fleet, each) for each in (queue, other)]
+        queued = await asyncio.gather(*(each.distribute() for each in planners))
+        assert sum(queued) == len(fleet.inboxes)
+        await asyncio.gather(*(each.run(once=True) for each in planners))
+    assert await live(fleet) == declared(fleet)
+
+
+async def test_of_several_workers_one_plans(fleet, queue, journal):
+    """And not again before the time is over."""
+    async with Queue(Secret(journal)) as other:
+        may = [await each.may_plan("a", 60.0) for each in (queue, other, queue)]
+    assert may == [True, False, False]
+    assert await queue.may_plan("b", 60.0)
+    assert await queue.may_plan("a", 0.0)
+
+
+async def test_many_make_the_tables_at_once(journal):
+    """Each of them can use the queue then."""
+
+    async def count() -> int:
+        async with Queue(Secret(journal)) as queue:
+            return (await queue.counts()).todo
+
+    assert await asyncio.gather(*(count() for _ in range(5))) == [0] * 5
+
+
+async def test_a_job_says_which_key_and_nothing_else(fleet, queue):
+    """Where its secret goes is what the worker's own file says, and no job."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    worker = worker_of(fleet, queue)
+    stranger = Declared("agentry", "stranger", f"file:{fleet.folder}/run/stolen", fleet.inboxes[1])
+    assert await queue.put([Which.of(stranger)]) == 1
+    await worker.run(once=True)
+    assert not (fleet.folder / "run" / "stolen").exists()
+    keys = fleet.client.inbox(fleet.inboxes[1]).api_keys
+    assert await keys.list().collect() == []
+    assert "store" not in json.dumps(Which.of(stranger).data)
+
+
+async def test_a_key_that_fails_does_not_hold_others_up(fleet, queue):
+    """It is shown with its sentence and its tries, until it is as declared."""
+    fleet.declare()
+    blocked = fleet.folder / "run" / "key-1"
+    blocked.mkdir()
+    worker = worker_of(fleet, queue, tries=1)
+    for tries in (1, 2):
+        await worker.distribute()
+        await worker.run(once=True)
+        [failure] = await queue.failures()
+        assert failure.tries == tries
+        assert "agent-1" in failure.key
+        assert str(blocked) in failure.sentence
+    assert sorted(await live(fleet)) == sorted({*declared(fleet)} - {"agent-1"})
+    blocked.rmdir()
+    await worker.distribute()
+    await worker.run(once=True)
+    assert await queue.failures() == []
+    assert await live(fleet) == declared(fleet)
+
+
+async def test_a_database_that_is_not_there_is_an_error_without_its_address():
+    """A sentence, and no word of a password."""
+    with pytest.raises(JournalError, match="PostgreSQL") as raised:
+        async with Queue(Secret("postgresql://u:S3NT1NEL@127.0.0.1:1/db")):
+            pass
+    assert "S3NT1NEL" not in str(raised.value)
+    assert raised.value.__context__ is None
+
+
+# In processes of their own, which are killed.
+
+
+@pytest.fixture
+def start(fleet, journal):
+    """Start a command in a process of its own; what still runs at the end is killed."""
+    env = {
+        **os.environ,
+        "AGENTRY_API_KEY": fleet.service.agentry_token.reveal()
+        if isinstance(fleet.service.agentry_token, Secret)
+        else fleet.service.agentry_token,
+        "AGENTRY_BASE_URL": fleet.service.url,
+    }
+    started = []
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "agentkeys", *words]
+        started.append(subprocess.Popen(command, env=env, cwd=fleet.folder))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.wait()
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    return await asyncio.to_thread(process.wait, 60)
+
+
+async def until(happened, seconds: float = 60.0) -> None:
+    """Wait for what processes do soon."""
+    async with asyncio.timeout(seconds):
+        while not await happened():  # noqa: ASYNC110  # another process changes it, unheard
+            await asyncio.sleep(0.05)
+
+
+def stored(fleet) -> int:
+    return sum(
+        (fleet.folder / "run" / f"key-{number}").exists() for number in range(len(fleet.inboxes))
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 0.5])
+async def test_a_worker_that_is_killed_leaves_its_keys_to_another_one(fleet, queue, start, share):
+    """Within 15 seconds: exactly the declared keys, each stored, none doubled."""
+    fleet.declare()
+    assert await ended(start("apply", "--distribute", "--yes")) == 0
+    workers = [start("worker", "--jobs", "4", "--every", "2s") for _ in range(2)]
+
+    async def is_under_way() -> bool:
+        return (await queue.counts()).doing > 0 and stored(fleet) >= share * len(fleet.inboxes)
+
+    async def is_done() -> bool:
+        counts = await queue.counts()
+        return counts.todo == counts.doing == 0 and stored(fleet) == len(fleet.inboxes)
+
+    await until(is_under_way)
+    workers[0].kill()
+    await until(is_done)
+    assert await live(fleet) == declared(fleet)
+    assert await queue.failures() == []
+    workers[1].send_signal(signal.SIGTERM)
+    assert await ended(workers[1]) == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+async def test_a_database_that_is_killed_holds_them_up_and_no_more(fleet, postgres, queue, start):
+    """The workers go on when it is there again."""
+    fleet.declare()
+    assert await ended(start("apply", "--distribute", "--yes")) == 0
+    start("worker", "--jobs", "2", "--every", "2s")
+
+    async def has_begun() -> bool:
+        return stored(fleet) > 0
+
+    async def is_done() -> bool:
+        return await live(fleet) == declared(fleet)
+
+    await until(has_begun)
+    postgres.kill()
+    postgres.start()
+    await until(is_done, 90.0)
+
+
+async def test_a_client_of_another_account_makes_nothing(fleet, queue):
+    """A key whose account has no client is a failure, and says so."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    worker = Worker(str(fleet.file), queue, {})
+    [inbox] = fleet.inboxes[:1]
+    await queue.put([Which.of(Declared("agentry", "agent-0", "file:x", inbox))])
+    await worker.run(once=True)
+    [failure] = await queue.failures()
+    assert "no client" in failure.sentence
+    assert isinstance(fleet.client, AgentryClient)
