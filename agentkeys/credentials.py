@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, overload, runtime_checkable
 
 import attrs
 
 from agentkeys import forks, plain, sources
-from agentkeys.arguments import as_secret
+from agentkeys.arguments import as_secret, unfit
 from agentkeys.errors import (
     AgentKeysError,
     ClientClosedError,
@@ -369,3 +369,19 @@ def _claims(jwt: Secret) -> dict[str, Any]:
 def _digest(token: Secret) -> str:
     # The token is random, so its digest cannot be guessed by trying values.
     return hashlib.sha256(token.reveal().encode()).hexdigest()
+
+
+@overload
+def only_secret(given: object) -> Secret: ...
+@overload
+def only_secret(given: object, *, or_none: bool) -> Secret | None: ...
+def only_secret(given: object, *, or_none: bool = False) -> Secret | None:
+    """Return *given* if it is a Secret, else a stand-in whose `reveal` raises an error."""
+    if isinstance(given, Secret):
+        return given
+    if given is None and or_none:
+        return None
+    kind = "None" if given is None else type(given).__name__
+    return unfit(
+        ConfigurationError, f"the token that the credentials returned is not a Secret but {kind}"
+    )

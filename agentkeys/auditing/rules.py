@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["RULES", "found"]
 
 _Find: TypeAlias = Callable[[Facts], Iterator[Finding]]
-
 RULES: Final[list[Rule]] = []
 """All rules, in the order of their ids."""
 

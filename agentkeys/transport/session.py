@@ -12,12 +12,11 @@ import logging
 import math
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from agentkeys import arguments
-from agentkeys.arguments import unfit
 from agentkeys.cancellation import Waiting
-from agentkeys.credentials import BearerToken, Renewable, checked_token
+from agentkeys.credentials import BearerToken, Renewable, checked_token, only_secret
 from agentkeys.errors import (
     AgentKeysError,
     AuthenticationError,
@@ -256,7 +255,7 @@ class Session:
     ) -> T:
         while True:
             if request.endpoint.authorization == "Bearer":
-                current = _only_secret(self._credentials.current(), or_none=True)
+                current = only_secret(self._credentials.current(), or_none=True)
                 token = current or progress.renewed
                 authorization = self._sendable(token or await self._renew(None, progress, end))
             result = await self._try(request, authorization, progress, end)
@@ -301,7 +300,7 @@ class Session:
     async def _renew(self, token: Secret | None, progress: Progress, end: float) -> Secret:
         patience = max(_remaining(end), self._settings.timeout)
         try:
-            renewed = _only_secret(await self._credentials.renew(self, token, patience))
+            renewed = only_secret(await self._credentials.renew(self, token, patience))
         except (RequestError, ConfigurationError, ClientClosedError) as error:
             # The login failed; the caller needs to know whether the service acted on its own call.
             error.applied = progress.applied
@@ -383,22 +382,6 @@ class Session:
     def _secrets(self, authorization: Secret | None) -> tuple[Secret, ...]:
         known = (*self._credentials.secrets(), *self._http.secrets())
         return known if authorization is None else (*known, authorization)
-
-
-@overload
-def _only_secret(given: object) -> Secret: ...
-@overload
-def _only_secret(given: object, *, or_none: bool) -> Secret | None: ...
-def _only_secret(given: object, *, or_none: bool = False) -> Secret | None:
-    """Return *given* if it is a Secret, else a stand-in whose `reveal` raises an error."""
-    if isinstance(given, Secret):
-        return given
-    if given is None and or_none:
-        return None
-    kind = "None" if given is None else type(given).__name__
-    return unfit(
-        ConfigurationError, f"the token that the credentials returned is not a Secret but {kind}"
-    )
 
 
 def _remaining(end: float) -> float:
