@@ -11,9 +11,9 @@ from leaks import shown
 from wire import Wire, answer
 
 from agentkeys import AgentityClient, AgentryClient, BadRequestError, DecodeError
-from agentkeys.cli import agentity as cli_agentity
-from agentkeys.cli import agentry as cli_agentry
-from agentkeys.cli import output
+from agentkeys.cli.ground import output
+from agentkeys.cli.keys import agentity as cli_agentity
+from agentkeys.cli.keys import agentry as cli_agentry
 from agentkeys.masking import mask
 from agentkeys.secret import MASK, Secret
 from agentkeys.server.storage.key_format import AGENTITY_PREFIX, AGENTRY_PREFIX, new_key

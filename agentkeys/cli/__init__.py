@@ -11,26 +11,15 @@ from typing import Final
 import click
 
 from agentkeys import __version__
-from agentkeys.cli import (
-    agentity,
-    agentry,
-    apply,
-    audit,
-    auth,
-    clock,
-    faults,
-    fleet,
-    journal,
-    plan,
-    profile,
-    serve,
-    status,
-    sweep,
-    whoami,
-    worker,
-)
-from agentkeys.cli.ending import CommandLine
-from agentkeys.cli.options import keep, no_cache_option, profile_option
+from agentkeys.cli.accounts import auth, profile, whoami
+from agentkeys.cli.fleet import apply, plan, worker
+from agentkeys.cli.fleet import progress as fleet
+from agentkeys.cli.ground.ending import CommandLine
+from agentkeys.cli.ground.options import keep, no_cache_option, profile_option
+from agentkeys.cli.journal import audit, status, sweep
+from agentkeys.cli.journal import moving as journal
+from agentkeys.cli.keys import agentity, agentry
+from agentkeys.cli.serving import clock, faults, serve
 
 __all__ = ["commands"]
 

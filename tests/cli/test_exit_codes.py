@@ -10,8 +10,8 @@ import pytest
 from wire import answer, close
 
 from agentkeys import errors
-from agentkeys.cli.codes import CODES, FAILED, code_of, fields_of_error, worst
-from agentkeys.cli.output import report
+from agentkeys.cli.ground.codes import CODES, FAILED, code_of, fields_of_error, worst
+from agentkeys.cli.ground.output import report
 
 FIELDS = ["type", "message", "status", "applied", "request_id", "key_id"]
 PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"

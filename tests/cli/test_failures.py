@@ -13,11 +13,11 @@ import click
 import pytest
 from wire import answer, close, hang
 
-from agentkeys.cli.ending import CommandLine
-from agentkeys.cli.options import with_json
+from agentkeys.cli.ground.ending import CommandLine
+from agentkeys.cli.ground.options import with_json
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 SECRET = "agk_live_0123456789abcdef"
 NEW = {

@@ -7,7 +7,7 @@ from fault_grid import HOLDING, OTHERS
 from rotations import SAVE, WHERE, keys
 
 from agentkeys import Secret
-from agentkeys.cli.codes import CODES, FAILED, WRONG_USAGE
+from agentkeys.cli.ground.codes import CODES, FAILED, WRONG_USAGE
 from agentkeys.server.faults import CREATES, DELETES, LISTS, Answer
 
 ROUTES = {"create": CREATES, "list": LISTS, "delete": DELETES}

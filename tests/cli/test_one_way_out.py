@@ -11,8 +11,8 @@ import pytest
 from wire import answer
 
 import agentkeys
-from agentkeys.cli.logs import logged
-from agentkeys.cli.output import as_json
+from agentkeys.cli.ground.logs import logged
+from agentkeys.cli.ground.output import as_json
 
 PACKAGE = Path(agentkeys.__file__).parent
 # Colours, a title, a cleared screen, another direction, a line of its own, half a character.
@@ -30,7 +30,7 @@ OUT = {"print", "input", "getpass", "echo", "secho", "prompt", "confirm", "echo_
 OUT |= {"StreamHandler", "basicConfig", "lastResort", "print_exc", "print_exception", "Console"}
 OUT |= {"stdout", "stderr", "__stdout__", "__stderr__", "writelines", "warn"}
 ALLOWED = {
-    "cli/output.py": OUT,
+    "cli/ground/output.py": OUT,
     "__main__.py": {"stderr", "stdout"},  # it sets the stream up, and may lack click
     "programs.py": {"stdout", "stderr"},  # those of a child
     "stores/kubernetes/access.py": {"stdout", "stderr"},  # likewise
@@ -61,7 +61,9 @@ def test_there_is_no_other_way_out(path):
 
 def test_the_search_for_ways_out_finds_one():
     """In the one module that has them."""
-    assert {"echo", "prompt", "confirm", "Console", "stdout"} <= ways_out(PACKAGE / "cli/output.py")
+    assert {"echo", "prompt", "confirm", "Console", "stdout"} <= ways_out(
+        PACKAGE / "cli/ground/output.py"
+    )
 
 
 def assert_prints(text: str) -> None:

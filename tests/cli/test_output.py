@@ -12,7 +12,7 @@ import pytest
 from wire import answer
 
 from agentkeys.agentity import NewApiKey
-from agentkeys.cli.output import fields_of
+from agentkeys.cli.ground.output import fields_of
 from agentkeys.secret import Secret
 
 HOSTILE = (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agentkeys import PasswordLogin, sync
-from agentkeys.cli.codes import CODES, CredentialsError
+from agentkeys.cli.ground.codes import CODES, CredentialsError
 from agentkeys.errors import ProfileError
 from agentkeys.server import LocalService
 

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from agentkeys import AgentityClient, AgentryClient, PasswordLogin
-from agentkeys.cli.local import local_database
+from agentkeys.cli.ground.local import local_database
 from agentkeys.server.bootstrap import EMAIL
 from agentkeys.server.faults import CREATES, LISTS, Answer, Delay, NeverAnswer, Reset
 

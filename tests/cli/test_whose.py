@@ -56,8 +56,8 @@ def test_what_is_explained_is_what_a_command_does(run, wire, monkeypatch, given,
     assert SECRET not in ended.out
     [found] = json.loads(ended.out)
     options = _options(asked)
-    from agentkeys.cli import agentity
-    from agentkeys.cli.services import profile_of, settings_of
+    from agentkeys.cli.ground.services import profile_of, settings_of
+    from agentkeys.cli.keys import agentity
 
     service = agentity.SERVICE
     refusal = None
@@ -84,7 +84,7 @@ def test_what_is_explained_is_what_a_command_does(run, wire, monkeypatch, given,
 
 
 def _options(asked: list[str]) -> Any:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
     return Options(profile=asked[1] if asked else None)
 

@@ -36,7 +36,7 @@ TABLES = """
 import fcntl, os, struct, sys, termios
 from types import SimpleNamespace
 from agentkeys.__main__ import _prepare_streams
-from agentkeys.cli.output import print_table
+from agentkeys.cli.ground.output import print_table
 
 _prepare_streams()
 names, sizes, columns = eval(sys.argv[1])

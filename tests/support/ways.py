@@ -180,7 +180,7 @@ class CommandLine(Way):
 
     def _run(self, scope: Scope, verb: str, *words: str) -> Any:
         from agentkeys.cli import commands
-        from agentkeys.cli.codes import NOT_FOUND
+        from agentkeys.cli.ground.codes import NOT_FOUND
 
         email, password = self.login
         for name, value in {

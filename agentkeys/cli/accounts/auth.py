@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import code_of, worst
-from agentkeys.cli.known import named
-from agentkeys.cli.logout import logout
-from agentkeys.cli.options import common
+from agentkeys.cli.accounts.logout import logout
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import code_of, worst
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.keys.known import named
 from agentkeys.masking import mask
 
 if TYPE_CHECKING:
-    from agentkeys.cli.explaining import Explained
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.accounts.explaining import Explained
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands"]
 
@@ -38,7 +38,7 @@ def explain(options: Options, services: tuple[str, ...]) -> None:
     contradict each other. --json prints an array of {"service", "source", "why", "profile",
     "email", "secret", "base_url", "base_url_from", "place", "sources", "error"}.
     """
-    from agentkeys.cli.explaining import explained
+    from agentkeys.cli.accounts.explaining import explained
 
     found = [explained(options, each) for each in named(services or None).values()]
     if options.json:

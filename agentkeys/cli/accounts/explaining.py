@@ -9,8 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from agentkeys.cli.places import usual_place
-from agentkeys.cli.services import Service, profile_of, settings_of
+from agentkeys.cli.ground.services import Service, profile_of, settings_of
+from agentkeys.cli.keys.places import usual_place
 from agentkeys.errors import AgentKeysError
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
@@ -19,7 +19,7 @@ from agentkeys.sources import SUFFIXES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.profiles.config import Profile
 
 __all__ = ["Explained", "Source", "explained", "shown_address"]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.agentity import SERVICE
-from agentkeys.cli.options import common
-from agentkeys.cli.services import profile_of, settings_of
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.ground.services import profile_of, settings_of
+from agentkeys.cli.keys.agentity import SERVICE
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.profiles.config import Profile
     from agentkeys.token_cache.forgetting import Forgotten
     from agentkeys.transport.client import ClientSettings

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.completing import profile_names, schemes
-from agentkeys.cli.known import named
-from agentkeys.cli.options import with_json
-from agentkeys.cli.places import usual_place
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.completing import profile_names, schemes
+from agentkeys.cli.ground.options import with_json
+from agentkeys.cli.keys.known import named
+from agentkeys.cli.keys.places import usual_place
 from agentkeys.errors import ConfigurationError, ProfileError
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.profiles.config import Config, Profile
 
 __all__ = ["commands"]
@@ -183,7 +183,7 @@ def remove(options: Options, name: str, service: str | None) -> None:
 
 def _fields(profile: Profile, found: Config) -> dict[str, Any]:
     """Return a profile as JSON types."""
-    from agentkeys.cli.explaining import shown_address
+    from agentkeys.cli.accounts.explaining import shown_address
 
     return {
         "profile": profile.name,
@@ -201,7 +201,7 @@ def _fields(profile: Profile, found: Config) -> dict[str, Any]:
 
 
 def _row(profile: Profile, found: Config) -> _Row:
-    from agentkeys.cli.explaining import shown_address
+    from agentkeys.cli.accounts.explaining import shown_address
 
     place = usual_place(profile)
     return _Row(

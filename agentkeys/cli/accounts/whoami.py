@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import CredentialsError, code_of, worst
-from agentkeys.cli.known import named
-from agentkeys.cli.options import common
-from agentkeys.cli.places import TENANT, Place, usual_place
-from agentkeys.cli.services import Service, Target, profile_of, run
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import CredentialsError, code_of, worst
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.ground.services import Service, Target, profile_of, run
+from agentkeys.cli.keys.known import named
+from agentkeys.cli.keys.places import TENANT, Place, usual_place
 from agentkeys.errors import AgentKeysError
 from agentkeys.masking import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from agentkeys.cli.explaining import Explained
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.accounts.explaining import Explained
+    from agentkeys.cli.ground.options import Options
     from agentkeys.secret import Secret
 
 __all__ = ["commands"]
@@ -84,7 +84,7 @@ def commands(
     array of {"service", "base_url", "source", "profile", "email", "subject", "place", "keys",
     "more", "candidates", "unknown"}.
     """
-    from agentkeys.cli.explaining import explained
+    from agentkeys.cli.accounts.explaining import explained
 
     if inbox is not None and pod is not None:
         raise click.UsageError("--inbox and --pod cannot be combined")

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentkeys.cli.choices import jobs_option
-from agentkeys.cli.options import common
-from agentkeys.cli.plan import file_argument, prune_option
-from agentkeys.cli.rotating import then_option
+from agentkeys.cli.fleet.plan import file_argument, prune_option
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.keys.choices import jobs_option
+from agentkeys.cli.keys.rotating import then_option
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands"]
 
@@ -62,13 +62,13 @@ def commands(
     "failed", "unclear", "not_begun"}, with --distribute {"queued", "waiting"}.
     """
     if distribute:
-        from agentkeys.cli import distributing
+        from agentkeys.cli.fleet import distributing
 
         if prune or canary or then:
             raise click.UsageError("--distribute goes with none of --prune, --canary and --then")
         distributing.distribute(options, file, jobs=jobs, yes=yes)
         return
-    from agentkeys.cli.applying import apply
+    from agentkeys.cli.fleet.applying import apply
     from agentkeys.fleet.applying import Limits
 
     limits = Limits(jobs, max_failures, canary)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentkeys.cli import output, programs
-from agentkeys.cli.codes import FOR_A_PERSON, code_of, worst
-from agentkeys.cli.deleting import why
-from agentkeys.cli.planning import needed, planned, settings_of, target_of
-from agentkeys.cli.plans import DONE, fields_of, note_plan, place_of
-from agentkeys.cli.services import run
+from agentkeys.cli.fleet.planning import needed, planned, settings_of, target_of
+from agentkeys.cli.fleet.plans import DONE, fields_of, note_plan, place_of
+from agentkeys.cli.ground import output, programs
+from agentkeys.cli.ground.codes import FOR_A_PERSON, code_of, worst
+from agentkeys.cli.ground.services import run
+from agentkeys.cli.keys.deleting import why
 from agentkeys.fleet.applying import Applying, Failed, Limits
 from agentkeys.fleet.carrying_out import Done, How
 from agentkeys.fleet.deciding import TO_DO
@@ -22,7 +22,7 @@ from agentkeys.masking import mask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.fleet import Plan, Step
     from agentkeys.fleet.deciding import Do
     from agentkeys.fleet.manifest.declared import Account

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from agentkeys.cli import output, programs
-from agentkeys.cli.applying import said
-from agentkeys.cli.interruption import run_interruptibly
-from agentkeys.cli.planning import declared, needed, planned, settings_of, target_of
-from agentkeys.cli.plans import DONE, note_plan
-from agentkeys.cli.services import run_with_clients
+from agentkeys.cli.fleet.applying import said
+from agentkeys.cli.fleet.planning import declared, needed, planned, settings_of, target_of
+from agentkeys.cli.fleet.plans import DONE, note_plan
+from agentkeys.cli.ground import output, programs
+from agentkeys.cli.ground.interruption import run_interruptibly
+from agentkeys.cli.ground.services import run_with_clients
 from agentkeys.errors import ConfigurationError
 from agentkeys.fleet.carrying_out import How
 from agentkeys.lifecycle import remembering
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Service
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Service
     from agentkeys.fleet.deciding import Do, Step
     from agentkeys.fleet.engine import Queue
     from agentkeys.fleet.pace import Pace

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentkeys.cli.choices import jobs_option
-from agentkeys.cli.codes import FOR_A_PERSON, UNDER_WAY
-from agentkeys.cli.options import common
+from agentkeys.cli.ground.codes import FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.keys.choices import jobs_option
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands", "file_argument", "prune_option"]
 
@@ -38,8 +38,8 @@ def commands(options: Options, file: str, exit_code: bool, prune: bool, jobs: in
     * finish what was left, ? unclear. --json prints {"counts", "steps"}; a step is {"do",
     "declared", "why", "key_id", "replace"}.
     """
-    from agentkeys.cli.planning import planned
-    from agentkeys.cli.plans import write_json, write_plan
+    from agentkeys.cli.fleet.planning import planned
+    from agentkeys.cli.fleet.plans import write_json, write_plan
 
     with planned(options, file, jobs=jobs, prune=prune) as plan:
         (write_json if options.json else write_plan)(plan)

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentkeys.cli import output, verbs
-from agentkeys.cli.codes import WRONG_USAGE
-from agentkeys.cli.known import SERVICES
-from agentkeys.cli.services import Target, run
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import WRONG_USAGE
+from agentkeys.cli.ground.services import Target, run
+from agentkeys.cli.keys import verbs
+from agentkeys.cli.keys.known import SERVICES
 from agentkeys.errors import ManifestError
 from agentkeys.fleet.planning import Plan, Settings, plan_of, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.fleet.manifest.declared import Account
 
 __all__ = ["declared", "needed", "planned", "settings_of", "target_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from agentkeys.cli import output
+from agentkeys.cli.ground import output
 from agentkeys.masking import mask
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import FOR_A_PERSON
-from agentkeys.cli.options import with_json
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import FOR_A_PERSON
+from agentkeys.cli.ground.options import with_json
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.fleet.engine import Counts, Failure, Queue
 
 __all__ = ["commands"]
@@ -33,8 +33,8 @@ def status(options: Options) -> None:
     has failed or needs a decision of yours. --json prints {"todo", "doing", "failed", "workers",
     "planned_at", "failures"}.
     """
-    from agentkeys.cli.distributing import with_queue
-    from agentkeys.cli.interruption import run_interruptibly
+    from agentkeys.cli.fleet.distributing import with_queue
+    from agentkeys.cli.ground.interruption import run_interruptibly
 
     counts, failures = run_interruptibly(with_queue(_seen))
     if options.json:

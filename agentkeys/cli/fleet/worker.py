@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentkeys.cli.choices import jobs_option
-from agentkeys.cli.options import common, duration
-from agentkeys.cli.plan import file_argument
-from agentkeys.cli.rotating import then_option
+from agentkeys.cli.fleet.plan import file_argument
+from agentkeys.cli.ground.options import common, duration
+from agentkeys.cli.keys.choices import jobs_option
+from agentkeys.cli.keys.rotating import then_option
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands"]
 
@@ -64,7 +64,7 @@ def commands(
     fleet status` shows is in the same database. --json prints {"done"} at the end: how many keys
     were issued, rotated and so on. It needs the extra fleet.
     """
-    from agentkeys.cli.distributing import work
+    from agentkeys.cli.fleet.distributing import work
     from agentkeys.fleet.pace import Pace
 
     pace = Pace(jobs=jobs, every=every, tries=tries)

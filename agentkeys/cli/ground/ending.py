@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import FAILED, INTERRUPTED, WRONG_USAGE, code_of
-from agentkeys.cli.interruption import exit_code_of, signals_heard
-from agentkeys.cli.options import Options
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import FAILED, INTERRUPTED, WRONG_USAGE, code_of
+from agentkeys.cli.ground.interruption import exit_code_of, signals_heard
+from agentkeys.cli.ground.options import Options
 from agentkeys.errors import AgentKeysError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from agentkeys.cli import output
+from agentkeys.cli.ground import output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

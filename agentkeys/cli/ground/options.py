@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli.completing import profile_names
+from agentkeys.cli.ground.completing import profile_names
 from agentkeys.errors import InvalidArgumentError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli.codes import fields_of_error
+from agentkeys.cli.ground.codes import fields_of_error
 from agentkeys.masking import mask
 from agentkeys.secret import Secret
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, Unpack
 
 import click
 
-from agentkeys.cli.codes import CredentialsError
-from agentkeys.cli.interruption import run_interruptibly
+from agentkeys.cli.ground.codes import CredentialsError
+from agentkeys.cli.ground.interruption import run_interruptibly
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.masking import declare_key_form
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.credentials import Credentials
     from agentkeys.keys import KeyCollection, Scope
     from agentkeys.profiles.config import Profile
@@ -178,7 +178,7 @@ def run(
     options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
 ) -> T:
     """Run *work* on the target's keys, with a client that is open during the work."""
-    from agentkeys.cli.logs import logged
+    from agentkeys.cli.ground.logs import logged
 
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url cannot be combined")
@@ -203,7 +203,7 @@ def run_with_clients(
         rate_of: returns the limit of the clients of a service.
 
     """
-    from agentkeys.cli.logs import logged
+    from agentkeys.cli.ground.logs import logged
 
     credentials = []
     for options, service in wanted:
@@ -259,7 +259,7 @@ async def _run(
     settings = settings_of(options, target.service)
     async with AsyncExitStack() as exits:
         if options.local:
-            from agentkeys.cli.local import local_service
+            from agentkeys.cli.ground.local import local_service
 
             local = await exits.enter_async_context(local_service())
             credentials = await target.service.local_credentials(local)

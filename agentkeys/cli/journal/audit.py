@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from agentkeys.cli import output, verbs
-from agentkeys.cli.codes import FAILED, FINDINGS
-from agentkeys.cli.known import HOW, SERVICES
-from agentkeys.cli.options import common, duration
-from agentkeys.cli.services import Target, run
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import FAILED, FINDINGS
+from agentkeys.cli.ground.options import common, duration
+from agentkeys.cli.ground.services import Target, run
+from agentkeys.cli.keys import verbs
+from agentkeys.cli.keys.known import HOW, SERVICES
 from agentkeys.errors import AgentKeysError
 from agentkeys.masking import mask
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from agentkeys.auditing import Age, Policy, Report
     from agentkeys.auditing.findings import Severity
     from agentkeys.auditing.fixing import Step
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Service
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Service
     from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle import Known
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import FOR_A_PERSON, UNDER_WAY
-from agentkeys.cli.options import with_json
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.ground.options import with_json
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands"]
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import FOR_A_PERSON
-from agentkeys.cli.options import with_json
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import FOR_A_PERSON
+from agentkeys.cli.ground.options import with_json
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.lifecycle import Status
 
 __all__ = ["commands"]
@@ -45,7 +45,7 @@ def commands(options: Options) -> None:
 
 
 def _report(options: Options, found: Status) -> None:
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     groups = {"kept": found.kept, "under_way": found.under_way, "retiring": found.retiring}
     rows = [each for group in groups.values() for each in group]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentkeys.cli.options import common
-from agentkeys.cli.rotating import then_option
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.keys.rotating import then_option
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands"]
 
@@ -29,7 +29,7 @@ def commands(options: Options, then: tuple[str, ...] | None, force: bool, dry_ru
     something could not be checked. --json prints {"deleted", "stored", "waiting", "unresolved",
     "retired", "retiring"}.
     """
-    from agentkeys.cli.sweeping import Sweeping
+    from agentkeys.cli.journal.sweeping import Sweeping
 
     sweeping = Sweeping(options, then, force=force, dry_run=dry_run)
     sweeping.run()

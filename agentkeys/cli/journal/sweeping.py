@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from agentkeys import status, sweep
-from agentkeys.cli import output, programs, verbs
-from agentkeys.cli.codes import FAILED, FOR_A_PERSON, UNDER_WAY
-from agentkeys.cli.known import HOW, SERVICES
-from agentkeys.cli.services import Target, run
-from agentkeys.cli.upkeep import moment
+from agentkeys.cli.ground import output, programs
+from agentkeys.cli.ground.codes import FAILED, FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.ground.services import Target, run
+from agentkeys.cli.keys import verbs
+from agentkeys.cli.keys.known import HOW, SERVICES
+from agentkeys.cli.keys.upkeep import moment
 from agentkeys.errors import AgentKeysError, NotFoundError
 from agentkeys.lifecycle.remembering import opened
 from agentkeys.masking import mask
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Service
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Service
     from agentkeys.keys import KeyCollection, Scope
     from agentkeys.lifecycle import Swept
     from agentkeys.lifecycle.journal import Remembered

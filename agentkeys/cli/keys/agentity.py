@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import creating, deleting, listing, output
-from agentkeys.cli.choices import (
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.ground.services import Service, Target
+from agentkeys.cli.keys import creating, deleting, listing
+from agentkeys.cli.keys.choices import (
     jobs_option,
     names_option,
     names_read,
     with_choosing,
     with_words,
 )
-from agentkeys.cli.options import common
-from agentkeys.cli.rotating import save_option, with_rotating
-from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
-from agentkeys.cli.services import Service, Target
+from agentkeys.cli.keys.rotating import save_option, with_rotating
+from agentkeys.cli.keys.saving import opened, opened_if, which_store, with_saving
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from agentkeys.agentity import AgentityClient, ApiKeys
     from agentkeys.cli.bulk.choosing import Criteria
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.saving import Saving
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.keys.saving import Saving
     from agentkeys.credentials import Credentials
     from agentkeys.keys import Scope
     from agentkeys.profiles.config import Profile
@@ -192,7 +193,7 @@ def rotate(options: Options, name: str, how: dict[str, Any]) -> None:
     The new id goes to stdout. --json prints the key and {"store", "replaced", "retired",
     "retires_at", "rotation", "recovered"}.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     upkeep.rotate(options, _KEYS, name, how)
 
@@ -207,7 +208,7 @@ def adopt(options: Options, key_id: int, save: str, name: str | None) -> None:
 
     STORE must already hold its secret. --json prints the key as `agentkeys status --json` does.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     upkeep.adopt(options, _KEYS, key_id, opened(save), name)
 
@@ -223,7 +224,7 @@ def abort(options: Options, name: str, save: str | None) -> None:
     on standard input; on a terminal, it asks for it. --json prints {"deleted"}, the ids of the
     keys.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     upkeep.abort(options, _KEYS, name, opened_if(save))
 
@@ -238,6 +239,6 @@ def announced(options: Options, name: str, save: str | None) -> None:
     If `rotate --then` has failed, the old key does not retire before that. --json prints the key as
     `agentkeys status --json` does.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     upkeep.announced(options, _KEYS, name, opened_if(save))

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 
 from agentkeys import arguments
-from agentkeys.cli import creating, deleting, listing
-from agentkeys.cli.choices import (
+from agentkeys.cli.ground.options import common
+from agentkeys.cli.ground.services import Service, Target, profile_of
+from agentkeys.cli.keys import creating, deleting, listing
+from agentkeys.cli.keys.choices import (
     jobs_option,
     names_option,
     names_read,
     with_choosing,
     with_words,
 )
-from agentkeys.cli.options import common
-from agentkeys.cli.places import Place, scoped, taken
-from agentkeys.cli.rotating import save_option, with_rotating
-from agentkeys.cli.saving import opened, opened_if, which_store, with_saving
-from agentkeys.cli.services import Service, Target, profile_of
+from agentkeys.cli.keys.places import Place, scoped, taken
+from agentkeys.cli.keys.rotating import save_option, with_rotating
+from agentkeys.cli.keys.saving import opened, opened_if, which_store, with_saving
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from agentkeys.agentry import AgentApiKeys, AgentryClient, ApiKey, ApiKeys
     from agentkeys.cli.bulk.choosing import Criteria
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.saving import Saving
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.keys.saving import Saving
     from agentkeys.credentials import Credentials
     from agentkeys.keys import Scope
     from agentkeys.paging import Pager
@@ -233,7 +233,7 @@ def rotate(options: Options, words: tuple[str, ...], how: dict[str, Any], **wher
     key. TIME is like 90d or 15m. The new id goes to stdout. --json prints the key and {"store",
     "replaced", "retired", "retires_at", "rotation", "recovered"}.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     place, words = _taken(options, words, **where)
     (name,) = _only(words, "NAME")
@@ -252,7 +252,7 @@ def adopt(
 
     STORE must already hold its secret. --json prints the key as `agentkeys status --json` does.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     place, words = _taken(options, words, **where)
     (key_id,) = _only(words, "ID")
@@ -271,7 +271,7 @@ def abort(options: Options, words: tuple[str, ...], save: str | None, **where: A
     on standard input; on a terminal, it asks for it. --json prints {"deleted"}, the ids of the
     keys.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     place, words = _taken(options, words, **where)
     (name,) = _only(words, "NAME")
@@ -288,7 +288,7 @@ def announced(options: Options, words: tuple[str, ...], save: str | None, **wher
     If `rotate --then` has failed, the old key does not retire before that. --json prints the key as
     `agentkeys status --json` does.
     """
-    from agentkeys.cli import upkeep
+    from agentkeys.cli.keys import upkeep
 
     place, words = _taken(options, words, **where)
     (name,) = _only(words, "NAME")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from agentkeys.cli.bulk.choosing import ORDERS, Criteria
-from agentkeys.cli.options import duration
+from agentkeys.cli.ground.options import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import TextIO
 
-    from agentkeys.cli.services import Service
+    from agentkeys.cli.ground.services import Service
 
 __all__ = [
     "check_tells",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentkeys.cli import output, verbs
-from agentkeys.cli.codes import code_of, worst
-from agentkeys.cli.deleting import why
-from agentkeys.cli.services import run
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import code_of, worst
+from agentkeys.cli.ground.services import run
+from agentkeys.cli.keys import verbs
+from agentkeys.cli.keys.deleting import why
 from agentkeys.concurrency import run_each
 from agentkeys.errors import AgentKeysError, ConfigurationError
 from agentkeys.masking import mask
@@ -17,9 +18,9 @@ from agentkeys.masking import mask
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.saving import Saving
-    from agentkeys.cli.services import Target
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Target
+    from agentkeys.cli.keys.saving import Saving
 
 __all__ = ["create"]
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import output
 from agentkeys.cli.bulk.choosing import chosen, missing, shared
-from agentkeys.cli.choices import check_tells, jobs_option, read_lines
-from agentkeys.cli.codes import NOT_FOUND, code_of, worst
-from agentkeys.cli.listing import report_missing, show_keys
-from agentkeys.cli.services import run
-from agentkeys.cli.verbs import scope_of
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import NOT_FOUND, code_of, worst
+from agentkeys.cli.ground.services import run
+from agentkeys.cli.keys.choices import check_tells, jobs_option, read_lines
+from agentkeys.cli.keys.listing import report_missing, show_keys
+from agentkeys.cli.keys.verbs import scope_of
 from agentkeys.concurrency import run_each
 from agentkeys.errors import AgentKeysError, NotFoundError
 from agentkeys.masking import mask
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agentkeys.cli.bulk.choosing import Criteria
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Target
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Target
     from agentkeys.keys import Key
 
 __all__ = ["How", "delete", "deleting_options", "why"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from agentkeys.cli import agentity, agentry
+from agentkeys.cli.keys import agentity, agentry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from agentkeys.cli.services import Service
+    from agentkeys.cli.ground.services import Service
 
 __all__ = ["HOW", "SERVICES", "named"]
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli import output
 from agentkeys.cli.bulk.choosing import chosen, missing
-from agentkeys.cli.choices import check_tells
-from agentkeys.cli.codes import NOT_FOUND, MissingKeyError
-from agentkeys.cli.services import run
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import NOT_FOUND, MissingKeyError
+from agentkeys.cli.ground.services import run
+from agentkeys.cli.keys.choices import check_tells
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from agentkeys.cli.bulk.choosing import Criteria
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Target
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Target
     from agentkeys.keys import Key
     from agentkeys.paging import Pager
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentkeys.cli.completing import schemes
-from agentkeys.cli.options import duration
-from agentkeys.cli.saving import opened
+from agentkeys.cli.ground.completing import schemes
+from agentkeys.cli.ground.options import duration
+from agentkeys.cli.keys.saving import opened
 from agentkeys.errors import ConfigurationError, InvalidArgumentError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from agentkeys.cli.completing import schemes
+from agentkeys.cli.ground.completing import schemes
 from agentkeys.schemes import KEPT
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from agentkeys.cli import output, programs
-from agentkeys.cli.services import run
-from agentkeys.cli.verbs import place_of, scope_of
+from agentkeys.cli.ground import output, programs
+from agentkeys.cli.ground.services import run
+from agentkeys.cli.keys.verbs import place_of, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.services import Target
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Target
     from agentkeys.lifecycle import Known, Rotated
     from agentkeys.lifecycle.machine.states import KeyId
     from agentkeys.stores import Store

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.codes import CommandError
-from agentkeys.cli.services import run, settings_of
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.codes import CommandError
+from agentkeys.cli.ground.services import run, settings_of
 from agentkeys.errors import AgentKeysError, ConfigurationError, DecodeError, TransportError
 from agentkeys.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from agentkeys.cli.options import Options
-    from agentkeys.cli.saving import Saving
-    from agentkeys.cli.services import Service, Target
+    from agentkeys.cli.ground.options import Options
+    from agentkeys.cli.ground.services import Service, Target
+    from agentkeys.cli.keys.saving import Saving
     from agentkeys.keys import Key, KeyCollection, NewKey, Scope
 
     Keys: TypeAlias = KeyCollection[Any, Key[Any], NewKey[Any]]
@@ -117,7 +117,7 @@ def scope_of(options: Options, keys: Keys) -> Scope:
         return keys.scope
     import attrs
 
-    from agentkeys.cli.local import local_database
+    from agentkeys.cli.ground.local import local_database
 
     return attrs.evolve(keys.scope, realm=local_database())
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from agentkeys.cli.codes import CredentialsError
+from agentkeys.cli.ground.codes import CredentialsError
 from agentkeys.errors import ConfigurationError, InvalidArgumentError, TransportError
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.admin import ask_admin
-from agentkeys.cli.options import with_json
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.options import with_json
+from agentkeys.cli.serving.admin import ask_admin
 
 if TYPE_CHECKING:
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
 
 __all__ = ["commands"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agentkeys.cli import output
-from agentkeys.cli.admin import secret_from
-from agentkeys.cli.options import with_json
+from agentkeys.cli.ground import output
+from agentkeys.cli.ground.options import with_json
+from agentkeys.cli.serving.admin import secret_from
 from agentkeys.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import ssl
 
-    from agentkeys.cli.options import Options
+    from agentkeys.cli.ground.options import Options
     from agentkeys.server import Admin, LocalService
 
 __all__ = ["commands"]
@@ -125,7 +125,7 @@ def commands(
     """
     import asyncio
 
-    from agentkeys.cli.logs import logged
+    from agentkeys.cli.ground.logs import logged
     from agentkeys.server import Admin, LocalService, serve
     from agentkeys.server.bootstrap import EMAIL
 
@@ -164,7 +164,7 @@ def _database(options: Options, given: str | None) -> str | None:
         return given if "://" in given else f"sqlite:///{given}"
     if not options.local:
         return None
-    from agentkeys.cli.local import local_database
+    from agentkeys.cli.ground.local import local_database
 
     return local_database()
 
