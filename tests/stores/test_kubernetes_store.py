@@ -210,7 +210,7 @@ def test_what_is_no_text_is_not_read(cluster, tmp_path):
     cluster.change(named(tmp_path), {"data": {"key": "/////w=="}})
     store = store_of(tmp_path)
     for call in (store.read(), store.write(made_up())):
-        assert "it is no text in UTF-8" in said_by(call)
+        assert "it is not text in UTF-8" in said_by(call)
     assert cluster.secret(named(tmp_path))["data"] == {"key": "/////w=="}
 
 
