@@ -66,7 +66,7 @@ def interrupt(process: subprocess.Popen[Any], number: int = signal.SIGINT) -> No
     while process.poll() is None:
         process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(2)
+            process.wait(10)  # longer than a create that is interrupted gets
 
 
 class Terminal:
