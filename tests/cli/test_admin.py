@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "S3NT1NEL-admin-token"
 
 

@@ -14,6 +14,8 @@ from rotations import BOT, PATIENCE, SAVE, SECRET, contents, keys, python, statu
 
 from agentkeys.server.faults import LISTS, Reset
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import json, os, sys
 parts = open('/proc/self/cmdline').read(), dict(os.environ), sys.stdin.read()

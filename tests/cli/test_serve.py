@@ -14,6 +14,8 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "S3NT1NEL correct horse"
 TOKEN = "ag_S3NT1NEL-correct-horse"
 

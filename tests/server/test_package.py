@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def run(program: str) -> str:
     """Run a program in a fresh interpreter and return what it prints."""

@@ -6,8 +6,11 @@ import asyncio
 import json
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from samples import INBOX_KEY
 from wire import Seen, answer
+
+pytestmark = pytest.mark.slow
 
 CHILD = {
     "calls": "one_call()",

@@ -8,6 +8,8 @@ import pytest
 from samples import KEY
 from wire import answer, hang
 
+pytestmark = pytest.mark.slow
+
 LISTING = answer(200, {"apiKeys": [KEY]})
 
 CLIENT = """

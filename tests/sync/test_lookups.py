@@ -8,6 +8,8 @@ import pytest
 from programs import NO_THREADS_AT_EXIT
 from wire import answer
 
+pytestmark = pytest.mark.slow
+
 # The system's lookup of a name in `.example` ends when `go` is set, and not before.
 SYSTEM = """
 import asyncio, os, socket, sys, threading, time
