@@ -164,7 +164,7 @@ def parsed(text: Secret, path: Path) -> Config | str:
     """Return the content of a file's text, or what is wrong with it."""
     try:
         return _config(tomllib.loads(text.reveal()), path)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number with too many digits
         found = _WHERE.search(str(error))  # the rest of it may quote the file
         return f"the file is not TOML{f', at {found[0]}' if found else ''}"
     except RecursionError:

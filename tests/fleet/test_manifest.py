@@ -119,6 +119,8 @@ def test_relative_paths_begin_at_the_file(declared, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "mistakes"),
     [
+        (f"x = {'7' * 5000}", ["1: this is no TOML: a number has too many digits"]),
+        (f"x = {'[' * 50_000}", ["1: this is no TOML: it is nested too deeply"]),
         ("[keys.x", ["1: this is no TOML: Expected ']' at the end of a table declaration"]),
         ("", ["0: the file declares no key: write a table [keys.NAME]"]),
         ("keys = 1", ["1: keys must be a table: write [keys]"]),

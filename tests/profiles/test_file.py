@@ -16,6 +16,8 @@ IN = r"\[profiles\.a\.agentity\]"
 SENTINEL = "hunter2-S3NT1NEL"
 WRONG = {
     "no TOML": (f"[profiles.a\n{SENTINEL}", "not TOML, at line 1"),
+    "a number without end": (f"x = {'7' * 5000} # {SENTINEL}", "not TOML"),
+    "a nest without end": (f"x = {'[' * 50_000} # {SENTINEL}", "nested too deeply"),
     "a line alone": (SENTINEL, "not TOML, at end of document"),
     "a secret": (f'[profiles.a.agentity]\npassword = "{SENTINEL}"', f"{IN} .*unknown field 'pass"),
     "a key": (f'[profiles.a.agentity]\napi_key = "{SENTINEL}"', "Do not write a secret there"),

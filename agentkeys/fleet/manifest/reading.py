@@ -126,6 +126,10 @@ def _document(name: str, text: str) -> dict[str, Any] | list[Mistake]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         what, _, where = str(error).partition(" (at ")
+    except RecursionError:
+        what, where = "it is nested too deeply", ""
+    except ValueError:
+        what, where = "a number has too many digits", ""
     found = re.match(r"line (\d+)", where)
     line = int(found[1]) if found else text.count("\n") + 1
     return [Mistake(name, line, f"this is no TOML: {what}")]
