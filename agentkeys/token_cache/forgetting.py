@@ -15,6 +15,7 @@ from agentkeys.token_cache.slot import files_of, folder
 
 __all__ = ["Forgotten", "forget", "forget_files"]
 
+_ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.02
 
@@ -53,16 +54,24 @@ async def forget_files() -> list[Forgotten]:
 
 def _files() -> list[Path]:
     path = folder()
-    # A process that was killed while it wrote may have left only the next file.
-    names = {each.stem for each in path.glob("*.*") if each.suffix in {".json", ".next"}}
-    return [path / f"{name}.json" for name in sorted(names)]
+    try:
+        # A process that was killed while it wrote may have left only the next file.
+        names = {each.stem for each in path.iterdir() if each.suffix in {".json", ".next"}}
+    except _ABSENT:
+        return []
+    except OSError as error:
+        failure = error
+    else:
+        return [path / f"{name}.json" for name in sorted(names)]
+    raise _cannot(path, failure)
 
 
 async def _forgotten(place: Place, lock: Path) -> Forgotten | None:
     """Remove the content of a place, under its lock; return None if there is none."""
-    if not lock.parent.exists():
-        return None
     try:
+        # No folder is created for a file that does not exist; the keyring needs it for its lock.
+        if isinstance(place, InFile) and _is_absent(lock.parent):
+            return None
         check_folder(lock.parent)
         descriptor = _held(lock)
         try:
@@ -72,10 +81,23 @@ async def _forgotten(place: Place, lock: Path) -> Forgotten | None:
             if descriptor is not None:
                 locks.drop(str(lock), descriptor)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        failure = error
     else:
         return found
-    raise ConfigurationError(f"the tokens in {place.describe()} cannot be removed: {reason}")
+    raise _cannot(place.describe(), failure)
+
+
+def _is_absent(path: Path) -> bool:
+    try:
+        path.lstat()
+    except _ABSENT:
+        return True
+    return False
+
+
+def _cannot(place: object, error: OSError) -> ConfigurationError:
+    reason = error.strerror or type(error).__name__
+    return ConfigurationError(f"the tokens in {place} cannot be removed: {reason}")
 
 
 def _held(lock: Path) -> int | None:

@@ -125,6 +125,25 @@ def test_logout_wants_an_account(run):
     assert "set AGENTITY_EMAIL, or give --profile or --all" in ended.err
 
 
+@pytest.mark.parametrize("more", [(), ("--all",)])
+def test_logout_says_that_it_cannot_look(run, served, home, monkeypatch, more):
+    """A folder that cannot be looked into may hold a login."""
+    home.mkdir(mode=0o700)
+    folder = home / ("x" * 300)
+    monkeypatch.setenv("AGENTKEYS_HOME", str(folder))
+    ended = run("auth", "logout", *more)
+    assert ended.code == 2
+    assert f"the tokens in {folder}" in ended.err
+    assert "cannot be removed: File name too long" in ended.err
+
+
+@pytest.mark.parametrize("more", [(), ("--all",)])
+def test_logout_makes_no_folder(run, served, home, more):
+    """Without a folder, no login is kept in a file."""
+    assert run("auth", "logout", *more) == (0, "", "No login is kept.\n")
+    assert not home.exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
 def test_logout_says_what_it_cannot_remove(run, served, home):
     """Nothing in a folder of somebody else's is touched."""

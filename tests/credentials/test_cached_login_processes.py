@@ -21,6 +21,7 @@ from programs import Program
 
 from agentkeys import AgentityClient, CachedLogin, PasswordLogin, sync
 from agentkeys.server.faults import NeverAnswer
+from agentkeys.token_cache.forgetting import forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -328,6 +329,17 @@ def test_the_keyring_keeps_the_tokens_if_it_is_asked_to(service, home, in_keyrin
     asyncio.run(ask(service, keyring=True))
     assert fetched(service) == ["login", "refresh"]
     assert list((home / "tokens").iterdir()) == []
+
+
+def test_tokens_in_the_keyring_are_forgotten_without_the_folder_of_their_lock(
+    service, home, in_keyring
+):
+    """The folder is in the cache, which a person may empty at any time."""
+    asyncio.run(ask(service, keyring=True))
+    shutil.rmtree(home)
+    [gone] = asyncio.run(forget(service.url, service.email, keyring=True))
+    assert gone.account == service.email
+    assert asyncio.run(forget(service.url, service.email, keyring=True)) == []
 
 
 def test_a_keyring_that_cannot_be_used_costs_a_login(service, caplog):
