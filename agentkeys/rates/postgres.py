@@ -15,15 +15,13 @@ from typing import Final
 
 from agentkeys import forks, threads
 from agentkeys.arguments import as_secret, text
-from agentkeys.errors import ConfigurationError
+from agentkeys.errors import ConfigurationError, InvalidArgumentError
 from agentkeys.rates.contract import NoTurnError
 from agentkeys.rates.limit import RateLimit, no_turn, shown
 from agentkeys.rates.schedule import LONGEST_PAUSE, checked_burst, checked_rate
 from agentkeys.secret import Secret
 
 try:
-    import psycopg
-
     from agentkeys.rates.row import Row, Seen, check_address
 except ImportError as missing:  # psycopg without libpq is an ImportError as well
     if isinstance(missing, ModuleNotFoundError) and missing.name != "psycopg":
@@ -109,6 +107,8 @@ class PostgresRateLimit(forks.Unpicklable):
         self._rate = checked_rate(rate)
         self._interval = 1 / self._rate
         self._name = text("name", name)
+        if "\0" in self._name:
+            raise InvalidArgumentError("name holds a NUL character: remove it")
         self._burst = checked_burst(burst)
         self._database = database
         self._daemons = threads.Daemons("agentkeys-rate")
@@ -148,7 +148,8 @@ class PostgresRateLimit(forks.Unpicklable):
         Other processes learn of it when they ask for their next turn, after a second at most. A
         pause ends after an hour at most.
         """
-        self._ask(min(float(seconds), LONGEST_PAUSE))
+        if seconds > 0:  # NaN is not, and would stay in the row for all processes
+            self._ask(min(float(seconds), LONGEST_PAUSE))
 
     def begin_afresh(self) -> object:
         """Leave the thread and its connection to the parent of a forked child."""
@@ -210,7 +211,7 @@ class PostgresRateLimit(forks.Unpicklable):
                 continue
             try:
                 self._answer(row, asked)
-            except (psycopg.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001  # all would wait for a thread that has ended
                 reason = _told(error)
             else:
                 pause, self._trouble = _SOONEST, ""
@@ -252,7 +253,7 @@ class PostgresRateLimit(forks.Unpicklable):
             patience = max((wish.end - now for wish in wishes), default=0.0)
             try:
                 seen = row.take(lacking, patience) if lacking else row.look()
-            except psycopg.Error:
+            except Exception:
                 self._keep(slots)
                 raise
             slots += self._slots(seen)

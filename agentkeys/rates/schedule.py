@@ -15,6 +15,7 @@ LONGEST_PAUSE: Final = 3600.0
 
 _SLOWEST: Final = 1e-6
 _FASTEST: Final = 1e6
+_LARGEST_BURST: Final = 1_000_000
 
 
 def gcra(tat: float, now: float, rate: float, burst: int = 1) -> tuple[float, float]:
@@ -116,7 +117,7 @@ class Schedule:
         """Stop the clock for so many seconds from now; they are not added to a pause that is on."""
         until = now + min(seconds, LONGEST_PAUSE)
         longer = until - max(now, self._resumes)
-        if longer <= 0:
+        if not longer > 0:  # as a comparison with NaN, too
             return
         # Those who come during the pause wait for its end, and there is no burst behind it.
         at_the_end = now - self._stood + (self.burst - 1) / self.rate
@@ -141,4 +142,7 @@ def checked_rate(rate: object) -> float:
 
 def checked_burst(burst: object) -> int:
     """Check how many requests may leave at once."""
-    return whole_number("burst", burst, at_least=1)
+    burst = whole_number("burst", burst, at_least=1)
+    if burst > _LARGEST_BURST:
+        raise InvalidArgumentError(f"burst must be {_LARGEST_BURST} or less")
+    return burst

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from agentkeys.rates.schedule import LONGEST_PAUSE
 from agentkeys.server import LocalService
 
 pytest.importorskip("psycopg")
+
+import psycopg
 
 from agentkeys.rates.postgres import PostgresRateLimit
 from agentkeys.rates.row import Row
@@ -105,6 +108,34 @@ async def test_a_pause_is_an_hour_at_most(database):
         await limit.take(10)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("seconds", [0, -5, -math.inf, math.nan])
+async def test_a_pause_of_no_time_changes_nothing(database, seconds):
+    """Neither the burst, nor what is in the row for all processes."""
+    limit = PostgresRateLimit(NONE_FOR_AGES, database, burst=3)
+    limit.pause(seconds)
+    for _ in range(3):
+        await limit.take(10)
+    with pytest.raises(NoTurnError, match="has no turn"):
+        await PostgresRateLimit(NONE_FOR_AGES, database, burst=3).take(10)
+
+
+@pytest.mark.asyncio
+async def test_a_row_that_is_damaged_is_waited_for(database):
+    """Somebody repairs it; until then, nobody waits longer than their deadline, or for ever."""
+    limit = PostgresRateLimit(1000, database)
+    await limit.take(10)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("ALTER TABLE agentkeys.rate_limits ALTER stood DROP NOT NULL")
+        connection.execute("UPDATE agentkeys.rate_limits SET stood = NULL")
+        with pytest.raises(NoTurnError, match=r"had no answer of its database .*\(TypeError\)"):
+            await limit.take(1)
+        waiting = asyncio.create_task(limit.take(math.inf))
+        await asyncio.sleep(0)
+        connection.execute("UPDATE agentkeys.rate_limits SET stood = 0")
+    await asyncio.wait_for(waiting, 10)
+
+
 @pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_pause_reaches_those_who_wait(database):
@@ -181,6 +212,12 @@ def test_an_address_that_cannot_be_is_refused(address):
     assert "hunter2" not in str(caught.value)
     with pytest.raises(InvalidArgumentError, match="database must be a str"):
         PostgresRateLimit(50, 5)
+
+
+def test_a_name_that_no_database_keeps_is_refused():
+    """PostgreSQL has no NUL character in a text."""
+    with pytest.raises(InvalidArgumentError, match="name holds a NUL character"):
+        PostgresRateLimit(50, "postgresql://u@h/x", name="a\0b")
 
 
 def test_the_address_shows_nowhere(database):

@@ -179,6 +179,14 @@ def test_a_rate_that_cannot_be_is_refused(rate):
         agentity("http://127.0.0.1:9", rate=rate)
 
 
+@pytest.mark.parametrize("burst", [0, -1, 1.5, True, 1_000_001, 10**400])
+def test_a_burst_that_cannot_be_is_refused(burst):
+    """As soon as it is given, and not when a request is sent."""
+    with pytest.raises(InvalidArgumentError, match="burst must be"):
+        RateLimit(50, burst=burst)
+    RateLimit(50, burst=1_000_000)
+
+
 def test_a_limiter_shows_its_rate_and_cannot_be_copied():
     """A copy would allow twice as much."""
     limit = RateLimit(50)

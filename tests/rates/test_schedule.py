@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from itertools import pairwise
 
 import attrs
@@ -185,6 +186,15 @@ def test_pauses_at_once_are_one_pause():
         street.schedule.pause(street.now, 5.0)
     street.schedule.pause(street.now, 2.0)
     assert street.come(patience=4.0) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -5.0, -math.inf, math.nan])
+def test_a_pause_of_no_time_changes_nothing(seconds):
+    """Neither the turns to come, nor the burst."""
+    schedule = Schedule(1.0, 3)
+    schedule.pause(100.0, seconds)
+    turns = [schedule.reserve(100.0, 1e9) for _ in range(4)]
+    assert [turn.slot for turn in turns if isinstance(turn, Turn)] == [100, 100, 100, 101]
 
 
 def test_a_pause_is_an_hour_at_most():
