@@ -81,7 +81,7 @@ def test_the_blocking_service_has_it():
                 client.api_keys.list().collect()
 
 
-@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), True, "200"])
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf"), True, "200", 10**400, 1e-309])
 def test_a_limit_that_cannot_be_is_refused(limit):
     """Before anything listens."""
     with pytest.raises(InvalidArgumentError, match="rate_limit"):

@@ -6,6 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from agentkeys.arguments import number
 from agentkeys.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ class Rate:
     """
 
     def __init__(self, limit: float, clock: Callable[[], float] = time.monotonic) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise InvalidArgumentError("rate_limit is a number of requests a second")
-        if not (0 < limit < math.inf and 1 / limit < math.inf):
+        limit = number("rate_limit", limit, unit="requests a second")
+        if not (limit and 1 / limit < math.inf):
             raise InvalidArgumentError(f"rate_limit is a positive number, not {limit}")
         self._limit = limit
         self._size = max(limit, 1.0)
