@@ -113,6 +113,20 @@ def test_what_may_be_a_secret_is_not_shown(run, monkeypatch, suffix):
         assert f"AGENTRY_API_KEY{suffix}" in ended.out
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_key_in_the_place_of_a_profile_is_not_shown(run, monkeypatch, more):
+    """Neither from the variable, nor from the option, nor as an email."""
+    key = "agk_live_0123456789S3NT1NEL"
+    monkeypatch.setenv("AGENTKEYS_PROFILE", key)
+    shown = [run("auth", "explain", *more), run("--profile", key, "auth", "explain", *more)]
+    monkeypatch.delenv("AGENTKEYS_PROFILE")
+    monkeypatch.setenv("AGENTITY_EMAIL", key)
+    shown.append(run("auth", "explain", *more))
+    for ended in shown:
+        assert "agk_live_**********" in ended.out
+        assert SECRET not in ended.out + ended.err
+
+
 def test_a_service_that_is_named_has_to_have_credentials(run):
     """The code is that of a command; of a service that nobody has named nothing is expected."""
     assert run("auth", "explain").code == 0

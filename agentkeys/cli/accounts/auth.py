@@ -86,11 +86,13 @@ def _fields(found: Explained) -> dict[str, Any]:
 
     fields = asdict(found)
     del fields["is_silent"]
-    fields["error"] = None if found.error is None else mask(str(found.error))
-    fields["sources"] = [
-        {"name": each.name, "says": each.says, "applies": each.applies} for each in found.sources
+    fields["error"] = None if found.error is None else str(found.error)
+    shown = {name: mask(each) if isinstance(each, str) else each for name, each in fields.items()}
+    sources = [
+        {"name": each.name, "says": each.says and mask(each.says), "applies": each.applies}
+        for each in found.sources
     ]
-    return fields
+    return shown | {"sources": sources}
 
 
 commands.add_command(logout)
