@@ -72,8 +72,9 @@ class RateLimit(forks.Unpicklable):
             self._schedule.pause(time.monotonic(), seconds)
 
     def begin_afresh(self) -> object:
-        """Have a lock of its own in a forked child: another thread may have held the parent's."""
-        inherited, self._lock = self._lock, threading.Lock()
+        """Have a lock of its own in a forked child, and no request that waits in the parent."""
+        inherited, self._lock = self._lock, threading.Lock()  # a thread may have held the parent's
+        self._schedule.clear(time.monotonic())
         return inherited
 
     async def _reach(self, turn: Turn, end: float) -> None:

@@ -98,6 +98,13 @@ class Schedule:
         while self._ahead and self._ahead[-1].is_left:
             self._tat = self._ahead.pop().before
 
+    def clear(self, now: float) -> None:
+        """Free all turns to come. What has left, and a pause, count as before."""
+        self._drop_past(now - self._stood)
+        if self._ahead:
+            self._tat = self._ahead[0].before
+            self._ahead.clear()
+
     def left(self, turn: Turn, now: float) -> float:
         """Return the seconds until *turn*; at 0 its request leaves.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 
@@ -159,6 +162,51 @@ def test_one_limiter_works_in_any_loop_and_thread():
         thread.join()
     assert len(left) == 450
     assert time.monotonic() - begun >= 448 / 2000  # a turn is never too early
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_does_not_wait_behind_the_requests_of_its_parent():
+    """None of them leaves in the child. What has left, and a pause, count there as well."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "sent\nrefused\n", "")
+
+
+FORKS = """
+import asyncio, os, sys
+from agentkeys import RateLimit
+from agentkeys.rates import NoTurnError
+
+async def sent(patience):
+    try:
+        await limit.take(patience)
+    except NoTurnError:
+        return "refused"
+    return "sent"
+
+async def many():
+    waiting = [asyncio.ensure_future(limit.take(1000)) for _ in range(100)]
+    await asyncio.sleep(0)
+    return waiting
+
+limit = RateLimit(5)
+loop = asyncio.new_event_loop()
+waiting = loop.run_until_complete(many())
+if not os.fork():
+    print(asyncio.run(sent(1)), flush=True)
+    limit.pause(60)
+    if not os.fork():
+        print(asyncio.run(sent(10)), flush=True)
+        os._exit(0)
+    os.wait()
+    os._exit(0)
+os.wait()
+for task in waiting:
+    task.cancel()
+loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+loop.close()
+"""
 
 
 def test_the_blocking_clients_take_it():
