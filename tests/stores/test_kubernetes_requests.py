@@ -229,9 +229,17 @@ def test_a_server_that_stays_busy_is_asked_a_few_times(own, tmp_path):
     own.troubles = [Trouble("create", refusal=Refusal(429, "TooManyRequests", Retry_After="0"))]
     own.troubles *= 1000
     with using(own.kubeconfig(tmp_path / "config")):
-        assert "the cluster is busy (429)" in sentence(store(timeout=1.0).write(made_up()))
+        assert "the cluster is busy (429)" in sentence(store(timeout=2.0).write(made_up()))
     assert own.asked.count("create") < 20
     assert own.data("bot") is None
+
+
+def test_a_write_is_not_repeated_without_its_share_of_the_time(own, tmp_path):
+    """Cut off by the end of the call, it would be a write that may have been made."""
+    own.troubles = [Trouble("create", refusal=Refusal(429, "TooManyRequests", Retry_After="1"))] * 2
+    with using(own.kubeconfig(tmp_path / "config")):
+        assert "try again in 1 s" in sentence(store(timeout=1.2).write(made_up()))
+    assert own.asked.count("create") == 1
 
 
 def test_a_secret_that_somebody_else_must_let_go_is_not_deleted(own, tmp_path):

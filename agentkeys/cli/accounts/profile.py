@@ -163,10 +163,10 @@ def use(options: Options, name: str | None, *, none: bool) -> None:
 
 @commands.command()
 @click.argument("name", metavar="NAME", shell_complete=profile_names)
-@click.argument("service", required=False, type=click.Choice([*_SERVICES]))
+@click.argument("service", metavar="[SERVICE]", required=False, type=click.Choice([*_SERVICES]))
 @with_json
 def remove(options: Options, name: str, service: str | None) -> None:
-    """Remove a profile, or its account of one service.
+    """Remove a profile, or its account of one SERVICE: agentity or agentry.
 
     No key is deleted, and no store is changed. --json prints {"removed", "default"}.
     """

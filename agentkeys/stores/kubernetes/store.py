@@ -251,12 +251,14 @@ class KubernetesStore(RemoteStore):
 
     async def _sent(self, request: Request, body: Any = None, **query: str) -> Answer:
         """Return the answer to a request; if the server is busy, repeat when it says so."""
-        limit = None if self._timeout == math.inf else self._timeout / _IN_A_CALL
+        share = self._timeout / _IN_A_CALL
+        limit = None if share == math.inf else share
         names = {"namespace": self._namespace, "name": self._name}
         connection, now = _connection.get(), asyncio.get_running_loop().time
         answer = await connection.ask(request, names, body, query, timeout=limit)
         while answer.status == 429:
-            if now() + answer.pause > connection.ends:
+            # A write that the end of the call cuts off may have been made, or not.
+            if now() + answer.pause + share > connection.ends:
                 raise self._error(f"the cluster is busy (429): try again in {answer.pause:g} s")
             await asyncio.sleep(answer.pause)
             answer = await connection.ask(request, names, body, query, timeout=limit)
