@@ -67,12 +67,6 @@ class Plan:
         """Return in how many places of an account keys are declared."""
         return self._spool.count(account)
 
-    def declared(
-        self, account: tuple[str, str | None], place: tuple[str, ...], name: str
-    ) -> Declared | None:
-        """Return a declared key by its account, its place and its name."""
-        return self._spool.declared(account, place, name)
-
     def steps(self, *wanted: Do, account: Account | None = None) -> Iterator[Step]:
         """Yield the steps, one by one.
 
@@ -167,12 +161,8 @@ async def plan(
     return made
 
 
-def read(file: str | os.PathLike[str], *, with_journal: bool = True) -> Plan:
+def read(file: str | os.PathLike[str]) -> Plan:
     """Read a file, its rows and the journal, and return a plan without steps; it waits for disks.
-
-    Args:
-        file: the file.
-        with_journal: False for what is declared alone.
 
     Raises:
         ManifestError: the file has mistakes.
@@ -182,8 +172,7 @@ def read(file: str | os.PathLike[str], *, with_journal: bool = True) -> Plan:
     spool = Spool()
     try:
         spool.declare(manifest.read(file).declared())
-        if with_journal:
-            spool.remember(opened().each())
+        spool.remember(opened().each())
     except BaseException:
         spool.close()
         raise

@@ -8,13 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 import pytest_asyncio
 
-from agentkeys import AgentryClient, JournalError, Secret
+from agentkeys import JournalError, Secret
 from agentkeys.fleet import Declared
 from agentkeys.fleet.engine import Queue, Which, Worker
+from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.fleet.pace import Pace
 from agentkeys.fleet.places import account_of
 
@@ -27,6 +30,19 @@ def journal(database, monkeypatch) -> str:
     address = f"{database}?lease=2"
     monkeypatch.setenv("AGENTKEYS_JOURNAL", address)
     return database
+
+
+@pytest_asyncio.fixture
+async def age(journal):
+    """Change rows of the queue as time would, or a crash."""
+
+    async def age(*statements: str) -> None:
+        async with await psycopg.AsyncConnection.connect(journal) as connection:
+            await connection.execute(f"SET search_path TO {SCHEMA}")
+            for each in statements:
+                await connection.execute(each)
+
+    return age
 
 
 @pytest_asyncio.fixture
@@ -80,11 +96,34 @@ async def test_two_planners_at_once_double_nothing(fleet, queue, journal):
 
 async def test_of_several_workers_one_plans(fleet, queue, journal):
     """And not again before the time is over."""
-    async with Queue(Secret(journal)) as other:
-        may = [await each.may_plan("a", 60.0) for each in (queue, other, queue)]
-    assert may == [True, False, False]
-    assert await queue.may_plan("b", 60.0)
-    assert await queue.may_plan("a", 0.0)
+    async with (
+        Queue(Secret(journal)) as other,
+        queue.turn("a", 60.0) as first,
+        other.turn("a", 0.0) as second,
+        other.turn("b", 60.0) as of_another_file,
+    ):
+        assert (first, second, of_another_file) == (True, False, True)
+    assert await turns(queue, 60.0, 0.0) == [False, True]
+
+
+async def turns(queue, *every: float) -> list[bool]:
+    """Return whether a worker may plan that does it every so many seconds."""
+    found = []
+    for seconds in every:
+        async with queue.turn("a", seconds) as is_ours:
+            found.append(is_ours)
+    return found
+
+
+async def test_a_plan_that_fails_is_no_plan(queue, journal, age):
+    """Nor is that of a planner that was killed: soon it is anybody's turn."""
+    with pytest.raises(ValueError, match="broken"):
+        async with queue.turn("a", 60.0):
+            raise ValueError("broken")
+    assert await turns(queue, 60.0) == [False]
+    assert (await queue.counts()).planned_at is None
+    await age("UPDATE plans SET taken = taken - interval '11 seconds'")
+    assert await turns(queue, 60.0, 60.0) == [True, False]
 
 
 async def test_many_make_the_tables_at_once(journal):
@@ -131,6 +170,102 @@ async def test_a_key_that_fails_does_not_hold_others_up(fleet, queue):
     assert await live(fleet) == declared(fleet)
 
 
+async def test_an_account_without_a_client_says_so(fleet, queue, caplog):
+    """A worker that knows no credentials fails with a sentence, and plans nothing there."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    worker = Worker(str(fleet.file), queue, {}, pace=Pace(tries=1))
+    assert await worker.distribute() == 0
+    assert "start the worker again" in caplog.text
+    await queue.put([named(fleet, 0)])
+    await worker.run(once=True)
+    [failure] = await queue.failures()
+    assert "start the worker again" in failure.sentence
+
+
+def named(fleet, number: int) -> Which:
+    declared = Declared("agentry", f"agent-{number}", "file:x", fleet.inboxes[number])
+    return Which.of(declared)
+
+
+@asynccontextmanager
+async def running(worker):
+    """Have a worker run meanwhile."""
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_row_that_is_added_is_made_by_workers_that_run(fleet, queue):
+    """Though another process has planned it, and they read the file when they began."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    worker = worker_of(fleet, queue)
+    async with running(worker):
+        await until(lambda: is_as_declared(fleet, queue, 1))
+        with (fleet.folder / "inboxes.csv").open("a") as rows:
+            rows.write(f"{fleet.inboxes[1]},1\n")
+        await queue.put([named(fleet, 1)])
+        await until(lambda: is_as_declared(fleet, queue, 2))
+
+
+async def is_as_declared(fleet, queue, count: int) -> bool:
+    counts = await queue.counts()
+    return counts.todo == counts.doing == 0 and await live(fleet) == declared(fleet)[:count]
+
+
+async def test_a_store_that_is_changed_is_the_one_that_is_written_to(fleet, queue):
+    """A key that was declared before is read anew as well."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    worker = worker_of(fleet, queue)
+    async with running(worker):
+        await until(lambda: is_as_declared(fleet, queue, 1))
+        fleet.file.write_text(fleet.file.read_text().replace("run/key-", "run/moved-"))
+        await queue.put([named(fleet, 0)])
+
+        async def has_moved() -> bool:
+            return (fleet.folder / "run" / "moved-0").exists()
+
+        await until(has_moved)
+
+
+async def test_a_mistake_in_the_file_is_said_and_ends_nothing(fleet, queue, age, caplog):
+    """The key fails with the sentence; when the file is mended, a plan makes it."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    good = fleet.file.read_text()
+    worker = worker_of(fleet, queue, every=1.0, tries=1, stale=1.0)
+    async with running(worker):
+        await until(lambda: is_as_declared(fleet, queue, 1))
+        fleet.declare(inboxes=fleet.inboxes[:2])
+        fleet.file.write_text("[keys.each]\nstoer = 1\n")
+        await queue.put([named(fleet, 1)])
+
+        async def has_failed() -> bool:
+            failures = await queue.failures()
+            has_planned = "nothing was planned: " in caplog.text
+            return has_planned and any("did you mean store" in each.sentence for each in failures)
+
+        await until(has_failed)
+        fleet.file.write_text(good)
+        await age("UPDATE plans SET taken = taken - interval '1 minute'")
+        await until(lambda: is_as_declared(fleet, queue, 2))
+    assert await queue.failures() == []
+
+
+async def test_one_run_does_the_jobs_of_a_dead_worker(fleet, queue, age):
+    """A cron job that ends when no job is left must not leave those."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    await queue.put([named(fleet, 0)])
+    await age(
+        "INSERT INTO procrastinate_workers VALUES (DEFAULT, now() - interval '1 minute')",
+        "UPDATE procrastinate_jobs SET status = 'doing',"
+        " worker_id = (SELECT max(id) FROM procrastinate_workers)",
+    )
+    await worker_of(fleet, queue).run(once=True)
+    assert await is_as_declared(fleet, queue, 1)
+
+
 async def test_a_database_that_is_not_there_is_an_error_without_its_address():
     """A sentence, and no word of a password."""
     with pytest.raises(JournalError, match="PostgreSQL") as raised:
@@ -148,9 +283,7 @@ def start(fleet, journal):
     """Start a command in a process of its own; what still runs at the end is killed."""
     env = {
         **os.environ,
-        "AGENTRY_API_KEY": fleet.service.agentry_token.reveal()
-        if isinstance(fleet.service.agentry_token, Secret)
-        else fleet.service.agentry_token,
+        "AGENTRY_API_KEY": fleet.service.agentry_token,
         "AGENTRY_BASE_URL": fleet.service.url,
     }
     started = []
@@ -224,15 +357,3 @@ async def test_a_database_that_is_killed_holds_them_up_and_no_more(fleet, postgr
     postgres.kill()
     postgres.start()
     await until(is_done, 90.0)
-
-
-async def test_a_client_of_another_account_makes_nothing(fleet, queue):
-    """A key whose account has no client is a failure, and says so."""
-    fleet.declare(inboxes=fleet.inboxes[:1])
-    worker = Worker(str(fleet.file), queue, {})
-    [inbox] = fleet.inboxes[:1]
-    await queue.put([Which.of(Declared("agentry", "agent-0", "file:x", inbox))])
-    await worker.run(once=True)
-    [failure] = await queue.failures()
-    assert "no client" in failure.sentence
-    assert isinstance(fleet.client, AgentryClient)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["commands"]
 
+_UNSAID = click.core.ParameterSource.DEFAULT
+
 
 @click.command("apply", short_help="Make the keys as a file declares them.")
 @file_argument
@@ -64,8 +66,11 @@ def commands(
     if distribute:
         from agentkeys.cli.fleet import distributing
 
-        if prune or canary or then:
-            raise click.UsageError("--distribute goes with none of --prune, --canary and --then")
+        has_limit = click.get_current_context().get_parameter_source("max_failures") is not _UNSAID
+        if prune or canary or then or has_limit:
+            raise click.UsageError(
+                "--distribute goes with none of --prune, --canary, --max-failures and --then"
+            )
         distributing.distribute(options, file, jobs=jobs, yes=yes)
         return
     from agentkeys.cli.fleet.applying import apply

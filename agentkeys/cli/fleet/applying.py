@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentkeys.fleet.deciding import Do
     from agentkeys.fleet.manifest.declared import Account
 
-__all__ = ["apply", "said"]
+__all__ = ["apply", "check_can_ask", "said"]
 
 
 def apply(
@@ -50,13 +50,18 @@ def apply(
         then: the program that tells those who use a key that was replaced.
 
     """
-    if not yes and not (sys.stdin is not None and sys.stdin.isatty()):
-        raise click.UsageError("it asks first, and there is no terminal: add --yes")
+    check_can_ask(yes=yes)
     how = How(then=programs.telling(then, options.timeout))
     with planned(options, file, jobs=limits.jobs, prune=prune) as plan:
         note_plan(plan)
         phases = [wanted for wanted in _PHASES if _is_wanted(plan, wanted, yes=yes)]
         _Applying(options, plan, limits, how).run(phases)
+
+
+def check_can_ask(*, yes: bool) -> None:
+    """Refuse to begin what asks first where nobody can be asked."""
+    if not yes and not (sys.stdin is not None and sys.stdin.isatty()):
+        raise click.UsageError("it asks first, and there is no terminal: add --yes")
 
 
 _PHASES: tuple[tuple[Do, ...], ...] = (tuple(do for do in TO_DO if do != "prune"), ("prune",))
@@ -124,7 +129,7 @@ class _Applying:
                     client, account, tell=lambda each: step(partial(self._say, each))
                 )
 
-        for account, own in needed(self._options, self._plan):
+        for account, own in needed(self._options, self._plan.accounts):
             run(own, target_of(account), partial(work, account))
 
     def _say(self, each: Done | Failed) -> None:

@@ -7,14 +7,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from agentkeys.cli.fleet.applying import said
-from agentkeys.cli.fleet.planning import declared, needed, planned, settings_of, target_of
+from agentkeys.cli.fleet.applying import check_can_ask, said
+from agentkeys.cli.fleet.planning import (
+    mistakes_reported,
+    needed,
+    planned,
+    settings_of,
+    target_of,
+)
 from agentkeys.cli.fleet.plans import DONE, note_plan
 from agentkeys.cli.ground import output, programs
+from agentkeys.cli.ground.codes import FOR_A_PERSON
 from agentkeys.cli.ground.interruption import run_interruptibly
 from agentkeys.cli.ground.services import run_with_clients
 from agentkeys.errors import ConfigurationError
+from agentkeys.fleet import manifest
 from agentkeys.fleet.carrying_out import How
+from agentkeys.fleet.deciding import TO_DO
 from agentkeys.lifecycle import remembering
 
 if TYPE_CHECKING:
@@ -55,16 +64,21 @@ async def with_queue(work: Callable[[Queue], Awaitable[T]]) -> T:
 
 def distribute(options: Options, file: str, *, jobs: int, yes: bool) -> None:
     """Plan, show the plan, ask, and queue what is to be done."""
+    check_can_ask(yes=yes)
     with planned(options, file, jobs=jobs, prune=False) as plan:
         note_plan(plan)
         if not plan.to_do:
             output.note("There is nothing to do.")
-        elif yes or output.ask(f"Queue these {plan.to_do}?"):
-            queued = run_interruptibly(with_queue(partial(_put, plan.steps())))
-            shown = output.as_json({"queued": queued, "waiting": plan.to_do - queued})
-            output.write(shown if options.json else f"queued {queued} of {plan.to_do}")
-        else:
+        elif not (yes or output.ask(f"Queue these {plan.to_do}?")):
             output.note("Nothing was changed.")
+            return
+        queued = run_interruptibly(with_queue(partial(_put, plan.steps(*TO_DO))))
+        if options.json:
+            output.write(output.as_json({"queued": queued, "waiting": plan.to_do - queued}))
+        elif plan.to_do:
+            output.write(f"queued {queued} of {plan.to_do}")
+        if plan.counts.get("unclear"):
+            raise click.exceptions.Exit(FOR_A_PERSON)
 
 
 async def _put(steps: Iterable[Step], queue: Queue) -> int:
@@ -85,8 +99,8 @@ def work(
     """Work until a signal comes, or, with *once*, until no job is left."""
     if options.local:
         raise click.UsageError("--local runs on this machine alone: use agentkeys apply")
-    with declared(options, file) as plan:
-        accounts = [*needed(options, plan)]
+    with mistakes_reported(options):
+        accounts = [*needed(options, manifest.read(file).accounts)]
     wanted = [(own, target_of(account).service) for account, own in accounts]
     how = How(then=programs.telling(then, options.timeout))
 
@@ -105,7 +119,8 @@ def work(
 
         await with_queue(serve)
 
-    run_with_clients(wanted, run, partial(_rate_of, rate))
+    with mistakes_reported(options):
+        run_with_clients(options, wanted, run, partial(_rate_of, rate))
 
 
 def _report(options: Options, done: Counter[Do]) -> None:

@@ -18,27 +18,29 @@ from agentkeys.errors import ManifestError
 from agentkeys.fleet.planning import Plan, Settings, plan_of, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from agentkeys.cli.ground.options import Options
     from agentkeys.fleet.manifest.declared import Account
 
-__all__ = ["declared", "needed", "planned", "settings_of", "target_of"]
+__all__ = ["mistakes_reported", "needed", "planned", "settings_of", "target_of"]
 
 
 @contextmanager
 def planned(options: Options, file: str, *, jobs: int, prune: bool) -> Iterator[Plan]:
     """Give the plan of a file; it says each mistake of the file, and ends with exit code 2."""
-    with _read(options, file) as plan:
+    with mistakes_reported(options):
+        plan = read(file)
+    with plan:
         settings = settings_of(options, jobs=jobs, prune=prune)
-        for account, own in needed(options, plan):
+        for account, own in needed(options, plan.accounts):
             run(own, target_of(account), partial(_plan, own, plan, account, settings))
         yield plan
 
 
-def needed(options: Options, plan: Plan) -> Iterator[tuple[Account, Options]]:
-    """Yield whose keys are declared, and the options with which they are looked after."""
-    for account in plan.accounts:
+def needed(options: Options, accounts: Iterable[Account]) -> Iterator[tuple[Account, Options]]:
+    """Yield each account, and the options with which its keys are looked after."""
+    for account in accounts:
         if account.profile is None:
             yield account, options
         else:
@@ -56,16 +58,15 @@ def settings_of(options: Options, *, jobs: int, prune: bool = False) -> Settings
     return Settings(jobs=jobs, prune=prune, scope_of=partial(verbs.scope_of, options))
 
 
-def declared(options: Options, file: str) -> Plan:
-    """Return what a file declares, without a plan; mistakes end the command with exit code 2."""
-    return _read(options, file, with_journal=False)
-
-
-def _read(options: Options, file: str, *, with_journal: bool = True) -> Plan:
+@contextmanager
+def mistakes_reported(options: Options) -> Iterator[None]:
+    """Say each mistake of a file that declares keys, and end with exit code 2."""
     try:
-        return read(file, with_journal=with_journal)
+        yield
     except ManifestError as error:
         mistakes, first = error.mistakes, error
+    else:
+        return
     for sentence in mistakes:
         output.report(sentence, in_json=options.json, error=first)
     raise click.exceptions.Exit(WRONG_USAGE)

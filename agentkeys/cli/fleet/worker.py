@@ -59,10 +59,10 @@ def commands(
     """Take keys from the queue, and make each as FILE declares it, until Ctrl-C or SIGTERM.
 
     The queue is in the PostgreSQL database that AGENTKEYS_JOURNAL names, beside the journal. Start
-    it on any number of machines, with the same FILE. One of them plans again every hour; `agentkeys
-    apply --distribute` plans at once. If a worker dies, the others do its work. What `agentkeys
-    fleet status` shows is in the same database. --json prints {"done"} at the end: how many keys
-    were issued, rotated and so on. It needs the extra fleet.
+    it on any number of machines, with the same FILE, which is read again when it changes. One of
+    them plans again every hour; `agentkeys apply --distribute` plans at once. If a worker dies, the
+    others do its work. What fails goes to stderr, and to `agentkeys fleet status`. --json prints
+    {"done"} at the end: how many keys were issued, rotated and so on. It needs the extra fleet.
     """
     from agentkeys.cli.fleet.distributing import work
     from agentkeys.fleet.pace import Pace

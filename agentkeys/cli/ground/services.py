@@ -178,52 +178,74 @@ def run(
     options: Options, target: Target[ClientT, KeysT], work: Callable[[KeysT], Awaitable[T]]
 ) -> T:
     """Run *work* on the target's keys, with a client that is open during the work."""
-    from agentkeys.cli.ground.logs import logged
-
     if options.local and options.base_url is not None:
         raise click.UsageError("--local and --base-url cannot be combined")
-    profile = profile_of(options, target.service)
-    # Not in the event loop, where Ctrl-C would not end a prompt.
-    with _credentials_of(target.service):
-        credentials = None if options.local else _asked_once(options, target.service, profile)
-    with logged(verbose=options.verbose, traceback=options.traceback):
-        return run_interruptibly(_run(options, target, credentials, work))
+
+    async def on_keys(clients: Sequence[Any]) -> T:
+        [client] = clients
+        return await work(target.keys(client))
+
+    return run_with_clients(options, [(options, target.service)], on_keys)
 
 
 def run_with_clients(
+    options: Options,
     wanted: Sequence[tuple[Options, Service[Any]]],
-    work: Callable[[Sequence[Client]], Awaitable[T]],
-    rate_of: Callable[[Service[Any]], RateLimiter | None],
+    work: Callable[[Sequence[Any]], Awaitable[T]],
+    rate_of: Callable[[Service[Any]], RateLimiter | None] = lambda _: None,
 ) -> T:
-    """Run *work* with a client for each service and options, which are open during the work.
+    """Run *work* with a client for each service and its options, which are open during the work.
 
     Args:
-        wanted: the options and the service of each client; the first options are for the log.
+        options: those of the command, for its log.
+        wanted: the options and the service of each client.
         work: what is run; it gets the clients in the order of *wanted*.
         rate_of: returns the limit of the clients of a service.
 
     """
     from agentkeys.cli.ground.logs import logged
 
-    credentials = []
-    for options, service in wanted:
-        with _credentials_of(service):
-            credentials.append(_asked_once(options, service, profile_of(options, service)))
+    # Not in the event loop, where Ctrl-C would not end a prompt.
+    credentials = [_credentials(own, service) for own, service in wanted]
 
     async def opened() -> T:
         async with AsyncExitStack() as exits:
-            clients = []
-            for (options, service), own in zip(wanted, credentials, strict=True):
-                settings = settings_of(options, service)
-                settings["rate"] = rate_of(service)
-                with _credentials_of(service):
-                    client = service.client(own, **settings)
-                clients.append(await exits.enter_async_context(client))
+            clients = [
+                await _entered(exits, own, service, found, rate_of(service))
+                for (own, service), found in zip(wanted, credentials, strict=True)
+            ]
             return await work(clients)
 
-    (options, _), *_ = wanted
     with logged(verbose=options.verbose, traceback=options.traceback):
         return run_interruptibly(opened())
+
+
+def _credentials(options: Options, service: Service[Any]) -> Credentials | None:
+    profile = profile_of(options, service)
+    with _credentials_errors_of(service):
+        return None if options.local else _asked_once(options, service, profile)
+
+
+async def _entered(
+    exits: AsyncExitStack,
+    options: Options,
+    service: Service[Any],
+    credentials: Credentials | None,
+    rate: RateLimiter | None,
+) -> Client:
+    """Return a client, which is open until *exits* ends."""
+    settings = settings_of(options, service)
+    if rate is not None:
+        settings["rate"] = rate
+    if options.local:
+        from agentkeys.cli.ground.local import local_service
+
+        local = await exits.enter_async_context(local_service())
+        credentials = await service.local_credentials(local)
+        settings["base_url"] = local.url
+    with _credentials_errors_of(service):
+        client: Client = service.client(credentials, **settings)
+    return await exits.enter_async_context(client)
 
 
 def settings_of(options: Options, service: Service[Any]) -> ClientSettings:
@@ -250,28 +272,8 @@ def _asked_once(
     return options.signed_in[service.name]
 
 
-async def _run(
-    options: Options,
-    target: Target[ClientT, KeysT],
-    credentials: Credentials | None,
-    work: Callable[[KeysT], Awaitable[T]],
-) -> T:
-    settings = settings_of(options, target.service)
-    async with AsyncExitStack() as exits:
-        if options.local:
-            from agentkeys.cli.ground.local import local_service
-
-            local = await exits.enter_async_context(local_service())
-            credentials = await target.service.local_credentials(local)
-            settings["base_url"] = local.url
-        with _credentials_of(target.service):
-            client = target.service.client(credentials, **settings)
-        await exits.enter_async_context(client)
-        return await work(target.keys(client))
-
-
 @contextmanager
-def _credentials_of(service: Service[ClientT]) -> Iterator[None]:
+def _credentials_errors_of(service: Service[ClientT]) -> Iterator[None]:
     """Report invalid credentials with exit code 6, not 2, which an argument would have."""
     try:
         yield

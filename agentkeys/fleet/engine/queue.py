@@ -6,9 +6,12 @@ file, so nobody who can write to the database decides where a secret goes.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeVar
@@ -49,10 +52,21 @@ _SETTINGS: Final[dict[str, Any]] = {
 }
 
 
-_MAY_PLAN: Final = """
-INSERT INTO plans VALUES (%s, clock_timestamp())
-ON CONFLICT (file) DO UPDATE SET at = clock_timestamp()
-WHERE plans.at < clock_timestamp() - make_interval(secs => %s) RETURNING 1
+_TURN: Final = 10.0
+"""Seconds after which another worker may plan, if the one whose turn it is says nothing."""
+
+_TAKE_TURN: Final = """
+INSERT INTO plans VALUES (%s, NULL, clock_timestamp() + make_interval(secs => %s))
+ON CONFLICT (file) DO UPDATE SET taken = excluded.taken
+WHERE plans.taken < clock_timestamp()
+    AND (plans.at IS NULL OR plans.at < clock_timestamp() - make_interval(secs => %s))
+RETURNING 1
+"""
+_KEEP_TURN: Final = """
+UPDATE plans SET taken = clock_timestamp() + make_interval(secs => %s) WHERE file = %s
+"""
+_END_TURN: Final = """
+UPDATE plans SET at = clock_timestamp(), taken = clock_timestamp() WHERE file = %s
 """
 _NOTE: Final = """
 INSERT INTO failures VALUES (%s, %s, %s, %s, 1)
@@ -215,9 +229,28 @@ class Queue:
                 await manager.finish_job(job, Status.ABORTED, delete_job=True)
         return len(stalled)
 
-    async def may_plan(self, file: str, every: float) -> bool:
-        """Return whether this process plans now: one process does, every so many seconds."""
-        return bool(await self._ask(_MAY_PLAN, file, every))
+    @asynccontextmanager
+    async def turn(self, file: str, every: float) -> AsyncIterator[bool]:
+        """Give whether this process plans now: one process does, every so many seconds.
+
+        If it fails, or is killed, it is soon the turn of any process again.
+        """
+        if not await self._ask(_TAKE_TURN, file, _TURN, every):
+            yield False
+            return
+        keeping = asyncio.create_task(self._keep_turn(file))
+        try:
+            yield True
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        await self._ask(_END_TURN, file)
+
+    async def _keep_turn(self, file: str) -> None:
+        while True:
+            await asyncio.sleep(_TURN / 3)
+            with contextlib.suppress(JournalError):
+                await self._ask(_KEEP_TURN, _TURN, file)
 
     async def note(self, which: Which, kind: str, sentence: str) -> None:
         """Note why a key is not as declared."""

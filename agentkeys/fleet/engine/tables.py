@@ -25,7 +25,11 @@ CREATE TABLE failures (
     tries integer NOT NULL,
     at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE TABLE plans (file text PRIMARY KEY, at timestamptz NOT NULL);
+CREATE TABLE plans (
+    file text PRIMARY KEY,
+    at timestamptz,             -- when it was planned last
+    taken timestamptz NOT NULL  -- until when a worker has its turn
+);
 """
 
 

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from procrastinate import BaseRetryStrategy, RetryDecision
 
-from agentkeys.errors import AgentKeysError, JournalError, RateLimitError
+from agentkeys.errors import AgentKeysError, ConfigurationError, RateLimitError
 from agentkeys.fleet.carrying_out import BUSY, How, reconcile
+from agentkeys.fleet.engine.declarations import Declarations
 from agentkeys.fleet.engine.queue import QUEUE, TASK, Queue, Which
 from agentkeys.fleet.pace import Pace
 from agentkeys.fleet.places import keys_at
-from agentkeys.fleet.planning import Settings, plan_of, read
+from agentkeys.fleet.planning import Plan, Settings, plan_of, read
 from agentkeys.lifecycle.driving import disk
+from agentkeys.masking import mask
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from procrastinate.jobs import Job
 
+    from agentkeys.fleet.carrying_out import Done
     from agentkeys.fleet.deciding import Do
-    from agentkeys.fleet.manifest.declared import Account, Declared
-    from agentkeys.fleet.planning import Plan
+    from agentkeys.fleet.manifest.declared import Account
     from agentkeys.transport.client import Client
 
 __all__ = ["Worker"]
@@ -51,8 +53,7 @@ class Worker:
         settings: how it plans.
 
     Attributes:
-        done: how often it did what.
-
+        done: how many keys it issued, rotated and so on.
 
     """
 
@@ -72,9 +73,8 @@ class Worker:
         self._settings = settings or Settings()
         self._pace = pace or Pace()
         self._how = how or How()
-        self._plan: Plan | None = None
+        self._declarations = Declarations(file, self._pace.every)
         self.done: Counter[Do] = Counter()
-        self._stamp: tuple[int, int] | None = None
         queue.app.task(name=TASK, queue=QUEUE, retry=_Retry(self._pace.tries))(self._work)
 
     async def run(self, *, once: bool = False) -> None:
@@ -84,20 +84,29 @@ class Worker:
             once: end when no job is left, and plan nothing.
 
         Raises:
-            ManifestError: the file has mistakes.
+            ManifestError: the file has mistakes when it begins. Later ones are logged.
+            JournalError: with *once*, the database cannot be used.
 
         """
-        await self._read()
-        beside = [] if once else [self._planning(), self._giving_back()]
-        tasks = [asyncio.create_task(each) for each in beside]
         try:
-            await self._working(once=once)
+            await self._declarations.read()
+            if once:
+                await self._queue.give_back(self._pace.stale)
+                await self._working(once=True)
+                return
+            beside = [
+                self._again(self._planned, "nothing was planned"),
+                self._again(self._gave_back, "no jobs of dead workers were taken over"),
+            ]
+            tasks = [asyncio.create_task(each) for each in beside]
+            try:
+                await self._working(once=False)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if self._plan is not None:
-                self._plan.close()
+            self._declarations.close()
 
     async def _working(self, *, once: bool) -> None:
         pace = self._pace
@@ -112,7 +121,7 @@ class Worker:
                     update_heartbeat_interval=pace.heartbeat,
                     stalled_worker_timeout=pace.stale,
                     fetch_job_polling_interval=1.0,
-                    delete_jobs="successful",
+                    delete_jobs="always",  # what failed is noted by its key, not by its job
                 )
             except Exception as error:  # noqa: BLE001  # whatever a lost database ends it with
                 logger.warning(
@@ -126,54 +135,53 @@ class Worker:
     async def _work(self, **data: Any) -> None:
         """Do one job."""
         which = Which.read(data)
-        declared = await self._declared(which)
-        if declared is None:
+        try:
+            done = await self._made_as_declared(which)
+        except Exception as error:
+            await self._note(which, type(error).__name__, _sentence(error))
+            raise
+        if done is None:
             logger.info("%s is not declared in %s, so its job is dropped", which, self._file)
             await self._queue.forget(which)
-            return
-        client = self._clients.get(declared.account)
-        if client is None:
-            await self._queue.note(which, "ConfigurationError", f"no client of {declared.account}")
-            return
-        keys = keys_at(client, declared)
-        try:
-            done = await reconcile(declared, keys, how=self._how, scope=self._settings.scope(keys))
-        except AgentKeysError as error:
-            await self._queue.note(which, type(error).__name__, str(error))
-            raise
-        if done.step.why == BUSY:  # perhaps one that was killed, and whose lease is not over
+        elif done.step.why == BUSY:  # perhaps one that was killed, and whose lease is not over
             raise _BusyError(BUSY)
-        self.done[done.step.do] += 1
-        if done.step.do == "unclear":
-            await self._queue.note(which, "unclear", done.step.why)
+        elif done.step.do == "unclear":
+            await self._note(which, "unclear", done.step.why)
         else:
+            self.done[done.step.do] += 1
             await self._queue.forget(which)
 
-    async def _declared(self, which: Which) -> Declared | None:
-        """Return what the file says of a key; the file is read again if it has changed."""
-        if (found := self._found(which)) is None and self._stamp != _stamp(self._file):
-            await self._read()
-            found = self._found(which)
-        return found
+    async def _made_as_declared(self, which: Which) -> Done | None:
+        """Make a key as the file declares it, or return None if it does not."""
+        declared = await self._declarations.find(which)
+        if declared is None:
+            return None
+        client = self._clients.get(declared.account)
+        if client is None:
+            raise ConfigurationError(_no_client(declared.account))
+        keys = keys_at(client, declared)
+        return await reconcile(declared, keys, how=self._how, scope=self._settings.scope(keys))
 
-    def _found(self, which: Which) -> Declared | None:
-        assert self._plan is not None  # noqa: S101  # it was read when it began
-        return self._plan.declared(which.account, which.place, which.name)
+    async def _note(self, which: Which, kind: str, sentence: str) -> None:
+        logger.warning("%s", mask(f"{which}: {sentence}"))
+        await self._queue.note(which, kind, sentence)
 
-    async def _read(self) -> None:
-        stamp = _stamp(self._file)
-        plan = await disk.in_thread(partial(read, self._file, with_journal=False))
-        if self._plan is not None:
-            self._plan.close()
-        self._plan, self._stamp = plan, stamp
-
-    async def _planning(self) -> None:
-        """Plan again and again; of all workers of a file, one does it."""
+    async def _again(self, once: Callable[[], Awaitable[float]], failed: str) -> None:
+        """Do something again and again, as many seconds later as it says; failures are logged."""
         while True:
-            with contextlib.suppress(JournalError):
-                if await self._queue.may_plan(self._file, self._pace.every):
-                    await self.distribute()
-            await asyncio.sleep(min(self._pace.every / 10, 60.0))
+            try:
+                seconds = await once()
+            except Exception as error:  # noqa: BLE001  # a file with mistakes, a bad store
+                logger.warning("%s", mask(f"{failed}: {_sentence(error)}"))
+                seconds = self._pace.stale
+            await asyncio.sleep(seconds)
+
+    async def _planned(self) -> float:
+        """Plan, if that is this worker's turn: of all workers of a file, one does it."""
+        async with self._queue.turn(self._file, self._pace.every) as is_ours:
+            if is_ours:
+                await self.distribute()
+        return min(self._pace.every / 10, 60.0)
 
     async def distribute(self) -> int:
         """Plan, and queue each key about which something is to be done, is unclear or has failed.
@@ -181,25 +189,38 @@ class Worker:
         Returns:
             How many were queued.
 
+        Raises:
+            ManifestError: the file has mistakes.
+            JournalError: the journal or the queue cannot be used.
+
         """
-        plan = await disk.in_thread(partial(read, self._file))
-        try:
+        with await disk.in_thread(partial(read, self._file), undo=Plan.close) as plan:
             for account in plan.accounts:
-                await plan_of(plan, self._clients[account], account, self._settings)
+                if account in self._clients:
+                    await plan_of(plan, self._clients[account], account, self._settings)
+                else:
+                    logger.warning("%s", _no_client(account))
             failing = await self._queue.failing()
             wanted = (Which.of(step.declared) for step in plan.steps())
             return await self._queue.put(chain(wanted, failing))
-        except AgentKeysError as error:
-            logger.warning("nothing was planned: %s", error)
-            return 0
-        finally:
-            plan.close()
 
-    async def _giving_back(self) -> None:
-        while True:
-            with contextlib.suppress(JournalError):
-                await self._queue.give_back(self._pace.stale)
-            await asyncio.sleep(self._pace.stale / 2)
+    async def _gave_back(self) -> float:
+        await self._queue.give_back(self._pace.stale)
+        return self._pace.stale / 2
+
+
+def _no_client(account: Account) -> str:
+    return (
+        f"the file declares keys of {account} by now, for which this worker has no credentials:"
+        " start the worker again"
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """Return what is said of an error; what is not ours may hold anything."""
+    if isinstance(error, AgentKeysError):
+        return str(error)
+    return f"it failed with {type(error).__name__}, which is a mistake in agentkeys or in a store"
 
 
 class _BusyError(AgentKeysError):
@@ -221,8 +242,3 @@ class _Retry(BaseRetryStrategy):
             return None
         asked = exception.retry_after if isinstance(exception, RateLimitError) else None
         return RetryDecision(retry_in={"seconds": round(asked or min(2**job.attempts, 300))})
-
-
-def _stamp(file: str) -> tuple[int, int]:
-    found = Path(file).stat()
-    return found.st_mtime_ns, found.st_size

@@ -14,6 +14,7 @@ import attrs
 import agentkeys.agentity
 import agentkeys.agentry  # noqa: F401  # both say what their keys look like, for `has_a_secret`
 from agentkeys.fleet.manifest import rows
+from agentkeys.fleet.manifest.declared import Account
 from agentkeys.fleet.manifest.filling import Filler
 from agentkeys.fleet.manifest.lines import line_of, lines_of
 from agentkeys.fleet.manifest.mistakes import MOST, ExpectedError, Mistake, failure
@@ -48,6 +49,22 @@ class Manifest:
     def folder(self) -> str:
         """The folder of the file; relative paths in the file begin there."""
         return os.path.dirname(os.path.abspath(self.path))  # noqa: PTH100, PTH120
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """Whose keys the tables are about, even if there is no row for one of them."""
+        return (*dict.fromkeys(Account(each.service, each.profile) for each in self.tables),)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of its files of rows."""
+        sources = (each.source for each in self.tables if each.source is not None)
+        return tuple(rows.path_of(each, self.folder) for each in sources if not rows.is_query(each))
+
+    @property
+    def has_queries(self) -> bool:
+        """Whether rows come from a query."""
+        return any(each.source is not None and rows.is_query(each.source) for each in self.tables)
 
     def declared(self) -> Iterator[Declared | Mistake]:
         """Yield each key that is declared, or what is wrong with it. No more than one is held."""

@@ -18,7 +18,7 @@ from agentkeys.fleet.manifest.mistakes import ExpectedError
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["Row", "Rows", "opened", "trusted"]
+__all__ = ["Row", "Rows", "is_query", "opened", "path_of", "trusted"]
 
 _SCHEMES: Final = ("postgresql://", "postgres://")
 _AT_ONCE: Final = 1000
@@ -62,13 +62,22 @@ def opened(source: str, folder: str) -> Iterator[Rows]:
         ConfigurationError: what a query needs is not installed.
 
     """
-    if source.startswith(_SCHEMES):
+    if is_query(source):
         with _query(source) as rows:
             yield rows
         return
-    path = os.path.join(folder, source)  # noqa: PTH118
-    with trusted(path) as file:
+    with trusted(path_of(source, folder)) as file:
         yield _of_csv(source, file)
+
+
+def is_query(source: str) -> bool:
+    """Whether the rows of a source are those of a query, and not of a file."""
+    return source.startswith(_SCHEMES)
+
+
+def path_of(source: str, folder: str) -> str:
+    """Return the path of a file of rows."""
+    return os.path.join(folder, source)  # noqa: PTH118
 
 
 @contextmanager
