@@ -147,6 +147,17 @@ class Renewable(forks.Unpicklable, ABC):
         self._lock = threading.Lock()
         forks.watch(self)
 
+    def bind(self, base_url: str) -> None:
+        """Check that a client of this address may use these credentials; a login overrides it.
+
+        Args:
+            base_url: where the client sends the token.
+
+        Raises:
+            ConfigurationError: the token is that of another service.
+
+        """
+
     @abstractmethod
     async def fetch(self, caller: Caller, timeout: float) -> Token:
         """Fetch a new token; never called twice at the same time."""

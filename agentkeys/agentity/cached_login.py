@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from agentkeys.agentity.logins import PasswordLogin
-from agentkeys.credentials import Caller, Renewable, Token
+from agentkeys.agentity.logins import Login, PasswordLogin
+from agentkeys.credentials import Caller, Token
 from agentkeys.errors import InvalidArgumentError
 from agentkeys.secret import Secret
 from agentkeys.token_cache.entry import Entry, Proof
@@ -24,7 +24,7 @@ _PAUSE: Final = 0.02
 _LEAST: Final = 0.001
 
 
-class CachedLogin(Renewable):
+class CachedLogin(Login):
     """Shares the tokens of a `PasswordLogin` with the other processes of this user.
 
     The tokens are kept for each base address and email. If several processes need a token at once,

@@ -24,7 +24,7 @@ from agentkeys.secret import Secret
 from agentkeys.stores import Store
 from agentkeys.transport.call.endpoint import Endpoint
 
-__all__ = ["LOGIN", "PasswordLogin", "TokenPair", "Tokens", "basic"]
+__all__ = ["LOGIN", "Login", "PasswordLogin", "TokenPair", "Tokens", "basic"]
 
 
 @attrs.frozen
@@ -44,7 +44,24 @@ _LEAST: Final = 0.001
 """Seconds that a login gets if no time is left: it then fails with the deadline's error."""
 
 
-class PasswordLogin(Renewable):
+class Login(Renewable):
+    """Credentials that log in; the tokens of one service are sent to no other one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._base_url: str | None = None
+
+    def bind(self, base_url: str) -> None:
+        """Take the address of the first client; refuse a client of another one."""
+        if self._base_url not in {None, base_url}:
+            raise ConfigurationError(
+                f"this {type(self).__name__} is used by a client of {self._base_url}, and its"
+                f" tokens would be sent to {base_url}: make another one for each base URL"
+            )
+        self._base_url = base_url
+
+
+class PasswordLogin(Login):
     """Log in with email and password when a token is needed, and renew the token before it expires.
 
     Args:

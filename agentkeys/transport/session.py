@@ -69,6 +69,8 @@ class Session:
         credentials: Credentials,
         lent: aiohttp.ClientSession | None = None,
     ) -> None:
+        if isinstance(credentials, Renewable):
+            credentials.bind(settings.base_url)
         self._settings = settings
         self._credentials = credentials
         self._http = Http(

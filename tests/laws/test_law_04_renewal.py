@@ -15,6 +15,7 @@ from wire import Seen, Wire, answer, close, hang
 
 from agentkeys import (
     AuthenticationError,
+    CachedLogin,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
@@ -557,3 +558,19 @@ async def test_a_callback_may_start_what_calls_later():
             assert await calls[0] == []
             await asyncio.gather(*calls)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("made", [lambda login: login, CachedLogin], ids=["plain", "cached"])
+async def test_the_token_of_one_service_is_sent_to_no_other(made, tmp_path, monkeypatch):
+    """Who hands one login to clients of two addresses is told so, before anything is sent."""
+    monkeypatch.setenv("AGENTKEYS_HOME", str(tmp_path))
+    login = made(PasswordLogin("ada@example.com", "pw"))
+    async with Wire(Service()) as wire, Wire(Service()) as other:
+        async with agentity(wire.url, login) as client, agentity(wire.url, login) as second:
+            await client.api_keys.list().collect()
+            await second.api_keys.list().collect()
+        with pytest.raises(ConfigurationError, match="make another one for each base URL"):
+            async with agentity(other.url, login) as client:
+                await client.api_keys.list().collect()
+        assert other.requests == []
+        assert [seen.target for seen in wire.requests] == [LOGIN, KEYS, KEYS]
