@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
-import attrs
+import psycopg
 import pytest
 import pytest_asyncio
+from fleets import Fleet
 from samples import agentry
 
-from agentkeys.agentry import AgentryClient
+from agentkeys import Secret
+from agentkeys.fleet.engine import Queue
+from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.server import LocalService
-from agentkeys.stores import open_store
 
 
 @pytest.fixture(autouse=True)
@@ -33,74 +37,6 @@ async def client(service):
         yield client
 
 
-EACH = """
-[defaults]
-max_age = "90d"
-{defaults}
-[keys.each]
-from = "inboxes.csv"
-service = "agentry"
-inbox = "{{inbox}}"
-name = "agent-{{slug}}"
-store = "{store}"
-"""
-
-
-@attrs.frozen
-class Fleet:
-    """Many inboxes, and a file that declares a key for each.
-
-    Attributes:
-        folder: where the file lies.
-        service: the service that has the inboxes.
-        client: a client of it.
-        inboxes: their names.
-    """
-
-    folder: Path
-    service: LocalService
-    client: AgentryClient
-    inboxes: list[str]
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "agentkeys.toml"
-
-    def address(self, n: int) -> str:
-        return f"file:{self.folder}/run/key-{n}"
-
-    def declare(
-        self, *, defaults: str = "", inboxes: list[str] | None = None, more: str = ""
-    ) -> None:
-        """Write the file, and the rows."""
-        named = self.inboxes if inboxes is None else inboxes
-        rows = [f"{inbox},{self.inboxes.index(inbox)}" for inbox in named]
-        (self.folder / "inboxes.csv").write_text("\n".join(["inbox,slug", *rows, ""]))
-        store = "file:run/key-{slug}"
-        self.file.write_text(EACH.format(defaults=defaults, store=store) + more)
-
-    async def keys(self, n: int) -> list[Any]:
-        """Return the keys of an inbox."""
-        return list(await self.client.inbox(self.inboxes[n]).api_keys.list().collect())
-
-    async def whole(self) -> dict[str, list[str]]:
-        """Return the names of all keys, by inbox, without what each nonce adds."""
-        return {
-            inbox: [key.name.partition("~")[0] for key in await self.keys(n)]
-            for n, inbox in enumerate(self.inboxes)
-        }
-
-    async def is_as_declared(self) -> bool:
-        """Whether each inbox has one key of its name, whose secret is in its store and lives."""
-        for n, names in enumerate((await self.whole()).values()):
-            secret = (await open_store(self.address(n)).read()).secret
-            if names != [f"agent-{n}"] or secret is None:
-                return False
-            if not await self.service.is_live(secret):
-                return False
-        return True
-
-
 @pytest_asyncio.fixture
 async def fleet(tmp_path, service, client):
     """Twelve inboxes, each of which shall have a key."""
@@ -111,3 +47,47 @@ async def fleet(tmp_path, service, client):
     fleet = Fleet(tmp_path, service, client, inboxes)
     fleet.declare()
     return fleet
+
+
+@pytest.fixture
+def journal(database, monkeypatch) -> str:
+    """The address of the journal and of the queue beside it."""
+    monkeypatch.setenv("AGENTKEYS_JOURNAL", f"{database}?lease=2")
+    return database
+
+
+@pytest_asyncio.fixture
+async def queue(journal):
+    async with Queue(Secret(journal)) as queue:
+        yield queue
+
+
+@pytest_asyncio.fixture
+async def age(journal):
+    """Change rows of the queue as time would, or a crash."""
+
+    async def age(*statements: str) -> None:
+        async with await psycopg.AsyncConnection.connect(journal) as connection:
+            await connection.execute(f"SET search_path TO {SCHEMA}")
+            for each in statements:
+                await connection.execute(each)
+
+    return age
+
+
+@pytest.fixture
+def start(fleet, journal):
+    """Start a command in a process of its own; what still runs at the end is killed."""
+    env = {"AGENTRY_API_KEY": fleet.service.agentry_token, "AGENTRY_BASE_URL": fleet.service.url}
+    started = []
+
+    def start(*words: str, **more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "agentkeys", *words]
+        own = {**os.environ, **env, **more}
+        started.append(subprocess.Popen(command, env=own, cwd=fleet.folder))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+        each.wait()

@@ -4,71 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-from contextlib import asynccontextmanager
 
-import psycopg
 import pytest
-import pytest_asyncio
+from fleets import ended, is_done, running, until, worker_of
 
 from agentkeys import JournalError, Secret
 from agentkeys.fleet import Declared
 from agentkeys.fleet.engine import Queue, Which, Worker
-from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.fleet.pace import Pace
-from agentkeys.fleet.places import account_of
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-def journal(database, monkeypatch) -> str:
-    """The address of the journal and of the queue beside it."""
-    address = f"{database}?lease=2"
-    monkeypatch.setenv("AGENTKEYS_JOURNAL", address)
-    return database
-
-
-@pytest_asyncio.fixture
-async def age(journal):
-    """Change rows of the queue as time would, or a crash."""
-
-    async def age(*statements: str) -> None:
-        async with await psycopg.AsyncConnection.connect(journal) as connection:
-            await connection.execute(f"SET search_path TO {SCHEMA}")
-            for each in statements:
-                await connection.execute(each)
-
-    return age
-
-
-@pytest_asyncio.fixture
-async def queue(journal):
-    async with Queue(Secret(journal)) as queue:
-        yield queue
-
-
-def worker_of(fleet, queue, **pace) -> Worker:
-    clients = {account_of(fleet.client): fleet.client}
-    return Worker(str(fleet.file), queue, clients, pace=Pace(**pace))
-
-
-async def live(fleet) -> list[str]:
-    """Return the names of the keys that a store holds and that work, without their nonces."""
-    names = []
-    for number, inbox in enumerate(fleet.inboxes):
-        path = fleet.folder / "run" / f"key-{number}"
-        keys = await fleet.client.inbox(inbox).api_keys.list().collect()
-        is_live = path.is_file() and await fleet.service.is_live(path.read_text().strip())
-        names += [key.name.partition("~")[0] for key in keys if is_live]
-    return names
-
-
-def declared(fleet) -> list[str]:
-    return [f"agent-{number}" for number in range(len(fleet.inboxes))]
 
 
 async def test_a_worker_makes_what_is_declared(fleet, queue):
@@ -77,7 +23,7 @@ async def test_a_worker_makes_what_is_declared(fleet, queue):
     worker = worker_of(fleet, queue)
     assert await worker.distribute() == len(fleet.inboxes)
     await worker.run(once=True)
-    assert await live(fleet) == declared(fleet)
+    assert await fleet.is_as_declared()
     assert await worker.distribute() == 0
     counts = await queue.counts()
     assert (counts.todo, counts.doing, counts.failed) == (0, 0, 0)
@@ -91,7 +37,7 @@ async def test_two_planners_at_once_double_nothing(fleet, queue, journal):
         queued = await asyncio.gather(*(each.distribute() for each in planners))
         assert sum(queued) == len(fleet.inboxes)
         await asyncio.gather(*(each.run(once=True) for each in planners))
-    assert await live(fleet) == declared(fleet)
+    assert await fleet.is_as_declared()
 
 
 async def test_of_several_workers_one_plans(fleet, queue, journal):
@@ -162,12 +108,12 @@ async def test_a_key_that_fails_does_not_hold_others_up(fleet, queue):
         assert failure.tries == tries
         assert "agent-1" in failure.key
         assert str(blocked) in failure.sentence
-    assert sorted(await live(fleet)) == sorted({*declared(fleet)} - {"agent-1"})
+    assert await fleet.is_as_declared(1)
     blocked.rmdir()
     await worker.distribute()
     await worker.run(once=True)
     assert await queue.failures() == []
-    assert await live(fleet) == declared(fleet)
+    assert await fleet.is_as_declared()
 
 
 async def test_an_account_without_a_client_says_so(fleet, queue, caplog):
@@ -176,26 +122,10 @@ async def test_an_account_without_a_client_says_so(fleet, queue, caplog):
     worker = Worker(str(fleet.file), queue, {}, pace=Pace(tries=1))
     assert await worker.distribute() == 0
     assert "start the worker again" in caplog.text
-    await queue.put([named(fleet, 0)])
+    await queue.put([fleet.which(0)])
     await worker.run(once=True)
     [failure] = await queue.failures()
     assert "start the worker again" in failure.sentence
-
-
-def named(fleet, number: int) -> Which:
-    declared = Declared("agentry", f"agent-{number}", "file:x", fleet.inboxes[number])
-    return Which.of(declared)
-
-
-@asynccontextmanager
-async def running(worker):
-    """Have a worker run meanwhile."""
-    task = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def test_a_row_that_is_added_is_made_by_workers_that_run(fleet, queue):
@@ -203,16 +133,11 @@ async def test_a_row_that_is_added_is_made_by_workers_that_run(fleet, queue):
     fleet.declare(inboxes=fleet.inboxes[:1])
     worker = worker_of(fleet, queue)
     async with running(worker):
-        await until(lambda: is_as_declared(fleet, queue, 1))
+        await until(lambda: is_done(fleet, queue, 1))
         with (fleet.folder / "inboxes.csv").open("a") as rows:
             rows.write(f"{fleet.inboxes[1]},1\n")
-        await queue.put([named(fleet, 1)])
-        await until(lambda: is_as_declared(fleet, queue, 2))
-
-
-async def is_as_declared(fleet, queue, count: int) -> bool:
-    counts = await queue.counts()
-    return counts.todo == counts.doing == 0 and await live(fleet) == declared(fleet)[:count]
+        await queue.put([fleet.which(1)])
+        await until(lambda: is_done(fleet, queue, 2))
 
 
 async def test_a_store_that_is_changed_is_the_one_that_is_written_to(fleet, queue):
@@ -220,9 +145,9 @@ async def test_a_store_that_is_changed_is_the_one_that_is_written_to(fleet, queu
     fleet.declare(inboxes=fleet.inboxes[:1])
     worker = worker_of(fleet, queue)
     async with running(worker):
-        await until(lambda: is_as_declared(fleet, queue, 1))
+        await until(lambda: is_done(fleet, queue, 1))
         fleet.file.write_text(fleet.file.read_text().replace("run/key-", "run/moved-"))
-        await queue.put([named(fleet, 0)])
+        await queue.put([fleet.which(0)])
 
         async def has_moved() -> bool:
             return (fleet.folder / "run" / "moved-0").exists()
@@ -236,10 +161,10 @@ async def test_a_mistake_in_the_file_is_said_and_ends_nothing(fleet, queue, age,
     good = fleet.file.read_text()
     worker = worker_of(fleet, queue, every=1.0, tries=1, stale=1.0)
     async with running(worker):
-        await until(lambda: is_as_declared(fleet, queue, 1))
+        await until(lambda: is_done(fleet, queue, 1))
         fleet.declare(inboxes=fleet.inboxes[:2])
         fleet.file.write_text("[keys.each]\nstoer = 1\n")
-        await queue.put([named(fleet, 1)])
+        await queue.put([fleet.which(1)])
 
         async def has_failed() -> bool:
             failures = await queue.failures()
@@ -249,21 +174,21 @@ async def test_a_mistake_in_the_file_is_said_and_ends_nothing(fleet, queue, age,
         await until(has_failed)
         fleet.file.write_text(good)
         await age("UPDATE plans SET taken = taken - interval '1 minute'")
-        await until(lambda: is_as_declared(fleet, queue, 2))
+        await until(lambda: is_done(fleet, queue, 2))
     assert await queue.failures() == []
 
 
 async def test_one_run_does_the_jobs_of_a_dead_worker(fleet, queue, age):
     """A cron job that ends when no job is left must not leave those."""
     fleet.declare(inboxes=fleet.inboxes[:1])
-    await queue.put([named(fleet, 0)])
+    await queue.put([fleet.which(0)])
     await age(
         "INSERT INTO procrastinate_workers VALUES (DEFAULT, now() - interval '1 minute')",
         "UPDATE procrastinate_jobs SET status = 'doing',"
         " worker_id = (SELECT max(id) FROM procrastinate_workers)",
     )
     await worker_of(fleet, queue).run(once=True)
-    assert await is_as_declared(fleet, queue, 1)
+    assert await is_done(fleet, queue, 1)
 
 
 async def test_a_database_that_is_not_there_is_an_error_without_its_address():
@@ -278,44 +203,6 @@ async def test_a_database_that_is_not_there_is_an_error_without_its_address():
 # In processes of their own, which are killed.
 
 
-@pytest.fixture
-def start(fleet, journal):
-    """Start a command in a process of its own; what still runs at the end is killed."""
-    env = {
-        **os.environ,
-        "AGENTRY_API_KEY": fleet.service.agentry_token,
-        "AGENTRY_BASE_URL": fleet.service.url,
-    }
-    started = []
-
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "agentkeys", *words]
-        started.append(subprocess.Popen(command, env=env, cwd=fleet.folder))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.kill()
-        each.wait()
-
-
-async def ended(process: subprocess.Popen[bytes]) -> int:
-    return await asyncio.to_thread(process.wait, 60)
-
-
-async def until(happened, seconds: float = 60.0) -> None:
-    """Wait for what processes do soon."""
-    async with asyncio.timeout(seconds):
-        while not await happened():  # noqa: ASYNC110  # another process changes it, unheard
-            await asyncio.sleep(0.05)
-
-
-def stored(fleet) -> int:
-    return sum(
-        (fleet.folder / "run" / f"key-{number}").exists() for number in range(len(fleet.inboxes))
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.5])
 async def test_a_worker_that_is_killed_leaves_its_keys_to_another_one(fleet, queue, start, share):
@@ -325,16 +212,12 @@ async def test_a_worker_that_is_killed_leaves_its_keys_to_another_one(fleet, que
     workers = [start("worker", "--jobs", "4", "--every", "2s") for _ in range(2)]
 
     async def is_under_way() -> bool:
-        return (await queue.counts()).doing > 0 and stored(fleet) >= share * len(fleet.inboxes)
-
-    async def is_done() -> bool:
-        counts = await queue.counts()
-        return counts.todo == counts.doing == 0 and stored(fleet) == len(fleet.inboxes)
+        return (await queue.counts()).doing > 0 and fleet.stored >= share * len(fleet.inboxes)
 
     await until(is_under_way)
     workers[0].kill()
-    await until(is_done)
-    assert await live(fleet) == declared(fleet)
+    await until(lambda: is_done(fleet, queue))
+    assert await fleet.is_as_declared()
     assert await queue.failures() == []
     workers[1].send_signal(signal.SIGTERM)
     assert await ended(workers[1]) == 128 + signal.SIGTERM
@@ -348,12 +231,9 @@ async def test_a_database_that_is_killed_holds_them_up_and_no_more(fleet, postgr
     start("worker", "--jobs", "2", "--every", "2s")
 
     async def has_begun() -> bool:
-        return stored(fleet) > 0
-
-    async def is_done() -> bool:
-        return await live(fleet) == declared(fleet)
+        return fleet.stored > 0
 
     await until(has_begun)
     postgres.kill()
     postgres.start()
-    await until(is_done, 90.0)
+    await until(fleet.is_as_declared, 90.0)
