@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -66,11 +67,11 @@ async def queue(journal):
 async def age(journal):
     """Change rows of the queue as time would, or a crash."""
 
-    async def age(*statements: str) -> None:
+    async def age(*statements: str, values: Sequence[object] = ()) -> None:
         async with await psycopg.AsyncConnection.connect(journal) as connection:
             await connection.execute(f"SET search_path TO {SCHEMA}")
             for each in statements:
-                await connection.execute(each)
+                await connection.execute(each, values)
 
     return age
 

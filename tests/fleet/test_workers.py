@@ -12,6 +12,7 @@ from fleets import ended, is_done, running, until, worker_of
 from agentkeys import JournalError, Secret
 from agentkeys.fleet import Declared
 from agentkeys.fleet.engine import Queue, Which, Worker
+from agentkeys.fleet.engine.queue import QUEUE, TASK
 from agentkeys.fleet.pace import Pace
 
 pytestmark = pytest.mark.asyncio
@@ -189,6 +190,25 @@ async def test_one_run_does_the_jobs_of_a_dead_worker(fleet, queue, age):
     )
     await worker_of(fleet, queue).run(once=True)
     assert await is_done(fleet, queue, 1)
+
+
+async def test_a_job_that_a_worker_does_not_know_of_is_given_back(fleet, queue, age):
+    """The answer that gave it the job was lost, or the request that ended it; and it lives on."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    which = fleet.which(0)
+    async with running(worker_of(fleet, queue, stale=1.0, heartbeat=0.2)):
+        await until(lambda: has_workers(queue))
+        await age(
+            "INSERT INTO procrastinate_jobs"
+            " (queue_name, task_name, priority, lock, queueing_lock, args, status, worker_id)"
+            " VALUES (%s, %s, 0, %s, %s, %s, 'doing', (SELECT max(id) FROM procrastinate_workers))",
+            values=[QUEUE, TASK, which.id, which.id, json.dumps(which.data)],
+        )
+        await until(lambda: is_done(fleet, queue, 1))
+
+
+async def has_workers(queue) -> bool:
+    return (await queue.counts()).workers > 0
 
 
 async def test_a_database_that_is_not_there_is_an_error_without_its_address():

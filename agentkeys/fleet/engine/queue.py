@@ -217,17 +217,28 @@ class Queue:
 
     async def give_back(self, seconds: float) -> int:
         """Queue again the jobs of workers that gave no sign of life for so many seconds."""
-        return await _answered(self._give_back(seconds))
-
-    async def _give_back(self, seconds: float) -> int:
-        manager = self.app.job_manager
-        stalled = [*await manager.get_stalled_jobs(seconds_since_heartbeat=seconds)]
-        for job in stalled:
-            try:
-                await manager.retry_job(job)
-            except UniqueViolation:  # its key waits already, for a planner was there
-                await manager.finish_job(job, Status.ABORTED, delete_job=True)
+        find = self.app.job_manager.get_stalled_jobs
+        stalled = [*await _answered(find(seconds_since_heartbeat=seconds))]
+        await self.put_back(stalled)
         return len(stalled)
+
+    async def taken_by(self, worker: int) -> dict[int, Job]:
+        """Return by their ids the jobs that a worker has, as the database sees it."""
+        find = self.app.job_manager.list_jobs_async
+        jobs = await _answered(find(queue=QUEUE, status=Status.DOING.value, worker_id=worker))
+        return {each.id: each for each in jobs if each.id is not None}
+
+    async def put_back(self, jobs: Iterable[Job]) -> None:
+        """Queue jobs again that have begun."""
+        for job in jobs:
+            await _answered(self._put_back(job))
+
+    async def _put_back(self, job: Job) -> None:
+        manager = self.app.job_manager
+        try:
+            await manager.retry_job(job)
+        except UniqueViolation:  # its key waits already, for a planner was there
+            await manager.finish_job(job, Status.ABORTED, delete_job=True)
 
     @asynccontextmanager
     async def turn(self, file: str, every: float) -> AsyncIterator[bool]:

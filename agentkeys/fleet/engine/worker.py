@@ -10,7 +10,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from procrastinate import BaseRetryStrategy, RetryDecision
+from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate.worker import Worker as Engine
 
 from agentkeys.errors import AgentKeysError, ConfigurationError, RateLimitError
 from agentkeys.fleet.carrying_out import BUSY, How, reconcile
@@ -74,8 +75,12 @@ class Worker:
         self._pace = pace or Pace()
         self._how = how or How()
         self._declarations = Declarations(file, self._pace.every)
+        self._engine: Engine | None = None
+        self._at_work: set[int | None] = set()  # the ids of jobs
+        self._unknown: set[int] = set()
         self.done: Counter[Do] = Counter()
-        queue.app.task(name=TASK, queue=QUEUE, retry=_Retry(self._pace.tries))(self._work)
+        retry = _Retry(self._pace.tries)
+        queue.app.task(name=TASK, queue=QUEUE, retry=retry, pass_context=True)(self._job)
 
     async def run(self, *, once: bool = False) -> None:
         """Work until it is cancelled; it then finishes what it is at, and gives the rest back.
@@ -93,6 +98,8 @@ class Worker:
             if once:
                 await self._queue.give_back(self._pace.stale)
                 await self._working(once=True)
+                while await self._queue.give_back(self._pace.stale):  # the end of a job was lost
+                    await self._working(once=True)
                 return
             beside = [
                 self._again(self._planned, "nothing was planned"),
@@ -111,18 +118,20 @@ class Worker:
     async def _working(self, *, once: bool) -> None:
         pace = self._pace
         while True:
+            self._engine = Engine(
+                self._queue.app,
+                queues=[QUEUE],
+                concurrency=pace.jobs,
+                wait=not once,
+                install_signal_handlers=False,
+                shutdown_graceful_timeout=pace.patience,
+                update_heartbeat_interval=pace.heartbeat,
+                stalled_worker_timeout=pace.stale,
+                fetch_job_polling_interval=1.0,
+                delete_jobs="always",  # what failed is noted by its key, not by its job
+            )
             try:
-                await self._queue.app.run_worker_async(
-                    queues=[QUEUE],
-                    concurrency=pace.jobs,
-                    wait=not once,
-                    install_signal_handlers=False,
-                    shutdown_graceful_timeout=pace.patience,
-                    update_heartbeat_interval=pace.heartbeat,
-                    stalled_worker_timeout=pace.stale,
-                    fetch_job_polling_interval=1.0,
-                    delete_jobs="always",  # what failed is noted by its key, not by its job
-                )
+                await self._engine.run()  # type: ignore[no-untyped-call]  # its own
             except Exception as error:  # noqa: BLE001  # whatever a lost database ends it with
                 logger.warning(
                     "the worker lost its database (%s), and begins anew", type(error).__name__
@@ -132,9 +141,15 @@ class Worker:
             if once:
                 return
 
-    async def _work(self, **data: Any) -> None:
+    async def _job(self, context: JobContext, /, **data: Any) -> None:
+        self._at_work.add(context.job.id)
+        try:
+            await self._work(Which.read(data))
+        finally:
+            self._at_work.discard(context.job.id)
+
+    async def _work(self, which: Which) -> None:
         """Do one job."""
-        which = Which.read(data)
         try:
             done = await self._made_as_declared(which)
         except Exception as error:
@@ -206,7 +221,20 @@ class Worker:
 
     async def _gave_back(self) -> float:
         await self._queue.give_back(self._pace.stale)
+        await self._give_back_lost()
         return self._pace.stale / 2
+
+    async def _give_back_lost(self) -> None:
+        """Give back what this worker has by the database, and does not know of at two looks.
+
+        When a database dies, the answer with a job may be lost, or the request that ends the job.
+        """
+        if self._engine is None or self._engine.worker_id is None:
+            return
+        taken = await self._queue.taken_by(self._engine.worker_id)
+        unknown = taken.keys() - self._at_work
+        await self._queue.put_back(taken[each] for each in unknown & self._unknown)
+        self._unknown = unknown
 
 
 def _no_client(account: Account) -> str:
