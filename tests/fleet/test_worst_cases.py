@@ -28,9 +28,7 @@ KILLS = 50
 
 async def to_issue_and_to_rotate(fleet, queue, journal, count: int) -> None:
     """Have every second inbox a key that is too old, and queue all."""
-    for n in range(len(fleet.inboxes), count):
-        fleet.inboxes.append(f"agent{n}@acme.to")
-        await fleet.service.add_inbox(fleet.inboxes[n])
+    await add_inboxes(fleet, count)
     fleet.declare(defaults='grace = "0s"', inboxes=fleet.inboxes[::2])
     fleet.service.clock.set(datetime.now(UTC) - timedelta(days=100))
     await queue.put([fleet.which(n) for n in range(0, count, 2)])
@@ -41,6 +39,12 @@ async def to_issue_and_to_rotate(fleet, queue, journal, count: int) -> None:
     await queue.put([fleet.which(n) for n in range(count)])
 
 
+async def add_inboxes(fleet, count: int) -> None:
+    for n in range(len(fleet.inboxes), count):
+        fleet.inboxes.append(f"agent{n}@acme.to")
+        await fleet.service.add_inbox(fleet.inboxes[n])
+
+
 async def at_rest(fleet, queue) -> None:
     """Wait for the end, and see that all of them agree: service, stores, queue and journal."""
     await until(lambda: is_done(fleet, queue), 120.0)
@@ -48,15 +52,19 @@ async def at_rest(fleet, queue) -> None:
         assert (await sweep(fleet.client.inbox(inbox).api_keys)).unresolved == ()
     assert await fleet.is_as_declared()
     assert await queue.failures() == []
+    await the_journal_agrees(fleet)
+
+
+async def the_journal_agrees(fleet) -> None:
+    """See that it knows each key, and has nothing else to do."""
     found = await status()
     assert found.retiring == ()
     # What a create that nobody heard of may still come to, is not there.
     assert {(each.state, each.key_id) for each in found.under_way} <= {("asking", None)}
-    listed = [key.id for n in range(len(fleet.inboxes)) for key in await fleet.keys(n)]
-    assert sorted(each.key_id for each in found.kept) == sorted(listed)
-    now = datetime.now(UTC)
-    ages = [now - key.created_at for n in range(len(fleet.inboxes)) for key in await fleet.keys(n)]
-    assert max(ages) < timedelta(days=1), "a key that is too old was not replaced"
+    listed = [key for n in range(len(fleet.inboxes)) for key in await fleet.keys(n)]
+    assert sorted(each.key_id for each in found.kept) == sorted(key.id for key in listed)
+    oldest = min(key.created_at for key in listed)
+    assert datetime.now(UTC) - oldest < timedelta(days=1), "a key that is too old was not replaced"
 
 
 @pytest.fixture
@@ -110,7 +118,7 @@ async def test_a_database_may_be_killed_again_and_again(fleet, queue, journal, p
         postgres.kill()
         postgres.start()
     await at_rest(fleet, queue)
-    await both_end(workers)
+    await all_end(workers)
 
 
 async def test_a_network_may_be_away_for_longer_than_a_lease(
@@ -132,7 +140,7 @@ async def test_a_network_may_be_away_for_longer_than_a_lease(
         proxy.mend()
         await to_issue_and_to_rotate(fleet, queue, journal, COUNT + 10)
         await at_rest(fleet, queue)
-        await both_end([cut_off, other])
+        await all_end([cut_off, other])
 
 
 async def test_planners_at_once_do_not_disturb_workers(fleet, queue, journal, start):
@@ -143,10 +151,35 @@ async def test_planners_at_once_do_not_disturb_workers(fleet, queue, journal, st
         planners = [start("apply", "--distribute", "--yes") for _ in range(2)]
         assert await asyncio.gather(*map(ended, planners)) == [0, 0]
     await at_rest(fleet, queue)
-    await both_end(workers)
+    await all_end(workers)
 
 
-async def both_end(workers) -> None:
+async def test_many_keys_are_made_though_a_worker_is_killed_half_way(fleet, queue, start):
+    """AGENTKEYS_TEST_KEYS says how many; service, stores and journal agree on each."""
+    count = int(os.environ.get("AGENTKEYS_TEST_KEYS", "500"))
+    await add_inboxes(fleet, count)
+    fleet.declare()
+    assert await ended(start("apply", "--distribute", "--yes")) == 0
+    workers = [start("worker", "--every", "1h") for _ in range(2)]
+
+    async def is_half_way() -> bool:
+        return fleet.stored >= count // 2
+
+    async def is_over() -> bool:
+        counts = await queue.counts()
+        return counts.todo == counts.doing == 0
+
+    await until(is_half_way, 600.0)
+    workers[0].kill()
+    await until(is_over, 600.0)
+    await all_end(workers[1:])
+    assert fleet.stored == count
+    assert await fleet.is_as_declared()
+    assert await queue.failures() == []
+    await the_journal_agrees(fleet)
+
+
+async def all_end(workers) -> None:
     """Stop the workers, as an operator does."""
     for each in workers:
         each.send_signal(signal.SIGTERM)
