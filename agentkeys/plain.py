@@ -1,4 +1,4 @@
-"""Turn a subclass of str or int into a plain str or int.
+"""Turn a subclass of str or int into a plain str or int, and a text into a printable one.
 
 A member of ``class Inbox(str, Enum)`` prints as ``Inbox.SUPPORT``, and other subclasses may
 override any method. So values are converted before they are checked, compared or sent.
@@ -6,7 +6,7 @@ override any method. So values are converted before they are checked, compared o
 
 from __future__ import annotations
 
-__all__ = ["number", "text"]
+__all__ = ["number", "shown", "text"]
 
 
 def text(value: str) -> str:
@@ -17,3 +17,9 @@ def text(value: str) -> str:
 def number(value: int) -> int:
     """Return *value* as a plain int."""
     return value if type(value) is int else int.__int__(value)
+
+
+def shown(path: object) -> str:
+    """Return a path for a text, without characters that a terminal would obey."""
+    text = str(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -21,7 +21,7 @@ FLOORS = [
     {"errors", "forks", "masking", "notebook", "terminal"},
     {
         *("arguments", "cancellation", "concurrency", "durations", "filesystem", "home", "locks"),
-        *("observers", "programs", "rates", "records", "retry", "schemes", "threads"),
+        *("observers", "postgres", "programs", "rates", "records", "retry", "schemes", "threads"),
     },
     {"credentials", "paging", "profiles", "sources", "stores", "token_cache"},
     {"keys"},

@@ -19,9 +19,9 @@ from agentkeys.keys import KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.driving.hands import ServiceHands
 from agentkeys.lifecycle.machine.moments import now
-from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.masking import LEFT_OUT, masker
+from agentkeys.plain import shown
 from agentkeys.transport.collection import Keys, whose
 
 if TYPE_CHECKING:

@@ -30,10 +30,10 @@ from agentkeys.lifecycle.machine.states import (
     Retiring,
     Writing,
 )
-from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.lifecycle.remembering import Given, opened, sealed
 from agentkeys.masking import mask
+from agentkeys.plain import shown
 from agentkeys.secret import Secret
 from agentkeys.stores import ANY, Store, VersionedStore, open_store
 from agentkeys.transport.collection import Keys

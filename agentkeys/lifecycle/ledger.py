@@ -14,8 +14,8 @@ from agentkeys.lifecycle.journal import Remembered, Seen
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.naming import is_made_of
 from agentkeys.lifecycle.machine.states import Asking, Denied, Dropping, Entry, Kept, KeyId, Plan
-from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.masking import mask
+from agentkeys.plain import shown
 from agentkeys.secret import Secret
 from agentkeys.stores import open_store
 from agentkeys.stores.contract import Stored

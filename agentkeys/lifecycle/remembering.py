@@ -54,13 +54,15 @@ def database() -> Secret:
 
     """
     journal = opened()
-    if isinstance(journal, FileJournal):
-        raise ConfigurationError(
-            f"several machines need a journal in PostgreSQL: set {VARIABLE} to the address of a"
-            " database, like postgresql://host/database"
-        )
-    address: Secret = getattr(journal, "address")()  # noqa: B009  # its module is an extra's
-    return address
+    if not isinstance(journal, FileJournal):
+        from agentkeys.lifecycle.journal.postgres import PostgresJournal
+
+        if isinstance(journal, PostgresJournal):
+            return journal.address()
+    raise ConfigurationError(
+        f"several machines need a journal in PostgreSQL: set {VARIABLE} to the address of a"
+        " database, like postgresql://host/database"
+    )
 
 
 def _at(address: Secret, name: str) -> Journal:

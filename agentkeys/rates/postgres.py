@@ -22,7 +22,8 @@ from agentkeys.rates.schedule import LONGEST_PAUSE, checked_burst, checked_rate
 from agentkeys.secret import Secret
 
 try:
-    from agentkeys.rates.row import Row, Seen, check_address
+    from agentkeys.postgres import parts, told
+    from agentkeys.rates.row import Row, Seen
 except ImportError as missing:  # psycopg without libpq is an ImportError as well
     if isinstance(missing, ModuleNotFoundError) and missing.name != "psycopg":
         raise
@@ -103,13 +104,13 @@ class PostgresRateLimit(forks.Unpicklable):
         self, rate: float, database: str | Secret, *, name: str = "default", burst: int = 1
     ) -> None:
         database = as_secret(database, "database")
-        check_address(database)
         self._rate = checked_rate(rate)
         self._interval = 1 / self._rate
         self._name = text("name", name)
         if "\0" in self._name:
             raise InvalidArgumentError("name holds a NUL character: remove it")
         self._burst = checked_burst(burst)
+        parts(database, "a rate limit")
         self._database = database
         self._daemons = threads.Daemons("agentkeys-rate")
         # For requests that wake up late: see `Schedule.left`.
@@ -212,7 +213,7 @@ class PostgresRateLimit(forks.Unpicklable):
             try:
                 self._answer(row, asked)
             except Exception as error:  # noqa: BLE001  # all would wait for a thread that has ended
-                reason = _told(error)
+                reason = told(error)[1]
             else:
                 pause, self._trouble = _SOONEST, ""
                 continue
@@ -294,8 +295,3 @@ class PostgresRateLimit(forks.Unpicklable):
     def _keep(self, slots: list[float]) -> None:
         with self._lock:
             self._spare += slots
-
-
-def _told(error: Exception) -> str:
-    # What it says may hold anything: the address, or what a proxy sent.
-    return f"{type(error).__name__} {getattr(error, 'sqlstate', None) or ''}".strip()

@@ -6,34 +6,18 @@ which forgets no more than who left last. The clock is that of the server alone.
 
 from __future__ import annotations
 
-import contextlib
-import time
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
-from agentkeys.errors import ConfigurationError
+from agentkeys.postgres import BoundedConnection, parts, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from agentkeys.secret import Secret
 
-__all__ = ["Row", "Seen", "check_address"]
+__all__ = ["Row", "Seen"]
 
-T = TypeVar("T")
-
-_LONGEST: Final = 10.0
-"""Seconds for an answer of the database, and for a connection to it."""
-
-_SETTINGS: Final[dict[str, Any]] = {
-    "application_name": "agentkeys",
-    "connect_timeout": round(_LONGEST),
-    "keepalives_idle": 10,
-    "tcp_user_timeout": round(_LONGEST * 1000),
-}
 _LOCK: Final = 0x61676B6579730001  # that of the journal, which makes the schema as well
 _MISSING: Final = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
@@ -110,7 +94,7 @@ class Row:
         self._interval = interval
         self._ahead = (burst - 1) * interval
         self._said = {"name": name, "interval": interval, "ahead": self._ahead}
-        self._connection: _Bounded | None = None
+        self._connection: BoundedConnection | None = None
 
     def take(self, count: int, patience: float) -> Seen:
         """Take so many turns, but none that is not within *patience*."""
@@ -154,49 +138,10 @@ class Row:
                 connection.execute("CREATE SCHEMA agentkeys")
             connection.execute(_CREATE)
 
-    def _opened(self) -> _Bounded:
+    def _opened(self) -> BoundedConnection:
         if self._connection is None:
-            # A pooler between us and the database may give each statement another connection.
-            self._connection = _Bounded.connect(
-                self._address.reveal(), autocommit=True, prepare_threshold=None, **_SETTINGS
+            ours = settings(parts(self._address, "a rate limit"))
+            self._connection = BoundedConnection.connect(
+                self._address.reveal(), autocommit=True, **ours
             )
         return self._connection
-
-
-def check_address(address: Secret) -> None:
-    """Raise `ConfigurationError` unless this is the address of a PostgreSQL database."""
-    if address.reveal().startswith(("postgresql://", "postgres://")):
-        with contextlib.suppress(psycopg.Error):
-            conninfo_to_dict(address.reveal())
-            return
-    raise ConfigurationError(
-        "the database of a rate limit needs an address that PostgreSQL understands, like"
-        " postgresql://user@host:5432/database, with special characters as %40"
-    )
-
-
-class _Bounded(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that is given up if no answer comes: psycopg would wait for ever."""
-
-    def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        """Wait for an answer."""
-        try:
-            return super().wait(_limited(gen, _LONGEST), *args, **kwargs)
-        except TimeoutError:
-            pass
-        self.close()
-        raise psycopg.OperationalError("no answer came in time")
-
-
-def _limited(waiting: Generator[Any, Any, T], seconds: float) -> Generator[Any, Any, T]:
-    until = time.monotonic() + seconds
-    try:
-        wanted = next(waiting)
-        while True:
-            ready = yield wanted
-            if not ready and time.monotonic() > until:
-                raise TimeoutError
-            wanted = waiting.send(ready)
-    except StopIteration as end:
-        value: T = end.value
-        return value

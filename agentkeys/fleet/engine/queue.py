@@ -27,6 +27,7 @@ from agentkeys.errors import JournalError
 from agentkeys.fleet.engine import tables
 from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.masking import mask
+from agentkeys.postgres import parts, settings, told
 from agentkeys.records import Record
 from agentkeys.secret import Secret
 
@@ -40,18 +41,6 @@ T = TypeVar("T")
 QUEUE: Final = "agentkeys"
 TASK: Final = "agentkeys.key"
 _AT_ONCE: Final = 500
-_SETTINGS: Final[dict[str, Any]] = {
-    "application_name": "agentkeys worker",
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-    "autocommit": True,
-    "prepare_threshold": None,  # a pooler may give each transaction another connection
-}
-
-
 _TURN: Final = 10.0
 """Seconds after which another worker may plan, if the one whose turn it is says nothing."""
 
@@ -163,7 +152,10 @@ class Counts(Record):
 
 
 class Queue:
-    """The jobs in a database. Use it with ``async with``; its methods raise `JournalError`.
+    """The jobs in a database. Use it with ``async with``.
+
+    Its methods raise `JournalError` if the database cannot be reached, and `ConfigurationError` if
+    it cannot be used as it is.
 
     Args:
         address: of the database, as libpq understands it.
@@ -319,11 +311,12 @@ def _batches(keys: Iterable[Which]) -> Iterator[list[Which]]:
 
 def _connections(address: Secret) -> type[psycopg.AsyncConnection[Any]]:
     """Return connections to a database, of which nothing but themselves knows the address."""
+    ours = {**settings(parts(address, "the journal")), "autocommit": True}
 
     class Connection(psycopg.AsyncConnection[Any]):
         @classmethod
         async def connect(cls, conninfo: str = "", **more: Any) -> Self:  # noqa: ARG003
-            connection = await super().connect(address.reveal(), **{**more, **_SETTINGS})
+            connection = await super().connect(address.reveal(), **{**more, **ours})
             try:
                 await connection.execute(f"SET search_path TO {SCHEMA}".encode())
             except BaseException:  # a listener may be cancelled at once
@@ -339,5 +332,5 @@ async def _answered(asked: Awaitable[T]) -> T:
     try:
         return await asked
     except (psycopg.Error, ConnectorException, OSError) as error:
-        kind = type(error.__cause__ or error).__name__
-    raise JournalError(f"the queue of the fleet cannot be used: {kind}: see that PostgreSQL runs")
+        kind, reason = told(error.__cause__ or error)
+    raise kind(f"the queue beside the journal cannot be used: {reason}")

@@ -11,11 +11,11 @@ from procrastinate.schema import SchemaManager
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-__all__ = ["SCHEMA", "make"]
+__all__ = ["OWN", "SCHEMA", "make"]
 
 SCHEMA: Final = "agentkeys_fleet"
 _LOCK: Final = 0x61676B6579730003  # "agkeys", and which lock of ours it is
-_OWN: Final = """
+OWN: Final = """
 CREATE TABLE steps (name text PRIMARY KEY);
 CREATE TABLE failures (
     key text PRIMARY KEY,
@@ -48,7 +48,7 @@ async def make(connection: AsyncConnection) -> None:
         )
         if await found.fetchone() is None:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
-            await connection.execute(_OWN)
+            await connection.execute(OWN)
             await connection.execute(SchemaManager.get_schema())
             done = set[str]()
         else:

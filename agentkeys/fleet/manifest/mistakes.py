@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from agentkeys.errors import ManifestError
-from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from agentkeys.lifecycle.driving.hands import Listing, ServiceHands, digest_of
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.moments import Moment, now
 from agentkeys.lifecycle.machine.states import Ousting, Retiring, Writing
-from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.plain import shown
 from agentkeys.stores import open_store
 from agentkeys.stores.contract.protocol import is_as_found
 

@@ -23,7 +23,7 @@ from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen, left
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
 from agentkeys.lifecycle.journal.reading import KEPT, each, in_ledger, read
 from agentkeys.lifecycle.machine.states import Closed, Entry, Kept
-from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from agentkeys.lifecycle.journal import lines, own_files
 from agentkeys.lifecycle.journal.contract import Seen
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
 from agentkeys.lifecycle.machine.states import Entry, Kept, Ousting, Retiring, Writing
-from agentkeys.lifecycle.machine.wording import shown
+from agentkeys.plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,9 +19,9 @@ from agentkeys.lifecycle.machine.commands import (
     Ending,
 )
 from agentkeys.lifecycle.machine.states import Asking, Denied, Ousting, Restoring, Retiring
-from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard, rotations
 from agentkeys.masking import mask
+from agentkeys.plain import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

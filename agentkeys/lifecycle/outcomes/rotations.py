@@ -19,9 +19,9 @@ from agentkeys.lifecycle.machine.commands import (
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.retiring import is_in_use_for_too_long
 from agentkeys.lifecycle.machine.states import KeyId, Retiring
-from agentkeys.lifecycle.machine.wording import shown
 from agentkeys.lifecycle.outcomes import heard
 from agentkeys.masking import mask
+from agentkeys.plain import shown
 
 if TYPE_CHECKING:
     from agentkeys.lifecycle.driving.driver import Outcome
