@@ -1,209 +1,84 @@
-"""Plans of 1,000, 10,000 and 100,000 declared keys: seconds, and memory, which must stay flat.
+"""How a fleet grows: plans, issues and rotations of many keys, one rate, and a worker that dies.
 
-usage: python tests/benchmarks/fleet.py [plan] [--sizes N...]
+usage: python tests/benchmarks/fleet.py [PART...] [--keys N] [--sizes N...] ...
 
-Each inbox has a key. The service answers from memory, in a process of its own. `new`: there are no
-keys yet. `kept`: each key is listed, its secret is in a file, and its entry is in the ledger.
+The service and each worker run in processes of their own, on loopback. PostgreSQL waits for its
+disk at each commit.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
-import json
 import os
-import re
-import resource
-import subprocess
 import sys
-import tempfile
-import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from measure import report
+HERE: Final = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
-from agentkeys import AgentryClient
-from agentkeys.fleet.manifest.declared import Account
-from agentkeys.fleet.planning import Settings, plan_of, read
-from agentkeys.keys import Scope
-from agentkeys.lifecycle.journal.lines import dumped
-from agentkeys.lifecycle.machine.moments import now
-from agentkeys.lifecycle.machine.states import Entry, Kept, Plan
+from growth import applying, limiting, making, planning, recovering, service  # noqa: E402  # from where these lie
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+ROLES: Final = {
+    "service": service.serve,
+    "answers": service.answer,
+    "planner": planning.plan,
+    "apply": making.apply_plans,
+    "worker": making.work,
+    "worker_on": making.work_on,
+    "idle": making.idle,
+    "lister": limiting.lister,
+}
+PARTS: Final = ("plan", "apply", "rate", "recovery")
 SIZES: Final = (1_000, 10_000, 100_000)
-MANIFEST: Final = """
-[defaults]
-max_age = "3650d"
-
-[keys.each]
-from = "inboxes.csv"
-service = "agentry"
-inbox = "{inbox}"
-name = "agent-{slug}"
-store = "file:run/{slug}"
-"""
-PLACE: Final = re.compile(rb" /human/v0/inboxes/agent(\d+)(?:@|%40)")
 
 
-class Answering(asyncio.Protocol):
-    """Answers each listing with the one key of its inbox, or with none."""
-
-    def __init__(self, *, kept: bool) -> None:
-        self._kept = kept
-        self._unread = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._unread += data
-        while b"\r\n\r\n" in self._unread:
-            head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-            found = PLACE.search(head)
-            keys = [key(int(found[1]))] if self._kept and found else []
-            body = json.dumps({"api_keys": keys, "count": len(keys)}).encode()
-            self._transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
-                + f"{len(body)}\r\n\r\n".encode()
-                + body
-            )
+def run(
+    parts: tuple[str, ...] = PARTS,
+    *,
+    sizes: tuple[int, ...] = SIZES,
+    keys: int = 10_000,
+    files: int = 10_000,
+    rate: float = 200.0,
+    seconds: float = 20.0,
+    leases: tuple[int, ...] = (5, 30),
+) -> None:
+    """Print what was measured, part by part."""
+    print(f"\nfleet: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the beginning")
+    if "plan" in parts:
+        planning.run(sizes)
+    if "apply" in parts:
+        applying.run(keys, files)
+    if "rate" in parts:
+        limiting.run(rate, seconds)
+    if "recovery" in parts:
+        recovering.run(min(keys, 1_000), leases)
 
 
-def key(n: int) -> dict[str, str]:
-    return {
-        "api_key_id": f"key{n}",
-        "name": f"agent-{n}~aaaaaa",
-        "prefix": f"ag_{n}_",
-        "created_at": "2026-01-01T00:00:00Z",
-        "inbox_id": f"agent{n}@acme.to",
-    }
-
-
-async def serve(*, kept: bool) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Answering(kept=kept), "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    print(f"http://{host}:{port}", flush=True)
-    await asyncio.Event().wait()
-
-
-@contextmanager
-def served(kind: str) -> Iterator[str]:
-    """Run the server as a process of its own and give its address."""
-    with subprocess.Popen(
-        [sys.executable, __file__, "serve", kind], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
-
-
-def declare(folder: Path, size: int) -> None:
-    (folder / "run").mkdir()
-    (folder / "agentkeys.toml").write_text(MANIFEST)
-    with (folder / "inboxes.csv").open("w") as file:
-        file.write("inbox,slug\n")
-        file.writelines(f"agent{n}@acme.to,{n}\n" for n in range(size))
-
-
-def keep(folder: Path, size: int, url: str) -> None:
-    """Write each secret and each entry, as `issue` leaves them."""
-    ledger = folder / "home" / "keys"
-    ledger.mkdir(parents=True)
-    (folder / "home" / "attempts").mkdir()
-    for path in (folder / "home", ledger, folder / "home" / "attempts"):
-        path.chmod(0o700)
-    os.umask(0o077)
-    token = "a-token"
-    account = f"a token {hashlib.sha256(token.encode()).hexdigest()[:16]}"
-    since = now()
-    for n in range(size):
-        secret, store = f"ag_{n}_secret", f"file:{folder}/run/{n}"
-        (folder / "run" / str(n)).write_text(secret)
-        scope = Scope("Agentry", url, "inbox", f"agent{n}@acme.to", "human", account)
-        kept = Kept(f"key{n}", hashlib.sha256(secret.encode()).hexdigest(), since)
-        entry = Entry(Plan(scope, f"agent-{n}", store=store), f"agent-{n}~aaaaaa", kept)
-        (ledger / f"{n:016x}.key").write_bytes(dumped(entry))
-
-
-def rss() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-async def measured(folder: Path, url: str) -> dict[str, object]:
-    """Plan in this process; return how long it took, and what memory it took at most."""
-    async with AgentryClient("a-token", base_url=url) as client:
-        await client.inbox("agent0@acme.to").api_keys.list().collect()
-        before, begun = rss(), time.perf_counter()
-        with read(folder / "agentkeys.toml") as made:
-            loaded = time.perf_counter()
-            await plan_of(made, client, Account("agentry"), Settings(jobs=32))
-            ended = time.perf_counter()
-            return {
-                "counts": dict(made.counts),
-                "read": loaded - begun,
-                "plan": ended - loaded,
-                "cpu": time.process_time(),
-                "before": before,
-                "most": rss(),
-            }
-
-
-def plan_one(kind: str, size: int) -> dict[str, object]:
-    with tempfile.TemporaryDirectory() as name, served(kind) as url:
-        folder = Path(name)
-        declare(folder, size)
-        if kind == "kept":
-            keep(folder, size, url)
-        child = subprocess.run(
-            [sys.executable, __file__, "child", name, url],
-            env={**os.environ, "AGENTKEYS_HOME": f"{name}/home"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if child.returncode:
-            raise SystemExit(child.stderr)
-        found: dict[str, object] = json.loads(child.stdout)
-        return found
-
-
-def run(sizes: tuple[int, ...] = SIZES) -> None:
-    """Print a row for each size."""
-    for kind in ("new", "kept"):
-        rows = []
-        for size in sizes:
-            found = plan_one(kind, size)
-            wanted = {"new": "issue", "kept": "nothing"}[kind]
-            assert found["counts"] == {wanted: size}, found["counts"]
-            seconds = float(found["read"]) + float(found["plan"])  # type: ignore[arg-type]
-            grown = (int(found["most"]) - int(found["before"])) / 2**20  # type: ignore[call-overload]
-            whole = int(found["most"]) / 2**20  # type: ignore[call-overload]
-            rows.append(
-                (
-                    f"{size:,} keys",
-                    f"{seconds:.1f} s ({size / seconds:,.0f} a second)",
-                    f"read {found['read']:.1f} s; {grown:.1f} MiB more, {whole:.0f} MiB in all",
-                )
-            )
-        report(f"plan, {kind}", rows)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them if none")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="of the plans")
+    parser.add_argument("--keys", type=int, default=10_000, help="issued and rotated")
+    parser.add_argument("--files", type=int, default=10_000, help="the same, journal in files")
+    parser.add_argument("--rate", type=float, default=200.0, help="requests a second, of all")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for which the rate is held")
+    parser.add_argument("--leases", type=int, nargs="+", default=[5, 30], help="when one is killed")
+    given = parser.parse_args()
+    run(
+        tuple(given.parts) or PARTS,
+        sizes=tuple(given.sizes),
+        keys=given.keys,
+        files=given.files,
+        rate=given.rate,
+        seconds=given.seconds,
+        leases=tuple(given.leases),
+    )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(kept=sys.argv[2] == "kept"))
-    elif sys.argv[1:2] == ["child"]:
-        print(json.dumps(asyncio.run(measured(Path(sys.argv[2]), sys.argv[3]))))
+    if sys.argv[1:2] == ["--as"]:
+        asyncio.run(ROLES[sys.argv[2]](*sys.argv[3:]))
     else:
-        parser = argparse.ArgumentParser(description=__doc__)
-        parser.add_argument("part", nargs="?", choices=["plan"], default="plan")
-        parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
-        run(tuple(parser.parse_args().sizes))
+        main()

