@@ -211,6 +211,41 @@ async def has_workers(queue) -> bool:
     return (await queue.counts()).workers > 0
 
 
+async def test_a_job_of_a_long_queue_costs_what_one_of_a_short_queue_does(queue, journal):
+    """The database reads a few pages for it, at once: no time passes until it knows better."""
+    many = [named_of_nobody(number) for number in range(4_000)]
+    await queue.put(many[:10])
+    short = await pages_read(journal)
+    assert await queue.put(many) == len(many) - 8
+    assert await pages_read(journal) < 2 * short
+
+
+async def test_a_database_of_an_older_version_gets_what_it_lacks(queue, journal, age):
+    """The next process that opens the queue sees to it."""
+    del queue
+    await age("DROP INDEX agentkeys_jobs_lock", "DELETE FROM steps WHERE name = 'jobs by lock'")
+    for _ in range(2):
+        async with Queue(Secret(journal)):
+            pass
+    await age("DROP INDEX agentkeys_jobs_lock")
+
+
+def named_of_nobody(number: int) -> Which:
+    return Which.of(Declared("agentry", f"agent-{number}", "file:x", f"agent{number}@acme.to"))
+
+
+async def pages_read(journal: str) -> int:
+    """Take a job from the queue as a worker does, and return how many pages were read."""
+    async with await psycopg.AsyncConnection.connect(journal, autocommit=True) as connection:
+        await connection.execute(f"SET search_path TO {SCHEMA}")
+        taking = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT procrastinate_fetch_job_v2(%s, %s)"
+        for _ in range(2):  # the first one reads the catalogs as well
+            cursor = await connection.execute(taking, (["agentkeys"], None))
+        [([said],)] = await cursor.fetchall()
+    plan = said["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
 # In processes of their own, which are killed.
 
 

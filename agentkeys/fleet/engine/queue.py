@@ -41,6 +41,11 @@ T = TypeVar("T")
 QUEUE: Final = "agentkeys"
 TASK: Final = "agentkeys.key"
 _AT_ONCE: Final = 500
+_BEGIN: Final = f"SET search_path TO {SCHEMA}; SET synchronous_commit TO off"
+"""No job waits for a disk: if the database crashes, the last jobs are done again, or planned again.
+
+What a key has come to is in the journal, which waits."""
+
 _TURN: Final = 10.0
 """Seconds after which another worker may plan, if the one whose turn it is says nothing."""
 
@@ -183,7 +188,23 @@ class Queue:
 
     async def put(self, keys: Iterable[Which]) -> int:
         """Queue keys; return how many of them were not waiting already."""
-        return sum([await _answered(self._put(some)) for some in _batches(keys)])
+        queued = 0
+        for number, some in enumerate(_batches(keys)):
+            if number.bit_count() == 1:  # after 1, 2, 4, ... batches
+                await _answered(self._counted())
+            queued += await _answered(self._put(some))
+        if queued:
+            await _answered(self._counted())
+        return queued
+
+    async def _counted(self) -> None:
+        """Have the database know how long the queue is, and keep all of it from now on.
+
+        A database that takes a long queue for a short one sorts all of it for each job.
+        """
+        async with self._connector.pool.connection() as connection, connection.transaction():
+            await connection.execute("SET LOCAL synchronous_commit TO on")
+            await connection.execute("ANALYZE procrastinate_jobs")
 
     async def _put(self, keys: list[Which]) -> int:
         rows = await self._rows(
@@ -318,7 +339,7 @@ def _connections(address: Secret) -> type[psycopg.AsyncConnection[Any]]:
         async def connect(cls, conninfo: str = "", **more: Any) -> Self:  # noqa: ARG003
             connection = await super().connect(address.reveal(), **{**more, **ours})
             try:
-                await connection.execute(f"SET search_path TO {SCHEMA}".encode())
+                await connection.execute(_BEGIN.encode())
             except BaseException:  # a listener may be cancelled at once
                 await connection.close()
                 raise

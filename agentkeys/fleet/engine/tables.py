@@ -31,6 +31,12 @@ CREATE TABLE plans (
     taken timestamptz NOT NULL  -- until when a worker has its turn
 );
 """
+_INDEX_STEP: Final = "jobs by lock"
+_INDEX: Final = """
+CREATE INDEX agentkeys_jobs_lock ON procrastinate_jobs (lock)
+WHERE status IN ('todo', 'doing')
+"""
+"""Procrastinate has (id, lock), of which all is read to find the jobs of a lock: for each job."""
 
 
 async def make(connection: AsyncConnection) -> None:
@@ -57,9 +63,10 @@ async def make(connection: AsyncConnection) -> None:
             for step in _steps():
                 if step.name not in done:
                     await connection.execute(step.read_bytes())
-        for step in _steps():
-            if step.name not in done:
-                await connection.execute("INSERT INTO steps VALUES (%s)", (step.name,))
+        if _INDEX_STEP not in done:
+            await connection.execute(_INDEX)
+        for name in {*(step.name for step in _steps()), _INDEX_STEP} - done:
+            await connection.execute("INSERT INTO steps VALUES (%s)", (name,))
 
 
 def _steps() -> list[Path]:
