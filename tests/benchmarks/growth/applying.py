@@ -157,6 +157,7 @@ async def _queued_idle(database: str, count: int) -> None:
                     for name in names
                 ]
             )
+        await queue._counted()  # as `put` does
 
 
 def _measured(
