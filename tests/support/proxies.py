@@ -16,9 +16,15 @@ class Proxy:
 
     While it is broken, it accepts connections and what is sent, and hands nothing on: so does a
     network that drops packets, as far as a program sees.
+
+    Attributes:
+        asked: how often a client has sent something: its round trips, if it waits for answers.
     """
 
     def __init__(self, port: int) -> None:
+        self.asked = 0
+        self._clients = set[socket.socket]()
+        self._lost: list[object] = []
         self._target = ("127.0.0.1", port)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
@@ -35,13 +41,21 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
         self._thread.join()
-        for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
+        ends = [key.fileobj for key in self._selector.get_map().values()]
+        for end in (*ends, *self._lost):
+            end.close()  # type: ignore[union-attr]
         self._selector.close()
 
     def break_off(self) -> None:
         """Hand on nothing any more."""
         self._is_broken.set()
+
+    def lose(self) -> None:
+        """Hand on nothing of the connections that there are; new ones work."""
+        for each in list(self._selector.get_map().values()):
+            if each.data is not None:
+                self._selector.unregister(each.fileobj)
+                self._lost.append(each.fileobj)  # or it would be closed, which is an answer
 
     def mend(self) -> None:
         """Hand on what came meanwhile, and what comes."""
@@ -65,6 +79,7 @@ class Proxy:
         except OSError:
             client.close()
             return
+        self._clients.add(client)
         self._selector.register(client, selectors.EVENT_READ, server)
         self._selector.register(server, selectors.EVENT_READ, client)
 
@@ -72,6 +87,7 @@ class Proxy:
         data = b""
         with contextlib.suppress(OSError):
             data = source.recv(65536)
+            self.asked += bool(data) and source in self._clients
             target.sendall(data)
         if not data:
             for each in (source, target):

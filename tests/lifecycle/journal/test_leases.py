@@ -259,6 +259,37 @@ def test_what_the_network_holds_up_has_an_end(postgres, database):
         journal.survey()
 
 
+@pytest.mark.long
+def test_a_connection_that_was_lost_while_nobody_used_it_is_replaced(postgres, database):
+    """As a firewall loses it: nobody is told. The first call does not fail because of it."""
+    with Proxy(postgres.port) as proxy:
+        address = postgres.address(database.rpartition("/")[2], port=proxy.port)
+        journal = PostgresJournal(Secret(address))
+        journal.survey()
+        used = time.monotonic()
+        proxy.lose()
+        until(lambda: time.monotonic() > used + 1.1)
+        assert journal.survey().entries == ()
+
+
+def test_a_step_is_one_round_trip(postgres, database):
+    """The database may be far away, and a key has many steps."""
+    with Proxy(postgres.port) as proxy:
+        address = postgres.address(database.rpartition("/")[2], port=proxy.port)
+        journal = PostgresJournal(Secret(f"{address}?lease=600"))
+        owned = journal.begin(asking())
+        steps = (lambda: owned.note(writing(owned.entry)), lambda: journal.remembered(everything))
+        for step in steps:  # a connection that was idle for a second is tried first
+            assert min(asked(proxy, step) for _ in range(5)) == 1
+        owned.release()
+
+
+def asked(proxy: Proxy, step: Callable[[], object]) -> int:
+    before = proxy.asked
+    step()
+    return proxy.asked - before
+
+
 @pytest.mark.slow
 def test_a_database_that_is_killed_loses_nothing_that_was_noted(postgres, journal, other):
     """Its clients wait until it is back, and go on; so do their leases."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from agentkeys import forks
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 __all__ = ["Database"]
 
@@ -29,6 +31,9 @@ T = TypeVar("T")
 
 PATIENCE: Final = 5.0
 """Seconds for which a failed statement is repeated, e.g. while the database restarts."""
+
+_FRESH: Final = 1.0
+"""Seconds for which a connection that was used is not tried before it is used again."""
 
 
 class Database:
@@ -68,8 +73,20 @@ class Database:
         with self._lock:
             return self._engine()[1]
 
-    def run(self, work: Callable[[Connection], T], patience: float = PATIENCE) -> T:
-        """Return what *work* does in a transaction; it may be done twice if an answer is lost.
+    def run(
+        self,
+        work: Callable[[Connection], T],
+        patience: float = PATIENCE,
+        *,
+        is_atomic: bool = False,
+    ) -> T:
+        """Return what *work* does; it may be done twice if an answer is lost.
+
+        Args:
+            work: what is done with a connection.
+            patience: seconds for which it is repeated.
+            is_atomic: whether all of it is one transaction; else each statement is one, which takes
+                a third of the round trips.
 
         Raises:
             ConfigurationError: it cannot be used as it is.
@@ -79,7 +96,7 @@ class Database:
         until, pause = time.monotonic() + patience, 0.02
         while True:
             try:
-                return self._transaction(work)
+                return self._done(work, is_atomic=is_atomic)
             except AgentKeysError:
                 raise
             except (SQLAlchemyError, psycopg.Error) as error:
@@ -90,15 +107,18 @@ class Database:
             pause = min(2 * pause, 1.0)
         raise kind(f"the journal in {self.describe()} cannot be used: {reason}")
 
-    def _transaction(self, work: Callable[[Connection], T]) -> T:
+    def _done(self, work: Callable[[Connection], T], *, is_atomic: bool) -> T:
         with self._lock:
             engine, _ = self._engine()
         if not self._is_migrated:
             with engine.begin() as connection:
                 migrate(connection)
             self._is_migrated = True
-        with engine.begin() as connection:
-            return work(connection)
+        if is_atomic:
+            with engine.begin() as connection:
+                return work(connection)
+        with engine.connect() as connection:
+            return work(connection.execution_options(isolation_level="AUTOCOMMIT"))
 
     def _engine(self) -> tuple[Engine, str]:
         if self._opened is None:
@@ -111,13 +131,29 @@ class Database:
                 pool_size=4,
                 max_overflow=4,
                 pool_timeout=LONGEST,
-                pool_pre_ping=True,
                 hide_parameters=True,
             )
+            event.listen(engine, "checkin", _used)
+            event.listen(engine, "checkout", _tried)
             self._opened = engine, place(said)
             self._closing = weakref.finalize(self, engine.dispose)
             self._closing.atexit = False  # the leases are given up first
         return self._opened
+
+
+def _used(_: object, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _tried(connection: Any, record: ConnectionPoolEntry, _: object) -> None:
+    """See that a connection still works, unless it has just worked; another one takes its place."""
+    if time.monotonic() - record.info.get("used", math.inf) < _FRESH:
+        return
+    try:
+        connection.execute("")
+        connection.rollback()
+    except psycopg.Error:
+        raise DisconnectionError from None
 
 
 def _told(error: SQLAlchemyError | psycopg.Error) -> tuple[type[AgentKeysError], str]:

@@ -24,7 +24,7 @@ from agentkeys.lifecycle.journal.postgres.database import Database
 from agentkeys.lifecycle.journal.postgres.leases import Lease, Leases, is_free
 from agentkeys.lifecycle.journal.postgres.schema import SCHEMA, entries
 from agentkeys.lifecycle.machine.moments import before, now
-from agentkeys.lifecycle.machine.states import Asking, Closed, Denied, Entry, Kept
+from agentkeys.lifecycle.machine.states import Asking, Closed, Denied, Entry, Kept, Replaced
 from agentkeys.secret import Secret
 from agentkeys.sources import secret_in
 from agentkeys.stores import Store
@@ -139,8 +139,10 @@ class PostgresJournal:
         """Yield the entries of rows, a page in memory at a time."""
         self._leases.settle()
         page = select(*_FOUND).where(condition).order_by(entries.c.id).limit(_PAGE)
-        last = ""
-        while rows := self._database.run(partial(_all, page.where(entries.c.id > last))):
+        last, is_more = "", True
+        while is_more:
+            rows = self._database.run(partial(_all, page.where(entries.c.id > last)))
+            is_more = len(rows) == _PAGE
             for row in rows:
                 match _entry(row):
                     case Entry() as entry:
@@ -150,7 +152,7 @@ class PostgresJournal:
                             f"{self._where(row.id)} may name a key that is left, but was not used:"
                             f" {why}: see what it is, then delete the row"
                         )
-            last = rows[-1].id
+                last = row.id
 
     def _taken(self, ids: list[str], *, is_kept: bool = False) -> list[OwnedRow]:
         """Take over those of the rows that nobody has taken meanwhile."""
@@ -210,7 +212,11 @@ class OwnedRow:
             raise OSError(errno.EBADF, "it was let go of")
         until = self._leases.asked()
         try:
-            is_noted = self._database.run(partial(self._noted, entry), self._leases.seconds / 2)
+            is_noted = self._database.run(
+                partial(self._noted, entry),
+                self._leases.seconds / 2,
+                is_atomic=_replaced(entry) is not None,
+            )
         except (ConfigurationError, JournalError) as error:
             why = str(error)
         else:
@@ -245,8 +251,8 @@ class OwnedRow:
         changed = update(entries).where(ours).values(**values, **ownership)
         if not connection.execute(changed).rowcount:
             return is_kept and self._is_noted(values["line"], connection)
-        if is_kept and entry.plan.replaces is not None:
-            gone = entries.c.id == entry.plan.replaces.entry
+        if (replaced := _replaced(entry)) is not None:
+            gone = entries.c.id == replaced.entry
             connection.execute(delete(entries).where(gone))
         return True
 
@@ -284,6 +290,11 @@ class OwnedRow:
     def describe(self) -> str:
         """Return which row it is."""
         return _where(self._database, self.id)
+
+
+def _replaced(entry: Entry) -> Replaced | None:
+    """Return what an entry takes the place of in the ledger."""
+    return entry.plan.replaces if isinstance(entry.state, Kept) else None
 
 
 def _where(database: Database, entry_id: str) -> str:

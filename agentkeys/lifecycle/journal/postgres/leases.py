@@ -150,6 +150,7 @@ class Leases:
                     self._database.run(
                         lambda connection: _give_up(connection, ended),
                         self.seconds / _BEATS if patience is None else patience,
+                        is_atomic=True,
                     )
 
     def close(self) -> None:
