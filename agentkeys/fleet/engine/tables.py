@@ -11,10 +11,11 @@ from procrastinate.schema import SchemaManager
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
 
-__all__ = ["OWN", "SCHEMA", "make"]
+__all__ = ["OWN", "SCHEMA", "make", "steps"]
 
 SCHEMA: Final = "agentkeys_fleet"
 _LOCK: Final = 0x61676B6579730003  # "agkeys", and which lock of ours it is
+_DONE: Final = "INSERT INTO steps VALUES (%s) ON CONFLICT DO NOTHING"
 OWN: Final = """
 CREATE TABLE steps (name text PRIMARY KEY);
 CREATE TABLE failures (
@@ -40,7 +41,7 @@ WHERE status IN ('todo', 'doing')
 
 
 async def make(connection: AsyncConnection) -> None:
-    """Make the tables, or bring Procrastinate's to its newest version; of several, one does it.
+    """Make the tables, or bring Procrastinate's to its newest version; one process does each step.
 
     Args:
         connection: one whose search path is the schema.
@@ -56,20 +57,27 @@ async def make(connection: AsyncConnection) -> None:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
             await connection.execute(OWN)
             await connection.execute(SchemaManager.get_schema())
-            done = set[str]()
-        else:
-            rows = await connection.execute("SELECT name FROM steps")
-            done = {name for (name,) in await rows.fetchall()}
-            for step in _steps():
-                if step.name not in done:
-                    await connection.execute(step.read_bytes())
-        if _INDEX_STEP not in done:
-            await connection.execute(_INDEX)
-        for name in {*(step.name for step in _steps()), _INDEX_STEP} - done:
-            await connection.execute("INSERT INTO steps VALUES (%s)", (name,))
+            for step in steps():
+                await connection.execute(_DONE, (step.name,))
+    rows = await connection.execute("SELECT name FROM steps")
+    done = {name for (name,) in await rows.fetchall()}
+    for step in steps():
+        if step.name not in done:
+            await _follow(connection, step.name, step.read_bytes())
+    if _INDEX_STEP not in done:
+        await _follow(connection, _INDEX_STEP, _INDEX.encode())
 
 
-def _steps() -> list[Path]:
+async def _follow(connection: AsyncConnection, name: str, step: bytes) -> None:
+    """Do a migration in a transaction of its own: only the next one may use a new enum value."""
+    async with connection.transaction():
+        # Another process that does the same step is waited for here.
+        noted = await connection.execute(_DONE, (name,))
+        if noted.rowcount:
+            await connection.execute(step)
+
+
+def steps() -> list[Path]:
     """Return Procrastinate's migrations, in their order."""
     return sorted(
         (each for each in Path(SchemaManager.get_migrations_path()).glob("*.sql")),
