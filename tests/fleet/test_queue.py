@@ -1,4 +1,4 @@
-"""The queue: what it says of a database that it cannot use, and how a database gets its tables."""
+"""The queue: what it says of a database that it cannot use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pytest
 from leaks import shown
 
 from agentkeys import ConfigurationError, JournalError, Secret
-from agentkeys.fleet.engine import Queue, tables
-from agentkeys.fleet.engine.tables import SCHEMA
+from agentkeys.fleet.engine import Queue
 from agentkeys.rates.postgres import PostgresRateLimit
 
 pytestmark = pytest.mark.asyncio
@@ -52,48 +51,3 @@ async def test_an_address_that_is_none_is_refused_at_once(made):
     with pytest.raises(ConfigurationError, match="not one that PostgreSQL understands") as raised:
         made(Secret(f"http://u:{PASSWORD}@host/db"))
     assert PASSWORD not in shown(raised.value)
-
-
-async def test_an_older_database_gets_the_newest_tables(postgres, database):
-    """With all of Procrastinate's migrations, one by one, it is like a new one."""
-    async with Queue(Secret(database)) as queue:
-        assert (await queue.counts()).todo == 0
-    old = postgres.new_database()
-    with psycopg.connect(old, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {SCHEMA}")
-        connection.execute(f"SET search_path TO {SCHEMA}")
-        connection.execute(tables.OWN)
-    async with Queue(Secret(old)) as queue:
-        assert (await queue.counts()).todo == 0
-    assert described(old) == described(database)
-    async with Queue(Secret(old)):
-        pass
-    assert described(old) == described(database)
-
-
-WHAT = {
-    "columns": "SELECT table_name, column_name, data_type, udt_name, is_nullable, column_default"
-    " FROM information_schema.columns WHERE table_schema = %(schema)s",
-    "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %(schema)s",
-    "constraints": "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
-    " WHERE connamespace = to_regnamespace(%(schema)s)",
-    "functions": "SELECT proname, pg_get_function_arguments(oid), prosrc FROM pg_proc"
-    " WHERE pronamespace = to_regnamespace(%(schema)s)",
-    "types": "SELECT typname, enumlabel FROM pg_type JOIN pg_enum ON enumtypid = pg_type.oid"
-    " WHERE typnamespace = to_regnamespace(%(schema)s)",
-    "triggers": "SELECT tgname, pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger"
-    " JOIN pg_class ON pg_class.oid = tgrelid"
-    " WHERE NOT tgisinternal AND relnamespace = to_regnamespace(%(schema)s)",
-    "steps": "SELECT name FROM agentkeys_fleet.steps",
-}
-
-
-def described(address: str) -> dict[str, list[str]]:
-    """Return what the schema has."""
-    with psycopg.connect(address) as connection:
-        found = {
-            name: connection.execute(each, {"schema": SCHEMA}).fetchall()
-            for name, each in WHAT.items()
-        }
-    assert all(found.values())
-    return {name: sorted(map(repr, rows)) for name, rows in found.items()}

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 
+import psycopg
 import pytest
 from fleets import ended, is_done, running, until, worker_of
 
@@ -13,6 +14,7 @@ from agentkeys import Secret
 from agentkeys.fleet import Declared
 from agentkeys.fleet.engine import Queue, Which, Worker
 from agentkeys.fleet.engine.queue import QUEUE, TASK
+from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.fleet.pace import Pace
 
 pytestmark = pytest.mark.asyncio
