@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "fleet.py"
-QUICK = {"sizes": 20, "keys": 20, "files": 20, "rate": 50, "seconds": 1, "leases": 2}
+QUICK = {"sizes": 20, "keys": 40, "files": 20, "rate": 50, "seconds": 1, "leases": 2}
 ROWS = {
     "plan": ["20 keys"] * 2,
     "apply": [
-        *("issue, journal in PostgreSQL: 20", "rotate, journal in PostgreSQL: 20"),
+        *("issue, journal in PostgreSQL: 40", "rotate, journal in PostgreSQL: 40"),
         *("issue, journal in files: 20", "rotate, journal in files: 20"),
-        *("issue, 1 worker: 20", "no-op, 1 worker: 20"),
-        *("issue, 2 workers: 20", "no-op, 2 workers: 20"),
+        *("issue, 1 worker: 40", "no-op, 1 worker: 40"),
+        *("issue, 2 workers: 40", "no-op, 2 workers: 40"),
     ],
     "rate": ["50 a second, 2 processes"],
     "recovery": ["lease of 2 s"],

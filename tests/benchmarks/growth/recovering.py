@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 120.0
 _UNDER_WAY: Final = 8
-"""How many keys the worker has taken, at least, when it is killed."""
+"""How many keys are made, and how many more the worker has taken, when it is killed; of few keys, a
+tenth of them."""
 
 
 def run(keys: int, leases: tuple[int, ...]) -> None:
@@ -56,7 +57,8 @@ def _killed(keys: int, lease: int, server: Postgres) -> tuple[str, str, str]:
         one.tell()
         [[worker]] = _until(lambda: _rows(jobs, "SELECT id FROM procrastinate_workers"))
         two.tell()
-        _until(lambda: len(_of(jobs, worker)) >= _UNDER_WAY)
+        few, run = min(_UNDER_WAY, keys // 10), Path(name, "run")
+        _until(lambda: len([*run.iterdir()]) >= few and len(_of(jobs, worker)) >= few)
         one.kill()
         killed = time.monotonic()
         its = _of(jobs, worker)
@@ -64,7 +66,7 @@ def _killed(keys: int, lease: int, server: Postgres) -> tuple[str, str, str]:
         given_back = time.monotonic() - killed
         _until(lambda: not _left(jobs, its))
         made = time.monotonic() - killed
-        assert sum(1 for _ in Path(name, "run").iterdir()) >= len(its)
+        assert len([*run.iterdir()]) >= len(its)
     return (
         f"lease of {lease} s: {len(its)} keys under way",
         f"{made:.1f} s until made",
