@@ -13,7 +13,6 @@ from fleets import ended, is_done, running, until, worker_of
 from agentkeys import Secret
 from agentkeys.fleet import Declared
 from agentkeys.fleet.engine import Queue, Which, Worker
-from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.fleet.engine.queue import QUEUE, TASK
 from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.fleet.pace import Pace
