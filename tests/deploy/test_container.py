@@ -104,9 +104,10 @@ def test_the_image_holds_no_secret_and_is_not_root():
     assert (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()[1] == "*"
 
 
-def test_compose_understands_its_file():
+@pytest.mark.parametrize("file", ["compose.yaml", "fleet/compose.yaml"])
+def test_compose_understands_its_file(file):
     """If Compose is there."""
-    command = ["docker", "compose", "-f", str(DEPLOY / "compose.yaml"), "config", "--quiet"]
+    command = ["docker", "compose", "-f", str(DEPLOY / file), "config", "--quiet"]
     if not shutil.which("docker") or subprocess.call(
         [*command[:2], "version"], stdout=-3, stderr=-3
     ):

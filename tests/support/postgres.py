@@ -78,6 +78,14 @@ class Postgres:
             cursor = connection.execute(statement)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
+    def protect(self, user: str, password: str) -> None:
+        """Make a user, and a database of that name, for whom it asks the password."""
+        self.run(f"CREATE ROLE {user} LOGIN PASSWORD '{password}'")
+        self.run(f"CREATE DATABASE {user} OWNER {user}")
+        rules = self.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.run("SELECT pg_reload_conf()")
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         deadline = time.monotonic() + _LONGEST_START
