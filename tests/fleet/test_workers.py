@@ -196,10 +196,11 @@ async def test_one_run_does_the_jobs_of_a_dead_worker(fleet, queue, age):
 
 async def test_a_job_that_a_worker_does_not_know_of_is_given_back(fleet, queue, age):
     """The answer that gave it the job was lost, or the request that ended it; and it lives on."""
-    fleet.declare(inboxes=fleet.inboxes[:1])
+    fleet.declare(inboxes=[])
     which = fleet.which(0)
     async with running(worker_of(fleet, queue, stale=1.0, heartbeat=0.2)):
-        await until(lambda: has_workers(queue))
+        await until(lambda: has_planned(queue))
+        fleet.declare(inboxes=fleet.inboxes[:1])
         await age(
             "INSERT INTO procrastinate_jobs"
             " (queue_name, task_name, priority, lock, queueing_lock, args, status, worker_id)"
@@ -209,8 +210,9 @@ async def test_a_job_that_a_worker_does_not_know_of_is_given_back(fleet, queue, 
         await until(lambda: is_done(fleet, queue, 1))
 
 
-async def has_workers(queue) -> bool:
-    return (await queue.counts()).workers > 0
+async def has_planned(queue) -> bool:
+    counts = await queue.counts()
+    return counts.workers > 0 and counts.planned_at is not None
 
 
 async def test_a_job_of_a_long_queue_costs_what_one_of_a_short_queue_does(queue, journal):

@@ -24,6 +24,8 @@ from agentkeys.fleet.engine import Queue
 pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
 KILLS = 50
+MANY = int(os.environ.get("AGENTKEYS_TEST_KEYS", "500"))
+"""How many keys two workers make, of which one is killed; 10,000 takes some minutes."""
 
 
 async def to_issue_and_to_rotate(fleet, queue, journal, count: int) -> None:
@@ -155,15 +157,14 @@ async def test_planners_at_once_do_not_disturb_workers(fleet, queue, journal, st
 
 
 async def test_many_keys_are_made_though_a_worker_is_killed_half_way(fleet, queue, start):
-    """AGENTKEYS_TEST_KEYS says how many; service, stores and journal agree on each."""
-    count = int(os.environ.get("AGENTKEYS_TEST_KEYS", "500"))
-    await add_inboxes(fleet, count)
+    """Service, stores and journal agree on each."""
+    await add_inboxes(fleet, MANY)
     fleet.declare()
     assert await ended(start("apply", "--distribute", "--yes")) == 0
     workers = [start("worker", "--every", "1h") for _ in range(2)]
 
     async def is_half_way() -> bool:
-        return fleet.stored >= count // 2
+        return fleet.stored >= MANY // 2
 
     async def is_over() -> bool:
         counts = await queue.counts()
@@ -173,7 +174,7 @@ async def test_many_keys_are_made_though_a_worker_is_killed_half_way(fleet, queu
     workers[0].kill()
     await until(is_over, 600.0)
     await all_end(workers[1:])
-    assert fleet.stored == count
+    assert fleet.stored == MANY
     assert await fleet.is_as_declared()
     assert await queue.failures() == []
     await the_journal_agrees(fleet)
