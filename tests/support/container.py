@@ -55,8 +55,24 @@ new_stage() {{
 """
 
 
+def _send(dockerfile: Path, root: Path, folder: Path) -> None:
+    """Copy what Docker is sent of a repository."""
+    ignored = dockerfile.with_name(f"{dockerfile.name}.dockerignore").read_text()
+    (folder / "context").mkdir()
+    for line in ignored.splitlines():
+        if line.startswith("!"):
+            subprocess.run(["cp", "-r", root / line[1:], folder / "context"], check=True)  # noqa: S607
+
+
 def build(dockerfile: Path, context: Path, folder: Path) -> tuple[str, dict[str, Instruction]]:
-    """Return the steps as a shell script, which leaves ``$root``, and the last stage's settings."""
+    """Return the steps as a shell script, which leaves ``$root``, and the last stage's settings.
+
+    Args:
+        dockerfile: whose steps are taken.
+        context: the repository, of which Docker is sent a part.
+        folder: where the stages are made.
+    """
+    _send(dockerfile, context, folder)
     python = os.path.realpath(f"{sys.base_prefix}/bin/python3")
     script = ["set -e", STAGE.format(context=context, python=python)]
     stages: dict[str, str] = {}
