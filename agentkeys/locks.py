@@ -1,7 +1,7 @@
 """Exclusive locks on files, and files that are locks.
 
-Locks are advisory, and end with their process. Only `locked` waits for a lock, until its caller
-sets an event.
+Locks are advisory, and end with their process. Only `hold` and `locked` wait for a lock: for some
+seconds, or until the caller sets an event.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 from agentkeys.filesystem import RefusedError, check_planted
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LockedError", "drop", "is_still", "lock", "locked", "try_hold", "unlock"]
+__all__ = ["LockedError", "drop", "hold", "is_still", "lock", "locked", "try_hold", "unlock"]
 
 _PAUSE: Final = 0.01
 """Seconds between two attempts to get a lock."""
-
+_PATIENCE: Final = 5.0
+"""Seconds to wait for a lock whose holder works on a small file."""
 
 _KEEPS_OPEN_FILES: Final = (PermissionError,) if sys.platform == "win32" else ()
 
@@ -88,6 +90,20 @@ def locked(path: str, stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         drop(path, descriptor)
+
+
+def hold(path: str, seconds: float = _PATIENCE) -> int | None:
+    """Wait for the lock at *path*, and return its descriptor; None if it stays in use.
+
+    The calling thread does nothing else meanwhile. `drop` releases the lock.
+
+    Raises:
+        RefusedError: the lock file is not trusted. The text names it.
+    """
+    until = time.monotonic() + seconds
+    while (descriptor := try_hold(path)) is None and time.monotonic() < until:
+        time.sleep(_PAUSE)
+    return descriptor
 
 
 def try_hold(path: str) -> int | None:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial, reduce
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "remove", "use"]
 
-_PATIENCE: Final = 10.0
-"""Seconds to wait for another command that changes the file."""
-_PAUSE: Final = 0.01
 _DEFAULT: Final = re.compile(r"^default\s*=.*\n?", re.MULTILINE)
 _HEADER: Final = re.compile(r"^\s*\[", re.MULTILINE)
 
@@ -167,15 +163,12 @@ def _replace(path: Path, text: Secret) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of a file. The lock file stays, and is empty."""
-    lock = path.with_name(f"{path.name}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """Hold the lock of a file."""
+    lock = f"{path}.lock"
+    descriptor = locks.hold(lock)
+    if descriptor is None:
+        raise ProfileError(f"another command is changing {path}: wait until it has ended")
     try:
-        until = time.monotonic() + _PATIENCE
-        while not locks.lock(descriptor):
-            if time.monotonic() > until:
-                raise ProfileError(f"another command is changing {path}: wait until it has ended")
-            time.sleep(_PAUSE)
         yield
     finally:
-        os.close(descriptor)
+        locks.drop(lock, descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,8 +15,6 @@ from agentkeys.token_cache.slot import files_of, folder
 __all__ = ["Forgotten", "forget", "forget_files"]
 
 _ABSENT: Final = (FileNotFoundError, NotADirectoryError)
-_PATIENCE: Final = 5.0
-_PAUSE: Final = 0.02
 
 
 class Forgotten(NamedTuple):
@@ -73,7 +70,7 @@ async def _forgotten(place: Place, lock: Path) -> Forgotten | None:
         if isinstance(place, InFile) and _is_absent(lock.parent):
             return None
         check_folder(lock.parent)
-        descriptor = _held(lock)
+        descriptor = locks.hold(str(lock))  # None if its holder is stopped
         try:
             found = await _read(place)
             await place.remove()
@@ -98,14 +95,6 @@ def _is_absent(path: Path) -> bool:
 def _cannot(place: object, error: OSError) -> ConfigurationError:
     reason = error.strerror or type(error).__name__
     return ConfigurationError(f"the tokens in {place} cannot be removed: {reason}")
-
-
-def _held(lock: Path) -> int | None:
-    """Wait for the lock; return None if its holder is stopped."""
-    until = time.monotonic() + _PATIENCE
-    while (descriptor := locks.try_hold(str(lock))) is None and time.monotonic() < until:
-        time.sleep(_PAUSE)  # nothing else is done meanwhile
-    return descriptor
 
 
 async def _read(place: Place) -> Forgotten | None:
