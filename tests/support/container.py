@@ -6,19 +6,21 @@ sees the paths that it would see in a container, and changes nothing here.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class Instruction(NamedTuple):
@@ -113,14 +115,17 @@ def run(script: str, folder: Path, timeout: float = 300) -> str:
     """Run a script in a mount namespace of its own; return what it prints."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("only root can be another user, and mount an overlay")
-    done = subprocess.run(
-        # With processes of its own, none of which outlives it.
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],  # noqa: S607
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    # All of them have this machine's port 8080, and tests run in several processes.
+    with (Path(tempfile.gettempdir()) / "agentkeys-tests-8080.lock").open("a") as one_by_one:
+        fcntl.flock(one_by_one, fcntl.LOCK_EX)
+        done = subprocess.run(
+            # With processes of its own, none of which outlives it.
+            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],  # noqa: S607
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
