@@ -18,7 +18,7 @@ from agentkeys.lifecycle.driving.looking import SweepingHands
 from agentkeys.lifecycle.driving.making import read
 from agentkeys.lifecycle.issuing import checked_store
 from agentkeys.lifecycle.journal import Journal, Seen
-from agentkeys.lifecycle.journal.lines import fingerprint
+from agentkeys.lifecycle.journal.ids import fingerprint
 from agentkeys.lifecycle.ledger import as_kept
 from agentkeys.lifecycle.machine import events
 from agentkeys.lifecycle.machine.commands import Ending

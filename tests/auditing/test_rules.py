@@ -157,7 +157,7 @@ async def test_a_nonce_that_nobody_knows_is_found(world, state):
     assert found.name == "ci~k7f3q2"
     world.left(world.inbox, Asking(ago(0), 60.0), "ci~k7f3q2")
     assert await ids_of(world.inbox) == []
-    for path in state.glob("attempts/*"):
+    for path in state.glob("attempts/*/*"):
         path.write_text("{}\n")
     assert await ids_of(world.inbox, rule="AK006") == []
 
@@ -421,7 +421,7 @@ async def test_what_comes_and_goes_while_the_keys_are_listed_is_no_finding(world
 async def test_what_cannot_be_read_of_the_journal_is_found(world, state):
     """It may be an entry of any place."""
     await world.issued(world.account)
-    [path] = state.glob("keys/*.key")
+    [path] = state.glob("keys/*/*.key")
     path.write_text("{}\n")
     found = await finding_of(world.account, "AK016")
     assert (path.name in found.sentence, found.key_id) == (True, None)

@@ -189,7 +189,7 @@ def test_it_sweeps_what_was_left(place, home):
     """And says before what that would delete."""
     saved(place, "agentity", "create", "bot")
     made = json.loads(place("agentity", "create", "ci~k7f3q2", "--json").out)
-    [path] = home.glob("keys/*.key")
+    [path] = home.glob("keys/*/*.key")
     document = json.loads(path.read_text().splitlines()[0])
     document["plan"]["name"] = "ci"
     document["name"] = "ci~k7f3q2"

@@ -92,7 +92,7 @@ async def test_nobody_sweeps_the_attempts_of_another_account(service, state, bef
     async with agentity(service.url, await before(service)) as client:
         await client.api_keys._session.log_in(5)
         attempt_files.begin(client.api_keys.scope, *NAME).release()
-    [path] = state.glob("*.attempt")
+    [path] = state.rglob("*.attempt")
     async with agentity(service.url, you) as client:
         [sentence] = (await sweep(client.api_keys)).unresolved
     assert "other credentials" in sentence
@@ -136,7 +136,7 @@ async def test_an_attempt_of_an_older_version_is_still_read(service, state):
     """It has neither a body nor other names."""
     async with agentity(service.url, await password(service)) as client:
         attempt_files.begin(client.api_keys.scope, *NAME).release()
-        [path] = state.glob("*.attempt")
+        [path] = state.rglob("*.attempt")
         attempt_files.as_of_0_1(path)
         assert await sweep(client.api_keys) == Swept(waiting=(NAME[0],))
 

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+import attempt_files
 import attrs
 import pytest
 from chaos import BASE, SERVICES, Fickle, place_at
@@ -242,7 +243,7 @@ async def test_status_asks_no_service_and_no_store(which):
 async def test_what_status_cannot_read_it_names(state):
     """In a sentence, beside all the rest."""
     async with rotation_at("agentry"):
-        [path] = FileJournal.ledger().iterdir()
+        [path] = attempt_files.files(FileJournal.ledger())
         path.with_name(f"{'0' * 16}.key").write_text("nonsense\n")
         found = await status()
         [sentence] = found.unreadable
@@ -290,7 +291,7 @@ async def test_a_link_in_the_ledger_leads_nowhere(tmp_path):
     async with rotation_at("agentry") as rotation:
         outside = tmp_path / "outside.key"
         outside.write_text("theirs")
-        [path] = FileJournal.ledger().iterdir()
+        [path] = attempt_files.files(FileJournal.ledger())
         path.unlink()
         path.symlink_to(outside)
         with pytest.raises(AgentKeysError):

@@ -51,7 +51,7 @@ services = pytest.mark.parametrize("which", SERVICES)
 
 
 def left() -> list[Path]:
-    return sorted(attempt_files.folder().glob("*"))
+    return attempt_files.files(attempt_files.folder())
 
 
 def descriptors() -> int:

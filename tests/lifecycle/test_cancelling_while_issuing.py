@@ -80,7 +80,7 @@ def descriptors() -> list[str]:
 
 def named_by_files() -> set[str]:
     """Return the names in the attempts' files; none of them is locked any more."""
-    files = list(attempt_files.folder().glob("*.attempt"))
+    files = list(attempt_files.folder().rglob("*.attempt"))
     found = attempt_files.survey()
     assert len(found.entries) == len(files), "a file is locked, and nobody is at work"
     return {json.loads(path.read_text().splitlines()[0])["name"] for path in files}

@@ -95,7 +95,7 @@ async def test_what_no_clock_can_tell_counts_from_the_first_sweep(state, begun):
         pytest.skip("this machine does not name its boots")
     async with place_at("agentry") as place:
         attempt_files.begin(place.keys.scope, NAME, "aaaaaa", begun=begun).release()
-        [path] = state.iterdir()
+        [path] = attempt_files.files(state)
         assert await sweep(place.keys) == Swept(waiting=(NAME,))
         noted = path.read_text()
         assert await sweep(place.keys) == Swept(waiting=(NAME,))

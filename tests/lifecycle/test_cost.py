@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import journals
 import pytest
 from chaos import BASE, SERVICES
 from programs import Program
@@ -52,7 +54,7 @@ def service(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("which", SERVICES)
 def test_one_request_and_six_fsyncs(which, service, tmp_path):
-    """The first time, the folders of the attempts and the ledger are made and synced as well."""
+    """The first time, both folders and the parts of them are made and synced as well."""
     program = Program(PROGRAM, which, str(tmp_path))
     try:
         for turn in range(2):
@@ -62,7 +64,7 @@ def test_one_request_and_six_fsyncs(which, service, tmp_path):
             count, *paths = program.read().split()
             routes = [seen.route for seen in service.requests if seen.route != "POST /auth/token"]
             assert len(routes) == 1
-            assert int(count) == [9, 6][turn], paths
+            assert int(count) == [11, 6][turn], paths
     finally:
         program.kill()
 
@@ -87,7 +89,7 @@ def test_strace_counts_the_same(service, tmp_path):
         pytest.skip("this machine lets nobody trace")
     assert done.returncode == 0, done.stderr
     lines = [line for line in trace.read_text().splitlines() if "sync(" in line]
-    assert len(lines) == 9 + 6
+    assert len(lines) == 11 + 6
 
 
 ROTATING = """
@@ -132,5 +134,51 @@ def test_it_takes_eight_fsyncs_in_all(which, grace, tmp_path):
             count, *paths = program.read().split()
             assert 4 < int(count) <= 8, paths
             assert program.read() == "[]"
+        finally:
+            program.kill()
+
+
+LOOKING = """
+    import os, sys
+    from agentkeys import sync
+    sys.path.insert(0, sys.argv[5])
+    from journals import HERE, asking, kept
+    import attrs
+    from agentkeys.lifecycle.journal import FileJournal
+
+    url, user, password, store = sys.argv[1:5]
+    home, opened = os.environ["AGENTKEYS_HOME"], []
+
+    def seen(event, args):
+        if event == "open" and str(args[0]).startswith(home):
+            opened.append(args[0])
+
+    sys.addaudithook(seen)
+    journal = FileJournal()
+    with sync.AgentryClient(user, base_url=url) as client:
+        keys = client.api_keys
+        sync.issue(keys, "billing-bot", into=store)
+        for others in (0, 500):
+            for n in range(others):
+                scope = attrs.evolve(HERE, id=f"agent{n}@acme.to")
+                journal.adopt(kept(asking(scope)))
+                journal.begin(asking(scope)).release()
+            opened.clear()
+            sync.rotate(keys, "billing-bot", into=store, grace=0)
+            rotating = len(opened)
+            opened.clear()
+            sync.issue(keys, "other-bot", into=store.replace("KEY", f"OTHER_{others}"))
+            print(rotating, len(opened))
+"""
+
+
+def test_a_key_costs_the_same_whatever_the_journal_holds_of_other_places(tmp_path):
+    """For a thousand more, no file is opened; a rotation looks three times at the keys beside it."""
+    with sync.LocalService() as service:
+        store, support = f"dotenv:{tmp_path}/.env#KEY", Path(journals.__file__).parent
+        program = Program(LOOKING, service.url, service.agentry_token, "", store, str(support))
+        try:
+            before, after = ([int(each) for each in program.read().split()] for _ in range(2))
+            assert after == [before[0] + 3, before[1]]
         finally:
             program.kill()

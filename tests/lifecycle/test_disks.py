@@ -26,7 +26,7 @@ with client:
     except AgentKeysError as error:
         print(type(error).__name__, error)
     print(sorted(key.name for key in client.api_keys.list()))
-    print(*sorted(os.listdir("home/attempts")), sep="")
+    print(*(name for _, _, names in os.walk("home/attempts") for name in names), sep="")
 ' "$3" "$4"
 """
 FULL = """

@@ -169,7 +169,7 @@ async def test_the_memory_of_another_process_proves_nothing(tmp_path):
     """It may be running, and use the key."""
     async with place_at("agentry") as place:
         new, _ = await died(place, "memory:tests", died_after_storing)
-        [path] = attempt_files.folder().iterdir()
+        [path] = attempt_files.files(attempt_files.folder())
         path.write_text(path.read_text().replace(str(os.getpid()), "1"))
         await MemoryStore("tests").remove()
         await named_and_alive(place, new, "the memory of process 1")
@@ -181,7 +181,7 @@ async def test_what_version_0_1_left_is_read(tmp_path, holds):
     env = tmp_path / ".env"
     async with place_at("agentry") as place:
         new, store = await died(place, f"dotenv:{env}#KEY", died_after_storing)
-        [path] = attempt_files.folder().iterdir()
+        [path] = attempt_files.files(attempt_files.folder())
         attempt_files.as_of_0_1(path)
         if holds:
             assert await sweep(place.keys) == Swept(stored=(new.id,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import attempt_files
 import attrs
 import pytest
 from chaos import BASE, SERVICES, client_of
@@ -197,9 +198,9 @@ async def test_a_journal_that_cannot_be_read(folder):
     """It may say which key it is, so nothing is guessed."""
     async with rotation_at("agentry") as rotation:
         place = FileJournal.folder().with_name(folder)
-        for path in FileJournal.ledger().iterdir():
+        for path in attempt_files.files(FileJournal.ledger()):
             path.rename(place / f"{path.stem}.{'key' if folder == 'keys' else 'attempt'}")
-        [path] = place.iterdir()
+        [path] = attempt_files.files(place)
         path.write_text('{"format": 99}\n')
         with pytest.raises(JournalError, match="format 99"):
             await rotation.rotate()

@@ -273,7 +273,7 @@ async def test_a_ledger_that_is_not_ours_alone_gets_nothing(state, tmp_path):
         issued = await issue(place.keys, "ci", into=MemoryStore("kept"))
         assert [key.id for key in await place.keys.list().collect()] == [issued.key.id]
         assert list(elsewhere.iterdir()) == []
-        assert len(list(state.iterdir())) == 1
+        assert len(attempt_files.files(state)) == 1
 
 
 async def test_a_home_that_a_link_of_ours_leads_to_is_used(state):

@@ -38,7 +38,7 @@ async def received(place, key_id, store, secret):
 
 def aged(state, seconds):
     """Let the attempts have begun so long ago."""
-    for path in state.glob("*.attempt"):
+    for path in state.rglob("*.attempt"):
         first, *more = path.read_text().splitlines()
         step = json.loads(first)
         # Of a machine without a name for its boots, for this one may not have been up so long.
@@ -241,14 +241,14 @@ async def test_a_file_that_is_not_whole_was_never_acted_on(place, state):
     (state / "torn.attempt").write_text('{"scope": {"service"')
     (state / "empty.attempt").touch()
     assert await sweep(place.keys) == NOTHING
-    assert list(state.iterdir()) == []
+    assert attempt_files.files(state) == []
 
 
 async def test_a_second_line_that_is_not_whole_was_never_acted_on(place, state):
     """The store was not written yet: the key is deleted by its name."""
     orphan = await place.keys.create("ci~k7f3q2")
     begun(place)
-    [path] = state.iterdir()
+    [path] = attempt_files.files(state)
     path.write_text(path.read_text() + '{"key_id": 1, "sto')
     assert (await sweep(place.keys)).deleted == (orphan.id,)
 
@@ -276,7 +276,7 @@ async def test_an_attempt_says_what_it_must_and_no_secret(place, state):
     new = await place.keys.create("ci~k7f3q2")
     store = MemoryStore()
     await received(place, new.id, store, new.secret)
-    [path] = state.iterdir()
+    [path] = attempt_files.files(state)
     text = path.read_text()
     assert new.secret.reveal() not in text
     plan = {

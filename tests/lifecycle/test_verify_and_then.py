@@ -320,7 +320,7 @@ class Filling(MemoryStore):
 
     @property
     def journal(self) -> Path:
-        [path] = FileJournal.folder().glob("*.attempt")
+        [path] = FileJournal.folder().rglob("*.attempt")
         return path
 
     async def write(self, secret: Secret, **expected: Any) -> Any:

@@ -24,7 +24,17 @@ if TYPE_CHECKING:
     from agentkeys.lifecycle.machine.moments import Moment
     from agentkeys.stores.contract import Found
 
-__all__ = ["Held", "as_a_path", "as_of_0_1", "begin", "claim", "digest_of", "folder", "survey"]
+__all__ = [
+    "Held",
+    "as_a_path",
+    "as_of_0_1",
+    "begin",
+    "claim",
+    "digest_of",
+    "files",
+    "folder",
+    "survey",
+]
 
 
 class Held:
@@ -119,3 +129,9 @@ def survey() -> Claimed:
 def folder() -> Path:
     """Return where the entries lie that are under way."""
     return FileJournal.folder()
+
+
+def files(folder: Path) -> list[Path]:
+    """Return what lies in a folder of entries and in its parts."""
+    parts = [path for path in folder.glob("??") if path.is_dir()]
+    return sorted({*folder.glob("*"), *folder.glob("??/*")} - {*parts})

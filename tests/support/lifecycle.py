@@ -62,4 +62,4 @@ async def died_after_storing(held: Held, key_id: Any, store: Any, secret: Secret
 
 def left(state: Path) -> list[dict[str, Any]]:
     """Return the first steps of the attempts that are left."""
-    return [json.loads(path.read_text().splitlines()[0]) for path in state.glob("*.attempt")]
+    return [json.loads(path.read_text().splitlines()[0]) for path in state.rglob("*.attempt")]

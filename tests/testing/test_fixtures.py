@@ -85,7 +85,7 @@ def test_attempts_are_remembered_apart():
         service.faults.add(LISTS, Answer(403))
         with pytest.raises(OrphanKeyError):
             sync.issue(agentity.api_keys, "bot", into="memory:apart")
-        [left] = attempt_files.folder().iterdir()
+        [left] = attempt_files.files(attempt_files.folder())
         assert len(sync.sweep(agentity.api_keys).deleted) == 1
         assert not left.exists()
         attempt_files.begin(agentity.api_keys.scope, "bot~k7f3q2", "k7f3q2").release()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 from agentkeys import forks, home, locks
 from agentkeys.errors import ConfigurationError, JournalError
 from agentkeys.filesystem import RefusedError, create_own, open_own, sync_folder
-from agentkeys.lifecycle.journal import lines, own_files
+from agentkeys.lifecycle.journal import ids, lines, own_files
 from agentkeys.lifecycle.journal.contract import Claimed, Remembered, Seen, left
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
-from agentkeys.lifecycle.journal.reading import KEPT, each, in_ledger, read
+from agentkeys.lifecycle.journal.reading import KEPT, check_found, each, file_of, read
 from agentkeys.lifecycle.machine.states import Closed, Entry, Kept
 from agentkeys.plain import shown
 
@@ -48,20 +47,19 @@ class FileJournal:
         """Add a new entry; see `Journal.begin`."""
         while True:
             with contextlib.suppress(_TakenError):  # a sweep took the new file for a dead process's
-                return self._begun(self.folder(), f"{secrets.token_hex(8)}{_UNDER_WAY}", entry)
+                entry_id = ids.new_id(entry.plan.scope)
+                return self._begun(file_of(self.folder(), entry_id, _UNDER_WAY), entry)
 
     def adopt(self, entry: Entry) -> str:
         """Add an entry to the ledger; see `Journal.adopt`."""
-        # The name is a digest of the entry, so that several callers who adopt a key share one
-        # entry.
-        entry_id = lines.fingerprint(entry)
+        entry_id = ids.fingerprint(entry)
         self.put(entry_id, entry)
         return entry_id
 
     def put(self, entry_id: str, entry: Entry) -> None:
         """Add an entry of another journal; see `Journal.put`."""
-        kept = in_ledger(self.ledger(), entry_id)
-        under_way = self.folder() / f"{entry_id}{_UNDER_WAY}"
+        kept = file_of(self.ledger(), entry_id)
+        under_way = file_of(self.folder(), entry_id, _UNDER_WAY)
         path = kept if isinstance(entry.state, Kept) else under_way
         while True:
             there = _held(path) if os.path.lexists(path) else None  # it removes a torn one
@@ -70,18 +68,19 @@ class FileJournal:
             if os.path.lexists(path) or os.path.lexists(kept):
                 return
             with contextlib.suppress(_TakenError):
-                self._begun(path.parent, path.name, entry).release()
+                self._begun(path, entry).release()
 
     @staticmethod
-    def _begun(parent: Path, name: str, entry: Entry) -> OwnedFile:
+    def _begun(path: Path, entry: Entry) -> OwnedFile:
         try:
-            owned = _created(parent, name, entry)
+            check_found(path, entry)  # an id of another journal may say another place
+            owned = _created(path, entry)
         except OSError as error:  # a RefusedError is one
             reason = error.strerror or type(error).__name__
         else:
             return owned
         raise ConfigurationError(
-            f"cannot write to {shown(parent)}, which must keep the entry if this process is"
+            f"cannot write to {shown(path.parent)}, which must keep the entry if this process is"
             f" killed: {reason}: set AGENTKEYS_HOME to a folder of your own, or to a new"
             " folder"
         )
@@ -89,12 +88,13 @@ class FileJournal:
     def claim(
         self,
         is_wanted: Callable[[Scope], bool],
-        near: Scope | None = None,  # noqa: ARG002  # no file says its place but by what is in it
+        near: Scope | None = None,
     ) -> Claimed:
         """Lock the entries in wanted scopes whose processes are gone; see `Journal.claim`."""
         owned: list[OwnedFile] = []
         unreadable: list[str] = []
-        for found in each(self.folder(), _UNDER_WAY, partial(_claimed, is_wanted=is_wanted)):
+        look = partial(_claimed, is_wanted=is_wanted)
+        for found in each(self.folder(), _UNDER_WAY, look, near):
             if isinstance(found, str):
                 unreadable.append(found)
             elif found is not None:
@@ -104,12 +104,12 @@ class FileJournal:
     def remembered(
         self,
         is_wanted: Callable[[Scope], bool],
-        near: Scope | None = None,  # noqa: ARG002
+        near: Scope | None = None,
     ) -> Remembered:
         """Return the entries in wanted scopes; see `Journal.remembered`."""
         entries: dict[str, Seen] = {}
         unreadable: list[str] = []
-        for found in self.each():
+        for found in self._seen(near):
             if isinstance(found, str):
                 unreadable.append(found)
             elif is_wanted(found.entry.plan.scope):
@@ -119,16 +119,19 @@ class FileJournal:
 
     def each(self) -> Iterator[Seen | str]:
         """Yield every entry; see `Journal.each`."""
+        return self._seen(None)
+
+    def _seen(self, near: Scope | None) -> Iterator[Seen | str]:
         # In this order, so that an entry that moves into the ledger meanwhile is seen twice, not
         # missed.
         for folder, ending in ((self.folder(), _UNDER_WAY), (self.ledger(), KEPT)):
-            for found in each(folder, ending, read):
+            for found in each(folder, ending, read, near):
                 if found is not None:
                     yield found
 
     def hold(self, entry_id: str) -> OwnedFile | None:
         """Take over an entry of the ledger; see `Journal.hold`."""
-        return _held(in_ledger(self.ledger(), entry_id))
+        return _held(file_of(self.ledger(), entry_id))
 
     def survey(self) -> Remembered:
         """Return what is left by owners that are gone; see `Journal.survey`."""
@@ -253,18 +256,18 @@ class OwnedFile:
 
     def _keep(self, plan: Plan) -> None:
         """Move the file into the ledger: its place there says that the secret is stored."""
-        ledger = self._path.parent.with_name("keys")
-        own_files.make_folder(ledger)
-        own_files.check_folder(ledger)
+        folder = self._path.parents[1 if ids.place_in(self.id) else 0]
+        ledger = folder.with_name("keys")
+        kept = ledger / self._path.relative_to(folder).with_suffix(KEPT)
+        own_files.make_own_folder(kept.parent)
         # The replaced entry goes first: once this entry is in the ledger, no later run removes that
         # one. If it stays nevertheless, `remembered` leaves it out.
         if plan.replaces is not None:
             with contextlib.suppress(OSError, RefusedError):
-                in_ledger(ledger, plan.replaces.entry).unlink(missing_ok=True)
-        kept = ledger / self._path.with_suffix(KEPT).name
+                file_of(ledger, plan.replaces.entry).unlink(missing_ok=True)
         os.rename(self._path, kept)  # noqa: PTH104  # Path.rename does the same
         self._path = kept
-        sync_folder(ledger)
+        sync_folder(kept.parent)
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -276,15 +279,13 @@ class _TakenError(Exception):
     """A file of that name exists, or another process has removed it meanwhile."""
 
 
-def _created(parent: Path, name: str, entry: Entry) -> OwnedFile:
-    own_files.make_folder(parent)
-    own_files.check_folder(parent)
-    path = parent / name
+def _created(path: Path, entry: Entry) -> OwnedFile:
+    own_files.make_own_folder(path.parent)
     descriptor = _locked_file(path)
     owned = OwnedFile(path, descriptor, entry)
     try:
         own_files.append(descriptor, lines.dumped(entry))
-        sync_folder(parent)
+        sync_folder(path.parent)
     except BaseException:
         owned.forget()
         raise
@@ -357,5 +358,6 @@ def _abandoned(path: Path, descriptor: int, is_wanted: Callable[[Scope], bool]) 
         case NotAnEntry(why):
             raise RefusedError(why)
         case Entry() as entry if is_wanted(entry.plan.scope):
+            check_found(path, entry)
             return OwnedFile(path, descriptor, entry)
     return None

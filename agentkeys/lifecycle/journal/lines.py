@@ -6,7 +6,6 @@ or the reason why it is not one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import operator
@@ -35,7 +34,7 @@ from agentkeys.lifecycle.machine.states import (
     Writing,
 )
 
-__all__ = ["NotAnEntry", "Torn", "dumped", "fingerprint", "loaded"]
+__all__ = ["NotAnEntry", "Torn", "dumped", "loaded"]
 
 _NOTED: Final[tuple[type[State], ...]] = (
     Asking,
@@ -79,14 +78,6 @@ def dumped(entry: Entry) -> bytes:
         **_converter.unstructure(entry.state),
     }
     return f"{json.dumps(document)}\n".encode()
-
-
-def fingerprint(entry: Entry) -> str:
-    """Return the fingerprint of a kept key: 64 bits, as 16 characters."""
-    scope, plan = attrs.evolve(entry.plan.scope, account="", also=()), entry.plan
-    state = entry.state
-    what = [attrs.astuple(scope), plan.store, plan.name, entry.key_id, getattr(state, "digest", "")]
-    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 
 def loaded(text: bytes) -> Entry | NotAnEntry | Torn:

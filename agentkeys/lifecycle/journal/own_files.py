@@ -7,6 +7,7 @@ deleted, so only files that this user alone can have written are read.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 from agentkeys import filesystem
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["append", "check_folder", "make_folder", "names", "read"]
+__all__ = ["append", "check_folder", "is_part", "make_own_folder", "names", "read"]
 
 _LARGEST: Final = 1 << 20
 """The largest size of a file in bytes; no entry is that long."""
+_PART: Final = re.compile("[0-9a-f]{2}")
 
 
 def read(descriptor: int) -> bytes:
@@ -54,13 +56,22 @@ def _cut_torn_line(descriptor: int) -> None:
             os.ftruncate(descriptor, read(descriptor).rfind(b"\n") + 1)
 
 
+def is_part(name: str) -> bool:
+    """Whether a folder of that name is a part of the folder that it lies in."""
+    return _PART.fullmatch(name) is not None
+
+
 def check_folder(path: Path) -> None:
     """Check that a folder and its parent are this user's alone; the parent may be a link.
+
+    The folder of a part is checked in the same way.
 
     Raises:
         FileNotFoundError: one of them does not exist.
         RefusedError: one of them belongs to another user, or its status cannot be read.
     """
+    if is_part(path.name):
+        check_folder(path.parent)
     for folder, may_be_link in ((path.parent, True), (path, False)):
         try:
             why = filesystem.folder_objection(folder, may_be_link=may_be_link)
@@ -74,16 +85,24 @@ def check_folder(path: Path) -> None:
             raise RefusedError(why if folder == path else f"{folder}: {why}")
 
 
-def make_folder(path: Path) -> None:
+def make_own_folder(path: Path) -> None:
+    """Create a folder, unless it exists, and check it; see `check_folder`."""
+    if is_part(path.name):  # first, so that no part is made in a folder of somebody else
+        make_own_folder(path.parent)
+    _make_folder(path)
+    check_folder(path)
+
+
+def _make_folder(path: Path) -> None:
     """Create a folder and its missing parents, durably."""
     if not path.is_dir():
-        make_folder(path.parent)
+        _make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
         filesystem.sync_folder(path.parent)
 
 
-def names(folder: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files of a folder with that ending, one by one; none if there is no folder.
+def names(folder: Path) -> Iterator[str]:
+    """Yield what a folder holds, name by name; nothing if there is no folder.
 
     Raises:
         RefusedError: the folder is not this user's alone, or cannot be listed.
@@ -92,8 +111,7 @@ def names(folder: Path, suffix: str) -> Iterator[Path]:
         check_folder(folder)
         with os.scandir(folder) as found:  # Path.glob skips what it cannot read
             for each in found:
-                if each.name.endswith(suffix):
-                    yield folder / each.name
+                yield each.name
     except FileNotFoundError:
         return
     except RefusedError:

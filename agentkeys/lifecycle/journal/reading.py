@@ -1,15 +1,18 @@
-"""Read entries without taking them over: no file is locked or changed."""
+"""Read entries without taking them over: no file is locked or changed.
+
+A folder has parts, each for a share of the places, so that the entries of one place are found
+without a look at all others. Entries of earlier versions lie in the folder itself.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
 from agentkeys.filesystem import RefusedError, open_own
-from agentkeys.lifecycle.journal import lines, own_files
+from agentkeys.lifecycle.journal import ids, lines, own_files
 from agentkeys.lifecycle.journal.contract import Seen
 from agentkeys.lifecycle.journal.lines import NotAnEntry, Torn
 from agentkeys.lifecycle.machine.states import Entry, Kept, Ousting, Retiring, Writing
@@ -19,25 +22,50 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["KEPT", "each", "in_ledger", "read"]
+    from agentkeys.keys import Scope
+
+__all__ = ["KEPT", "check_found", "each", "file_of", "read"]
 
 KEPT: Final = ".key"
 """The ending of the names of the ledger's files."""
-_ID: Final = re.compile("[0-9a-f]{16}")
 
 T = TypeVar("T")
 
 
-def each(folder: Path, ending: str, look: Callable[[Path], T | None]) -> Iterator[T | str | None]:
-    """Yield the result of *look* for each file of a folder, or a sentence if it cannot be read."""
+def each(
+    folder: Path, ending: str, look: Callable[[Path], T | None], near: Scope | None = None
+) -> Iterator[T | str | None]:
+    """Yield the result of *look* for each file of a folder, or a sentence if it cannot be read.
+
+    If all wanted entries are at *near*, files that are named after other places are left out.
+    """
+    place = "" if near is None else ids.place_of(near)
     try:
-        for path in own_files.names(folder, ending):
-            yield _looked_at(path, look)
+        yield from _each_in(folder, ending, look)
+        parts = [place[:2]] if place else [*filter(own_files.is_part, own_files.names(folder))]
     except RefusedError as error:
-        yield (
-            f"{shown(folder)} may name unfinished keys, but was not read: {error}:"
-            " run the sweep as its owner, or make it yours alone (chown, chmod)"
-        )
+        yield _not_listed(folder, error)
+        return
+    for part in parts:
+        try:
+            yield from _each_in(folder / part, ending, look, place)
+        except RefusedError as error:
+            yield _not_listed(folder / part, error)
+
+
+def _each_in(
+    folder: Path, ending: str, look: Callable[[Path], T | None], place: str = ""
+) -> Iterator[T | str | None]:
+    for name in own_files.names(folder):
+        if name.endswith(ending) and name.startswith(place):
+            yield _looked_at(folder / name, look)
+
+
+def _not_listed(folder: Path, error: RefusedError) -> str:
+    return (
+        f"{shown(folder)} may name unfinished keys, but was not read: {error}:"
+        " run the sweep as its owner, or make it yours alone (chown, chmod)"
+    )
 
 
 def _looked_at(path: Path, look: Callable[[Path], T | None]) -> T | str | None:
@@ -50,15 +78,28 @@ def _looked_at(path: Path, look: Callable[[Path], T | None]) -> T | str | None:
         )
 
 
-def in_ledger(ledger: Path, entry_id: str) -> Path:
-    """Return the path of an entry in the ledger, whose id comes from another entry.
+def file_of(folder: Path, entry_id: str, ending: str = KEPT) -> Path:
+    """Return the path of an entry, whose id may come from another entry.
 
     Raises:
         RefusedError: *entry_id* is not an id, and may name another path.
     """
-    if _ID.fullmatch(entry_id) is None:
+    if not ids.is_id(entry_id):
         raise RefusedError("it is not an id of an entry")
-    return ledger / f"{entry_id}{KEPT}"
+    part = folder / entry_id[:2] if ids.place_in(entry_id) else folder
+    return part / f"{entry_id}{ending}"
+
+
+def check_found(path: Path, entry: Entry) -> None:
+    """Check that whoever looks for the entries of its place finds this one.
+
+    Raises:
+        RefusedError: the file was renamed or moved.
+    """
+    place, part = ids.place_in(path.stem), path.parent.name
+    is_right = part == place[:2] if place else not own_files.is_part(part)
+    if not is_right or place not in {"", ids.place_of(entry.plan.scope)}:
+        raise RefusedError("it has the name or the folder of another entry")
 
 
 def read(path: Path) -> Seen | None:
@@ -83,6 +124,7 @@ def read(path: Path) -> Seen | None:
                 return None
             case NotAnEntry(why):
                 raise RefusedError(why)
+        check_found(path, found)
         return Seen(path.stem, _as_kept(found) if path.suffix == KEPT else found, shown(path))
     finally:
         os.close(descriptor)

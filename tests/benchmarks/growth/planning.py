@@ -20,7 +20,9 @@ from agentkeys import AgentryClient
 from agentkeys.fleet.manifest.declared import Account
 from agentkeys.fleet.planning import Settings, plan_of, read
 from agentkeys.keys import Scope
+from agentkeys.lifecycle.journal.ids import new_id
 from agentkeys.lifecycle.journal.lines import dumped
+from agentkeys.lifecycle.journal.reading import file_of
 from agentkeys.lifecycle.machine.moments import now
 from agentkeys.lifecycle.machine.states import Entry, Kept, Plan
 from growth.children import child, say
@@ -75,7 +77,9 @@ def _keep(folder: Path, size: int, url: str) -> None:
         scope = Scope("Agentry", url, "inbox", f"agent{n}@acme.to", "human", account)
         kept = Kept(f"key{n}", hashlib.sha256(secret.encode()).hexdigest(), since)
         entry = Entry(Plan(scope, f"agent-{n}", store=store), f"agent-{n}~aaaaaa", kept)
-        (ledger / f"{n:016x}.key").write_bytes(dumped(entry))
+        path = file_of(ledger, new_id(scope))
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(dumped(entry))
 
 
 async def plan(folder: str, url: str) -> None:

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import re
-import secrets
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from agentkeys import threads
 from agentkeys.errors import ConfigurationError, JournalError
-from agentkeys.lifecycle.journal import lines
+from agentkeys.lifecycle.journal import ids, lines
 from agentkeys.lifecycle.journal.contract import Claimed, LostError, Remembered, Seen
 from agentkeys.lifecycle.journal.lines import NotAnEntry
 from agentkeys.lifecycle.journal.postgres.database import Database
@@ -65,14 +64,14 @@ class PostgresJournal:
 
     def begin(self, entry: Entry) -> OwnedRow:
         """Remember a new entry; see `Journal.begin`."""
-        lease = Lease(secrets.token_hex(8), 1, self._leases.owner)
+        lease = Lease(ids.new_id(entry.plan.scope), 1, self._leases.owner)
         until = self._leases.asked()
         self._insert(lease.id, entry, owner=lease.owner, until=self._leases.until())
         return self._owned(lease, entry, until)
 
     def adopt(self, entry: Entry) -> str:
         """Add an entry to the ledger; see `Journal.adopt`."""
-        entry_id = lines.fingerprint(entry)
+        entry_id = ids.fingerprint(entry)
         self.put(entry_id, entry)
         return entry_id
 
