@@ -84,22 +84,22 @@ async def _gathered(
 ) -> tuple[Facts, list[Secret]]:
     own = await whose(keys, scope, waiting.left())
     # Before and after the listing, because an entry of that time may be in only one of the two.
-    earlier = await _remembered(journal, own)
+    earlier = await _remembered(journal, own, waiting)
     listing = await ServiceHands(keys, own, waiting).listed()
-    later = await _remembered(journal, own)
+    later = await _remembered(journal, own, waiting)
     facts = Facts(own, listing.keys, earlier, later, {}, policy, now())
     looked, secrets = await looked_into(facts.stores, waiting)
     waiting.raise_cancellation()
     return Facts(own, listing.keys, earlier, later, looked, policy, facts.now), secrets
 
 
-async def _remembered(journal: Journal, scope: Scope) -> Remembered:
+async def _remembered(journal: Journal, scope: Scope, waiting: Waiting) -> Remembered:
     """Return the entries of the whole service, because a tenant lists the keys of its inboxes."""
 
     def is_wanted(other: Scope) -> bool:
         return (other.service, other.realm) == (scope.service, scope.realm)
 
-    return await disk.in_thread(partial(journal.remembered, is_wanted))
+    return await disk.in_time(partial(journal.remembered, is_wanted), waiting.left())
 
 
 def _age(facts: Facts, key: Any) -> Age:

@@ -93,7 +93,7 @@ async def abort(
     del secret
     at = opened(journal)
     with waiting:
-        owned = await claimed(at, own, name, into)
+        owned = await claimed(at, own, name, into, seconds=waiting.left())
         hands = RestoringHands(keys, own, waiting, old)
         if not isinstance(owned.entry.state, Retiring | Ousting):
             outcome = await drive(owned, events.Resumed(), hands, waiting)
@@ -101,7 +101,7 @@ async def abort(
                 return heard.deleted(outcome)
             if not isinstance(owned.entry.state, Retiring):
                 raise rotations.not_aborted(outcome)
-            owned = await claimed(at, own, name, into, Retiring)
+            owned = await claimed(at, own, name, into, Retiring, seconds=waiting.left())
         try:
             hands.secret = old = await _old_secret(at, owned.entry, hands)
         except BaseException:
@@ -134,7 +134,7 @@ async def _old_secret(journal: Journal, entry: Entry, hands: RestoringHands) -> 
     key = next((each for each in listing.keys if each.id == replaces.key_id), None)
     if key is None:
         raise _no_way_back(entry, f"the key {replaces.key_id} is no longer listed")
-    if not await _may_be_of(journal, entry, hands.keys, key, old):
+    if not await _may_be_of(journal, entry, hands, key, old):
         whose = "the given secret" if hands.secret else "the store's previous value"
         why = f"{whose} is not the secret of the key {replaces.key_id}: pass that (secret=...)"
         raise _no_way_back(entry, why)
@@ -151,7 +151,9 @@ def _no_way_back(entry: Entry, why: str) -> RotationError:
     )
 
 
-async def _may_be_of(journal: Journal, entry: Entry, keys: Any, key: Any, secret: Secret) -> bool:
+async def _may_be_of(
+    journal: Journal, entry: Entry, hands: RestoringHands, key: Any, secret: Secret
+) -> bool:
     """Whether a secret may be that of the replaced key, as far as it can be checked.
 
     If it were the secret of the new key, the store would hold the secret of a deleted key.
@@ -161,21 +163,29 @@ async def _may_be_of(journal: Journal, entry: Entry, keys: Any, key: Any, secret
     if digest == getattr(getattr(state, "retiring", state), "digest", None):
         return False
     scope = entry.plan.scope
-    found = await disk.in_thread(partial(journal.remembered, scope.is_at, scope))
+    look = partial(journal.remembered, scope.is_at, scope)
+    found = await disk.in_time(look, hands.waiting.left())
     own = (each.entry for each in found.entries if each.id == entry.plan.replaces.entry)
     known = {each.state.digest for each in own if isinstance(each.state, Kept)} - {""}
     if known and digest not in known:
         return False
+    keys = hands.keys
     return not isinstance(keys, Keys) or keys._may_be(key, secret)  # noqa: SLF001
 
 
 async def claimed(
-    journal: Journal, scope: Scope, name: str, into: Store | str | None, state: type = object
+    journal: Journal,
+    scope: Scope,
+    name: str,
+    into: Store | str | None,
+    state: type = object,
+    *,
+    seconds: float,
 ) -> Owned:
     """Take over the rotation of a key that has come farthest; the caller releases it."""
     store = None if into is None else checked_store(into).address
     claim = partial(journal.claim, scope.is_at, scope)
-    claimed = await disk.in_thread(claim, undo=Claimed.release)
+    claimed = await disk.in_time(claim, seconds, undo=Claimed.release)
     named = [each for each in claimed.entries if each.entry.plan.name == name]
     wanted = [each for each in named if each.entry.plan.replaces and _is(each, state, store)]
     farthest = max(map(_comes, wanted), default=0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +10,7 @@ import attrs
 
 from agentkeys import arguments
 from agentkeys.cancellation import Waiting
-from agentkeys.errors import AgentKeysError, DeadlineExceededError
+from agentkeys.errors import AgentKeysError
 from agentkeys.keys import KeyCollection, Scope, checked_collection
 from agentkeys.lifecycle.driving import callbacks, disk
 from agentkeys.lifecycle.driving.callbacks import Then
@@ -115,7 +113,8 @@ async def _swept(
     how: _How = _How(),  # it is frozen
 ) -> Swept:
     waiting = Waiting(seconds, grace=0.0)
-    claimed = await _claimed(partial(journal.claim, is_wanted, own), seconds)
+    claim = partial(journal.claim, is_wanted, own)
+    claimed = await disk.in_time(claim, seconds, undo=Claimed.release)
     kind = LookingHands if how.dry_run else SweepingHands
     hands = kind(keys, own, waiting, how.then)
     found: list[Outcome] = []
@@ -127,15 +126,6 @@ async def _swept(
     finally:
         claimed.release()
     return _summed_up(found, claimed.unreadable)
-
-
-async def _claimed(claim: Callable[[], Claimed], seconds: float) -> Claimed:
-    try:
-        async with asyncio.timeout(None if seconds == math.inf else seconds):
-            return await disk.in_thread(claim, undo=Claimed.release)
-    except TimeoutError:
-        pass
-    raise DeadlineExceededError(f"the journal did not answer within {seconds:g} s", applied="no")
 
 
 def _raise_what_stops_it(outcome: Outcome, waiting: Waiting) -> None:

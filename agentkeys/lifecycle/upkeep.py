@@ -99,8 +99,9 @@ def _any(_: Scope) -> bool:
     return True
 
 
-async def _remembered(journal: Journal, scope: Scope) -> Remembered:
-    return await disk.in_thread(partial(journal.remembered, scope.is_at, scope))
+async def _remembered(journal: Journal, scope: Scope, waiting: Waiting) -> Remembered:
+    look = partial(journal.remembered, scope.is_at, scope)
+    return await disk.in_time(look, waiting.left())
 
 
 def _known(seen: Seen) -> Known:
@@ -185,7 +186,7 @@ async def adopt(
                 f"the key {key_id} was not adopted: {why}", store=store.address, key_id=key_id
             )
         plan = Plan(own, name or base_name(key.name), store=store.address)
-        return _known(await _adopted(at, plan, key, secret))
+        return _known(await _adopted(at, plan, key, secret, waiting))
 
 
 def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> str | None:
@@ -204,13 +205,15 @@ def _objection(keys: object, key: Any, store: Store, secret: Secret | None) -> s
     return None
 
 
-async def _adopted(journal: Journal, plan: Plan, key: Any, secret: Secret | None) -> Seen:
+async def _adopted(
+    journal: Journal, plan: Plan, key: Any, secret: Secret | None, waiting: Waiting
+) -> Seen:
     """Add the key to the ledger, unless it is in the ledger already."""
     entry = as_kept(plan, key, secret)
-    for each in (await _remembered(journal, plan.scope)).entries:
+    for each in (await _remembered(journal, plan.scope, waiting)).entries:
         if isinstance(each.entry.state, Kept) and fingerprint(each.entry) == fingerprint(entry):
             return each
-    entry_id = await disk.in_thread(partial(journal.adopt, entry))
+    entry_id = await disk.in_time(partial(journal.adopt, entry), waiting.left())
     return Seen(entry_id, entry, "")
 
 
@@ -255,14 +258,15 @@ async def announced(
     waiting, at = Waiting(keys.timeout, grace=0.0), opened(journal)
     with waiting:
         own = scope or keys.scope
-        owned = await claimed(at, own, arguments.text("name", name), into, Retiring)
+        name = arguments.text("name", name)
+        owned = await claimed(at, own, name, into, Retiring, seconds=waiting.left())
         if getattr(owned.entry.state, "announced", True):
             owned.release()
             raise RotationError(f"the users of {mask(name)!r} have been told already", name=name)
         outcome = await drive(owned, events.Announced(), _Idle(), waiting)
     if outcome.ending is Ending.LOST:
         raise lost(outcome)
-    return await _known_by(at, owned.id, own)
+    return await _known_by(at, owned.id, own, waiting)
 
 
 class _Idle:
@@ -278,8 +282,8 @@ class _Idle:
         return owned.entry, ""
 
 
-async def _known_by(journal: Journal, entry_id: str, scope: Scope) -> Known:
-    found = (await _remembered(journal, scope)).entries
+async def _known_by(journal: Journal, entry_id: str, scope: Scope, waiting: Waiting) -> Known:
+    found = (await _remembered(journal, scope, waiting)).entries
     return next(_known(each) for each in found if each.id == entry_id)
 
 

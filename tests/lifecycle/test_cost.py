@@ -173,7 +173,7 @@ LOOKING = """
 
 
 def test_a_key_costs_the_same_whatever_the_journal_holds_of_other_places(tmp_path):
-    """For a thousand more, no file is opened; a rotation looks three times at the keys beside it."""
+    """For a thousand more, no file is opened. A rotation looks three times at each of its place."""
     with sync.LocalService() as service:
         store, support = f"dotenv:{tmp_path}/.env#KEY", Path(journals.__file__).parent
         program = Program(LOOKING, service.url, service.agentry_token, "", store, str(support))
