@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
 from journals import asking, kept
+from proxies import Proxy
 
 from agentkeys.lifecycle.journal import FileJournal
 
@@ -60,3 +63,26 @@ def test_nowhere_to_go_is_wrong_usage(run, home, to):
     moved = run("journal", "move", "--to", to)
     assert (moved.code, moved.out) == (2, "")
     assert PASSWORD not in moved.err
+
+
+@pytest.fixture
+def behind(home, postgres, database, monkeypatch) -> Iterator[Proxy]:
+    """The network before the journal."""
+    with Proxy(postgres.port) as proxy:
+        name = database.rpartition("/")[2]
+        monkeypatch.setenv("AGENTKEYS_JOURNAL", postgres.address(name, port=proxy.port))
+        yield proxy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["audit", "sweep"])
+def test_a_journal_that_does_not_answer_is_waited_for_as_long_as_timeout_says(run, behind, command):
+    """And no longer, but for two seconds in which it may still answer."""
+    assert run("status").code == 0
+    behind.break_off()
+    begun = time.monotonic()
+    ended = run(command, "--timeout", "0.5")
+    assert time.monotonic() - begun < 0.5 + 2.0 + 1.5
+    assert ended.code == 10
+    assert "the journal did not answer within 0.5 s" in ended.err
+    behind.mend()

@@ -12,6 +12,7 @@ import click
 
 from agentkeys.cli.ground import output
 from agentkeys.cli.ground.codes import FAILED, FINDINGS
+from agentkeys.cli.ground.interruption import run_interruptibly
 from agentkeys.cli.ground.options import common, duration
 from agentkeys.cli.ground.services import Target, run
 from agentkeys.cli.keys import verbs
@@ -116,10 +117,12 @@ class _Auditing:
         from datetime import UTC, datetime
 
         from agentkeys.auditing import Report
+        from agentkeys.lifecycle.driving import disk
         from agentkeys.lifecycle.remembering import opened
 
         self._reports, self._unseen = [], []
-        found = opened().remembered(lambda _: True)
+        look = partial(opened().remembered, lambda _: True)
+        found = run_interruptibly(disk.in_time(look, self._options.timeout))
         scopes = {each.entry.plan.scope for each in found.entries}
         known = {service.name for service in SERVICES}
         if not self._wanted:

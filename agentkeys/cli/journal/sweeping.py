@@ -11,11 +11,13 @@ import click
 from agentkeys import status, sweep
 from agentkeys.cli.ground import output, programs
 from agentkeys.cli.ground.codes import FAILED, FOR_A_PERSON, UNDER_WAY
+from agentkeys.cli.ground.interruption import run_interruptibly
 from agentkeys.cli.ground.services import Target, run
 from agentkeys.cli.keys import verbs
 from agentkeys.cli.keys.known import HOW, SERVICES
 from agentkeys.cli.keys.upkeep import moment
 from agentkeys.errors import AgentKeysError, NotFoundError
+from agentkeys.lifecycle.driving import disk
 from agentkeys.lifecycle.remembering import opened
 from agentkeys.masking import mask
 
@@ -63,7 +65,7 @@ class Sweeping:
         self._how: Mapping[str, Any] = {"then": tell, "force": force, "dry_run": dry_run}
         self._deleted = "would delete" if dry_run else "deleted"
         self._options = options
-        self._left = opened().survey()
+        self._left = run_interruptibly(disk.in_time(opened().survey, options.timeout))
         self._places: list[_Place] = []
         self._not_looked_at: list[str] = []
 

@@ -91,7 +91,7 @@ def file_of(folder: Path, entry_id: str, ending: str = KEPT) -> Path:
 
 
 def check_found(path: Path, entry: Entry) -> None:
-    """Check that whoever looks for the entries of its place finds this one.
+    """Check that the file of an entry lies where a search of its place finds it.
 
     Raises:
         RefusedError: the file was renamed or moved.
