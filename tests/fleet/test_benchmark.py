@@ -24,7 +24,7 @@ ROWS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("part", ROWS)
 def test_each_part_of_the_benchmark_prints_its_rows(part, postgres):
     """And counts every key, for it asserts so itself."""
