@@ -53,7 +53,8 @@ async def fleet(tmp_path, service, client):
 @pytest.fixture
 def journal(database, monkeypatch) -> str:
     """The address of the journal and of the queue beside it."""
-    monkeypatch.setenv("AGENTKEYS_JOURNAL", f"{database}?lease=2")
+    # A lease that a busy machine prolongs in time, and that does not make a killed worker long.
+    monkeypatch.setenv("AGENTKEYS_JOURNAL", f"{database}?lease=5")
     return database
 
 
