@@ -210,6 +210,26 @@ async def test_a_job_that_a_worker_does_not_know_of_is_given_back(fleet, queue, 
         await until(lambda: is_done(fleet, queue, 1))
 
 
+async def test_a_job_that_another_worker_has_by_now_is_not_given_back(fleet, queue, age):
+    """Two workers may find the same dead one, and the faster one has taken its job."""
+    await queue.put([fleet.which(0)])
+    await age(
+        "INSERT INTO procrastinate_workers VALUES (DEFAULT, now()), (DEFAULT, now())",
+        "UPDATE procrastinate_jobs SET status = 'doing',"
+        " worker_id = (SELECT min(id) FROM procrastinate_workers)",
+    )
+    taken = [await queue.taken_by(worker) for worker in range(1, 3)]
+    [seen] = [job for jobs in taken for job in jobs.values()]
+    await age("UPDATE procrastinate_jobs SET worker_id = worker_id + 1")
+    await queue.put_back([seen])
+    assert (await queue.counts()).doing == 1
+    await age("UPDATE procrastinate_jobs SET worker_id = worker_id - 1")
+    await queue.put_back([seen])
+    await queue.put_back([seen])
+    counts = await queue.counts()
+    assert (counts.todo, counts.doing) == (1, 0)
+
+
 async def has_planned(queue) -> bool:
     counts = await queue.counts()
     return counts.workers > 0 and counts.planned_at is not None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeVar
 import attrs
 import psycopg
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job, Status
 from psycopg.types.json import Jsonb
 
@@ -61,6 +61,16 @@ UPDATE plans SET taken = clock_timestamp() + make_interval(secs => %s) WHERE fil
 """
 _END_TURN: Final = """
 UPDATE plans SET at = clock_timestamp(), taken = clock_timestamp() WHERE file = %s
+"""
+_PUT_BACK: Final = """
+UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = now()
+WHERE id = %s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %s
+"""
+"""Not by Procrastinate's function: that goes by the id alone, and counts it as one of the tries."""
+
+_DROP: Final = """
+DELETE FROM procrastinate_jobs
+WHERE id = %s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %s
 """
 _NOTE: Final = """
 INSERT INTO failures VALUES (%s, %s, %s, %s, 1)
@@ -242,16 +252,15 @@ class Queue:
         return {each.id: each for each in jobs if each.id is not None}
 
     async def put_back(self, jobs: Iterable[Job]) -> None:
-        """Queue jobs again that have begun."""
+        """Queue jobs again that have begun, if the same workers have them still."""
         for job in jobs:
             await _answered(self._put_back(job))
 
     async def _put_back(self, job: Job) -> None:
-        manager = self.app.job_manager
         try:
-            await manager.retry_job(job)
-        except UniqueViolation:  # its key waits already, for a planner was there
-            await manager.finish_job(job, Status.ABORTED, delete_job=True)
+            await self._rows(_PUT_BACK, job.id, job.worker_id)
+        except psycopg.errors.UniqueViolation:  # its key waits already, for a planner was there
+            await self._rows(_DROP, job.id, job.worker_id)
 
     @asynccontextmanager
     async def turn(self, file: str, every: float) -> AsyncIterator[bool]:
