@@ -269,3 +269,26 @@ def env(tmp_path: Path) -> Any:
 def bot(run: Any, served: LocalService) -> int:
     """Issue a key whose secret is in the dotenv file; its id."""
     return int(run("agentity", "create", "bot", "--save", "dotenv:.env#KEY").out)
+
+
+EACH = """
+[keys.each]
+from = "inboxes.csv"
+service = "agentry"
+inbox = "{inbox}"
+name = "agent-{slug}"
+store = "file:run/{slug}"
+"""
+
+
+@pytest.fixture
+def declare(tmp_path: Path) -> Any:
+    """Write the file, with rows for so many inboxes."""
+
+    def declare(count: int, more: str = "") -> None:
+        (tmp_path / "run").mkdir(exist_ok=True)
+        rows = [f"agent{n}@acme.to,{n}" for n in range(count)]
+        (tmp_path / "inboxes.csv").write_text("\n".join(["inbox,slug", *rows, ""]))
+        (tmp_path / "agentkeys.toml").write_text(EACH + more)
+
+    return declare

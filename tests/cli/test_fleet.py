@@ -13,28 +13,7 @@ from agentkeys.server.faults import CREATES, Answer, Delay, NeverAnswer
 from agentkeys.stores import open_store
 
 COUNT = 12
-EACH = """
-[keys.each]
-from = "inboxes.csv"
-service = "agentry"
-inbox = "{inbox}"
-name = "agent-{slug}"
-store = "file:run/{slug}"
-"""
 SECRET = re.compile(r"ag_[A-Za-z0-9]{8}")
-
-
-@pytest.fixture
-def declare(tmp_path):
-    """Write the file, with rows for so many inboxes."""
-
-    def declare(count=COUNT, more=""):
-        (tmp_path / "run").mkdir(exist_ok=True)
-        rows = [f"agent{n}@acme.to,{n}" for n in range(count)]
-        (tmp_path / "inboxes.csv").write_text("\n".join(["inbox,slug", *rows, ""]))
-        (tmp_path / "agentkeys.toml").write_text(EACH + more)
-
-    return declare
 
 
 @pytest.fixture
@@ -42,7 +21,7 @@ def many(served, background, declare):
     """Twelve inboxes, each of which shall have a key."""
     for n in range(COUNT):
         background.run(served.add_inbox(f"agent{n}@acme.to"))
-    declare()
+    declare(COUNT)
     return served
 
 
@@ -153,9 +132,9 @@ def test_pruning_is_a_question_of_its_own(terminal, run, many, declare, is_as_de
     extra = (
         '[keys.extra]\nservice = "agentry"\ninbox = "agent0@acme.to"\nstore = "file:run/extra"\n'
     )
-    declare(more=extra)
+    declare(COUNT, more=extra)
     run("apply", "--yes")
-    declare()
+    declare(COUNT)
     assert run("plan").err == f"{COUNT} as declared.\n"
     assert run("plan", "--prune").out.startswith("- extra  agentry inbox agent0@acme.to  file:/")
     shown = terminal("apply", "--prune", columns=200)
@@ -173,9 +152,9 @@ def test_nothing_is_pruned_after_a_failure(run, many, declare):
     extra = (
         '[keys.extra]\nservice = "agentry"\ninbox = "agent0@acme.to"\nstore = "file:run/extra"\n'
     )
-    declare(more=extra)
+    declare(COUNT, more=extra)
     run("apply", "--yes")
-    declare(more=extra.replace("extra", "successor"))
+    declare(COUNT, more=extra.replace("extra", "successor"))
     with many.faults.add(CREATES, Answer(403, "PermissionDenied")):
         ended = run("apply", "--yes", "--prune")
     assert (ended.code, ended.out) == (6, "")

@@ -7,27 +7,6 @@ import json
 import pytest
 
 COUNT = 3
-EACH = """
-[keys.each]
-from = "inboxes.csv"
-service = "agentry"
-inbox = "{inbox}"
-name = "agent-{slug}"
-store = "file:run/{slug}"
-"""
-
-
-@pytest.fixture
-def declare(tmp_path):
-    """Write the file, with rows for so many inboxes."""
-
-    def declare(count):
-        (tmp_path / "run").mkdir(exist_ok=True)
-        rows = [f"agent{n}@acme.to,{n}" for n in range(count)]
-        (tmp_path / "inboxes.csv").write_text("\n".join(["inbox,slug", *rows, ""]))
-        (tmp_path / "agentkeys.toml").write_text(EACH)
-
-    return declare
 
 
 @pytest.fixture(autouse=True)
@@ -94,13 +73,13 @@ def test_a_file_without_rows_yet_is_no_mistake(run, declare):
     assert run("apply", "--distribute", "--yes").err.endswith("There is nothing to do.\n")
 
 
-def test_mistakes_are_said_line_by_line(run, tmp_path):
+def test_mistakes_are_said_line_by_line(run, declare, tmp_path):
     """Those of the file, and those of its rows."""
     (tmp_path / "agentkeys.toml").write_text("[keys.a]\nstoer = 1\n")
     ended = run("worker", "--once")
     assert ended.code == 2
     assert "agentkeys.toml:2: " in ended.err
-    (tmp_path / "agentkeys.toml").write_text(EACH)
+    declare(1)
     (tmp_path / "inboxes.csv").write_text("inbox,slug\na@acme.to\n")
     ended = run("worker", "--once")
     assert ended.code == 2

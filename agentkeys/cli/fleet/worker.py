@@ -41,7 +41,7 @@ __all__ = ["commands"]
     show_default=True,
     help="How often a key is tried before it waits for the next plan.",
 )
-@click.option("--once", is_flag=True, help="End when no job is left.")
+@click.option("--once", is_flag=True, help="End when no job is due. A job for later stays.")
 @then_option
 @jobs_option
 @common

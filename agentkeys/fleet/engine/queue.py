@@ -23,7 +23,7 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job, Status
 from psycopg.types.json import Jsonb
 
-from agentkeys.errors import JournalError
+from agentkeys.errors import AgentKeysError
 from agentkeys.fleet.engine import tables
 from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.masking import mask
@@ -282,7 +282,7 @@ class Queue:
     async def _keep_turn(self, file: str) -> None:
         while True:
             await asyncio.sleep(_TURN / 3)
-            with contextlib.suppress(JournalError):
+            with contextlib.suppress(AgentKeysError):  # the plan itself fails, or does not
                 await self._ask(_KEEP_TURN, _TURN, file)
 
     async def note(self, which: Which, kind: str, sentence: str) -> None:

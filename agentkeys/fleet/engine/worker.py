@@ -39,7 +39,6 @@ logger: Final = logging.getLogger("agentkeys")
 
 _BUSY_FOR: Final = 5
 """Seconds after which a job is repeated if another process works on its key."""
-_MOST: Final = 500
 
 
 class Worker:
@@ -86,7 +85,7 @@ class Worker:
         """Work until it is cancelled; it then finishes what it is at, and gives the rest back.
 
         Args:
-            once: end when no job is left, and plan nothing.
+            once: end when no job is due, and plan nothing.
 
         Raises:
             ManifestError: the file has mistakes when it begins. Later ones are logged.
@@ -265,7 +264,7 @@ class _Retry(BaseRetryStrategy):
         if not isinstance(exception, Exception):
             return RetryDecision(retry_in={"seconds": 0})
         if isinstance(exception, _BusyError):
-            return RetryDecision(retry_in={"seconds": _BUSY_FOR}) if job.attempts < _MOST else None
+            return RetryDecision(retry_in={"seconds": _BUSY_FOR})
         if not isinstance(exception, AgentKeysError) or job.attempts + 1 >= self._tries:
             return None
         asked = exception.retry_after if isinstance(exception, RateLimitError) else None
