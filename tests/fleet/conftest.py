@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import pytest_asyncio
-from fleets import Fleet
+from fleets import LEASE, Fleet
 from samples import agentry
 
 from agentkeys import Secret
@@ -53,8 +53,7 @@ async def fleet(tmp_path, service, client):
 @pytest.fixture
 def journal(database, monkeypatch) -> str:
     """The address of the journal and of the queue beside it."""
-    # A lease that a busy machine prolongs in time, and that does not make a killed worker long.
-    monkeypatch.setenv("AGENTKEYS_JOURNAL", f"{database}?lease=5")
+    monkeypatch.setenv("AGENTKEYS_JOURNAL", f"{database}?lease={LEASE}")
     return database
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import signal
 
 import psycopg
 import pytest
 from fleets import ended, is_done, running, until, worker_of
+from procrastinate.jobs import Status
 
-from agentkeys import Secret
+from agentkeys import Secret, issue
 from agentkeys.fleet import Declared
 from agentkeys.fleet.engine import Queue, Which, Worker
 from agentkeys.fleet.engine.queue import QUEUE, TASK
 from agentkeys.fleet.engine.tables import SCHEMA
 from agentkeys.fleet.pace import Pace
+from agentkeys.server.faults import AGENTRY, CREATES, Delay
 
 pytestmark = pytest.mark.asyncio
 
@@ -228,6 +231,52 @@ async def test_a_job_that_another_worker_has_by_now_is_not_given_back(fleet, que
     await queue.put_back([seen])
     counts = await queue.counts()
     assert (counts.todo, counts.doing) == (1, 0)
+
+
+async def test_a_worker_ends_no_job_that_another_one_has_by_now(fleet, queue, age):
+    """It was cut off for so long that its job was given back, and comes back with an answer."""
+    await queue.put([fleet.which(0)])
+    await age("INSERT INTO procrastinate_workers VALUES (DEFAULT, now()), (DEFAULT, now())")
+    jobs = queue.app.job_manager
+    first = await jobs.fetch_job([QUEUE], 1)
+    await queue.put_back([first])
+    second = await jobs.fetch_job([QUEUE], 2)
+    for status in Status.SUCCEEDED, Status.FAILED, Status.ABORTED:
+        await jobs.finish_job(first, status, delete_job=True)
+    assert (await queue.counts()).doing == 1
+    await jobs.finish_job(second, Status.SUCCEEDED, delete_job=True)
+    assert (await queue.counts()).doing == 0
+
+
+async def test_a_key_that_another_process_works_on_is_tried_later(fleet, queue, age):
+    """It counts as no try: a worker that tries each key once does it afterwards."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    await queue.put([fleet.which(0)])
+    worker = worker_of(fleet, queue, tries=1)
+    creates = fleet.service.faults.add(AGENTRY & CREATES, Delay(math.inf))
+    keys = fleet.client.inbox(fleet.inboxes[0]).api_keys
+    other = asyncio.create_task(issue(keys, "agent-0", into=fleet.address(0)))
+    await creates.wait()
+    await worker.run(once=True)
+    [job] = await queue.app.job_manager.list_jobs_async()
+    assert (job.status, job.attempts) == (Status.TODO.value, 0)
+    creates.remove()
+    await other
+    await age("UPDATE procrastinate_jobs SET scheduled_at = now()")
+    await worker.run(once=True)
+    assert await is_done(fleet, queue, 1)
+    assert await queue.failures() == []
+
+
+async def test_a_job_that_names_no_key_is_dropped(fleet, queue, age, caplog):
+    """A later version may have written it: the worker says so, and goes on."""
+    fleet.declare(inboxes=fleet.inboxes[:1])
+    await queue.put([fleet.which(0), fleet.which(1)])
+    await age("UPDATE procrastinate_jobs SET args = '{}' WHERE mod(id, 2) = 0")
+    await worker_of(fleet, queue).run(once=True)
+    assert "a job that names no key" in caplog.text
+    counts = await queue.counts()
+    assert (counts.todo, counts.doing) == (0, 0)
 
 
 async def has_planned(queue) -> bool:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import signal
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fleets import ended, is_done, running, until, worker_of
+from fleets import LEASE, ended, is_done, running, until, worker_of
 from killed_workers import PROGRAM
 from killing import UNKILLED, spread
 from programs import Program
@@ -20,6 +22,7 @@ from proxies import Proxy
 
 from agentkeys import Secret, status, sweep
 from agentkeys.fleet.engine import Queue
+from agentkeys.server.faults import AGENTRY, CREATES, Delay
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.long]
 
@@ -130,15 +133,15 @@ async def test_a_network_may_be_away_for_longer_than_a_lease(
     await to_issue_and_to_rotate(fleet, queue, journal, COUNT)
     with Proxy(postgres.port) as proxy:
         address = os.environ["AGENTKEYS_JOURNAL"].replace(str(postgres.port), str(proxy.port))
+        creates = fleet.service.faults.add(AGENTRY & CREATES, Delay(math.inf), times="always")
         cut_off = start("worker", *QUICKLY, AGENTKEYS_JOURNAL=address)
-
-        async def has_begun() -> bool:
-            return (await queue.counts()).doing > 0 and len(await fleet.made()) > COUNT // 2
-
-        await until(has_begun)
+        await creates.wait(2)  # it is in the middle of two keys
         proxy.break_off()
+        cut_at = time.monotonic()
+        creates.remove()
         other = start("worker", *QUICKLY)
         await at_rest(fleet, queue)
+        assert time.monotonic() - cut_at > LEASE
         proxy.mend()
         await to_issue_and_to_rotate(fleet, queue, journal, COUNT + 10)
         await at_rest(fleet, queue)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-__all__ = ["Fleet", "ended", "is_done", "running", "until", "worker_of"]
+__all__ = ["LEASE", "Fleet", "ended", "is_done", "running", "until", "worker_of"]
+
+LEASE = 5
+"""Seconds that a busy machine prolongs in time, and after which a killed worker's keys are free."""
 
 EACH = """
 [defaults]

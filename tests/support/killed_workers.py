@@ -2,8 +2,7 @@
 
 What others can see of a worker is what it does to the disk, to a socket, and to the database. A
 worker counts these calls, which the interpreter reports whatever our functions are named, and kills
-itself at the n-th. Counted from the first request to the service: what is before that is in the
-tests of killed processes, and is the same for all.
+itself at the n-th. Counted from where it takes its first job: what is before that changes nothing.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ PROGRAM = """
             if event in {"c_call", "c_return"}:
                 if isinstance(called.__self__, socket.socket):
                     is_one = is_request(event, called)
-                    has_begun = has_begun or is_one
                 else:
                     is_one = is_change(event, called)
             else:
                 is_one = asks_a_database(frame.f_code)
+                has_begun = has_begun or frame.f_code.co_name == "fetch_job"
             if is_one and has_begun and next(points) == point:
                 os.kill(os.getpid(), signal.SIGKILL)
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeVar
 import attrs
 import psycopg
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
 from psycopg.types.json import Jsonb
 
 from agentkeys.errors import AgentKeysError
@@ -63,15 +64,16 @@ _END_TURN: Final = """
 UPDATE plans SET at = clock_timestamp(), taken = clock_timestamp() WHERE file = %s
 """
 _PUT_BACK: Final = """
-UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = now()
-WHERE id = %s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %s
+UPDATE procrastinate_jobs SET status = 'todo', attempts = attempts + %(tries)s,
+    scheduled_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE id = %(id)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s
 """
-"""Not by Procrastinate's function: that goes by the id alone, and counts it as one of the tries."""
-
-_DROP: Final = """
+_END: Final = """
 DELETE FROM procrastinate_jobs
-WHERE id = %s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %s
+WHERE id = %(id)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s
 """
+"""Not by Procrastinate's functions, which go by the id alone: by now another worker may have it."""
+
 _NOTE: Final = """
 INSERT INTO failures VALUES (%s, %s, %s, %s, 1)
 ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, sentence = excluded.sentence,
@@ -183,6 +185,7 @@ class Queue:
             connection_class=self._connection, kwargs={}, min_size=1, max_size=8
         )
         self.app = App(connector=self._connector)
+        self.app.job_manager = _Jobs(self._connector)
 
     async def __aenter__(self) -> Self:
         await _answered(self._open())
@@ -251,16 +254,26 @@ class Queue:
         jobs = await _answered(find(queue=QUEUE, status=Status.DOING.value, worker_id=worker))
         return {each.id: each for each in jobs if each.id is not None}
 
-    async def put_back(self, jobs: Iterable[Job]) -> None:
-        """Queue jobs again that have begun, if the same workers have them still."""
-        for job in jobs:
-            await _answered(self._put_back(job))
+    async def put_back(
+        self, jobs: Iterable[Job], *, seconds: float = 0.0, tried: bool = False
+    ) -> None:
+        """Queue jobs again that have begun, if the same workers have them still.
 
-    async def _put_back(self, job: Job) -> None:
+        Args:
+            jobs: which.
+            seconds: how long they wait, by the clock of the database.
+            tried: whether it counts as a try.
+
+        """
+        for job in jobs:
+            await _answered(self._put_back(job, seconds=seconds, tries=int(tried)))
+
+    async def _put_back(self, job: Job, **values: float) -> None:
+        which = {"id": job.id, "worker": job.worker_id}
         try:
-            await self._rows(_PUT_BACK, job.id, job.worker_id)
-        except psycopg.errors.UniqueViolation:  # its key waits already, for a planner was there
-            await self._rows(_DROP, job.id, job.worker_id)
+            await self._connector.execute_query_async(_PUT_BACK, **which, **values)
+        except UniqueViolation:  # its key waits already, for a planner was there
+            await self._connector.execute_query_async(_END, **which)
 
     @asynccontextmanager
     async def turn(self, file: str, every: float) -> AsyncIterator[bool]:
@@ -321,6 +334,18 @@ class Queue:
         async with self._connector.pool.connection() as connection:
             cursor = await connection.execute(statement, values)
             return await cursor.fetchall() if cursor.description else []
+
+
+class _Jobs(JobManager):
+    """Ends a job that is done, for the worker that has it."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:  # noqa: ARG002  # its own
+        """Take it out of the queue. Of one that failed or was stopped, the worker has seen to that.
+
+        If it could not, the job is one whose end was lost, and is given back as such.
+        """
+        if status == Status.SUCCEEDED:
+            await self.connector.execute_query_async(_END, id=job.id, worker=job.worker_id)
 
 
 def _job(which: Which) -> Job:

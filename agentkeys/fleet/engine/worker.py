@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from procrastinate import BaseRetryStrategy, JobContext, RetryDecision
+from procrastinate import JobContext
 from procrastinate.worker import Worker as Engine
 
 from agentkeys.errors import AgentKeysError, ConfigurationError, RateLimitError
@@ -37,8 +37,14 @@ __all__ = ["Worker"]
 
 logger: Final = logging.getLogger("agentkeys")
 
-_BUSY_FOR: Final = 5
+_BUSY_FOR: Final = 5.0
 """Seconds after which a job is repeated if another process works on its key."""
+
+_BROKEN_FOR: Final = 1.0
+"""Seconds after which it is, if what came of it could not be noted."""
+
+_LONGEST_WAIT: Final = 300.0
+"""Seconds between two tries of a key that fails, if the service names none."""
 
 
 class Worker:
@@ -78,8 +84,7 @@ class Worker:
         self._at_work: set[int | None] = set()  # the ids of jobs
         self._unknown: set[int] = set()
         self.done: Counter[Do] = Counter()
-        retry = _Retry(self._pace.tries)
-        queue.app.task(name=TASK, queue=QUEUE, retry=retry, pass_context=True)(self._job)
+        queue.app.task(name=TASK, queue=QUEUE, pass_context=True)(self._job)
 
     async def run(self, *, once: bool = False) -> None:
         """Work until it is cancelled; it then finishes what it is at, and gives the rest back.
@@ -97,8 +102,10 @@ class Worker:
             if once:
                 await self._queue.give_back(self._pace.stale)
                 await self._working(once=True)
-                while await self._queue.give_back(self._pace.stale):  # the end of a job was lost
-                    await self._working(once=True)
+                for _ in range(self._pace.tries):
+                    if not await self._queue.give_back(self._pace.stale):
+                        break
+                    await self._working(once=True)  # for the end of a job was lost
                 return
             beside = [
                 self._again(self._planned, "nothing was planned"),
@@ -127,7 +134,6 @@ class Worker:
                 update_heartbeat_interval=pace.heartbeat,
                 stalled_worker_timeout=pace.stale,
                 fetch_job_polling_interval=1.0,
-                delete_jobs="always",  # what failed is noted by its key, not by its job
             )
             try:
                 await self._engine.run()  # type: ignore[no-untyped-call]  # its own
@@ -141,29 +147,51 @@ class Worker:
                 return
 
     async def _job(self, context: JobContext, /, **data: Any) -> None:
-        self._at_work.add(context.job.id)
+        job = context.job
         try:
-            await self._work(Which.read(data))
+            which = Which.read(data)
+        except (KeyError, TypeError, ValueError):
+            logger.warning("a job that names no key, or names it in another way, is dropped")
+            return
+        self._at_work.add(job.id)
+        try:
+            await self._work(job, which)
+        except asyncio.CancelledError:  # the worker is to stop
+            await self._queue.put_back([job])
+            raise
+        except AgentKeysError:  # what came of it could not be noted
+            await self._queue.put_back([job], seconds=_BROKEN_FOR)
+            raise
         finally:
-            self._at_work.discard(context.job.id)
+            self._at_work.discard(job.id)
 
-    async def _work(self, which: Which) -> None:
-        """Do one job."""
+    async def _work(self, job: Job, which: Which) -> None:
+        """Do one job, and put it back if it is to be done again."""
         try:
             done = await self._made_as_declared(which)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever a store or a client may raise
             await self._note(which, type(error).__name__, _sentence(error))
-            raise
+            seconds = self._wait(error, job.attempts + 1)
+            if seconds is not None:
+                await self._queue.put_back([job], seconds=seconds, tried=True)
+            return
         if done is None:
             logger.info("%s is not declared in %s, so its job is dropped", which, self._file)
             await self._queue.forget(which)
         elif done.step.why == BUSY:  # perhaps one that was killed, and whose lease is not over
-            raise _BusyError(BUSY)
+            await self._queue.put_back([job], seconds=_BUSY_FOR)
         elif done.step.do == "unclear":
             await self._note(which, "unclear", done.step.why)
         else:
             self.done[done.step.do] += 1
             await self._queue.forget(which)
+
+    def _wait(self, error: Exception, tries: int) -> float | None:
+        """Return in how many seconds a key is tried again that failed so often, if it is."""
+        if not isinstance(error, AgentKeysError) or tries >= self._pace.tries:
+            return None
+        asked = error.retry_after if isinstance(error, RateLimitError) else None
+        return asked or min(2.0 ** (tries - 1), _LONGEST_WAIT)
 
     async def _made_as_declared(self, which: Which) -> Done | None:
         """Make a key as the file declares it, or return None if it does not."""
@@ -248,24 +276,3 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, AgentKeysError):
         return str(error)
     return f"it failed with {type(error).__name__}, which is a mistake in agentkeys or in a store"
-
-
-class _BusyError(AgentKeysError):
-    """Another process works on a key, so this job is repeated a little later."""
-
-
-class _Retry(BaseRetryStrategy):
-    """Waits longer each time; what a stopped worker was at goes back at once."""
-
-    def __init__(self, tries: int) -> None:
-        self._tries = tries
-
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
-        if not isinstance(exception, Exception):
-            return RetryDecision(retry_in={"seconds": 0})
-        if isinstance(exception, _BusyError):
-            return RetryDecision(retry_in={"seconds": _BUSY_FOR})
-        if not isinstance(exception, AgentKeysError) or job.attempts + 1 >= self._tries:
-            return None
-        asked = exception.retry_after if isinstance(exception, RateLimitError) else None
-        return RetryDecision(retry_in={"seconds": round(asked or min(2**job.attempts, 300))})

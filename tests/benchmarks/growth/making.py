@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from procrastinate.manager import JobManager
+
 from agentkeys import AgentryClient
 from agentkeys.fleet import apply
 from agentkeys.fleet.engine.queue import Queue
@@ -82,6 +84,7 @@ async def idle() -> None:
         done += 1
 
     async with Queue(remembering.database()) as queue:
+        queue.app.job_manager = JobManager(queue.app.connector)  # Procrastinate's own
         queue.app.task(name="nothing", queue="nothing")(nothing)
         say("ready")
         await told()
