@@ -135,7 +135,7 @@ async def test_a_network_may_be_away_for_longer_than_a_lease(
         address = os.environ["AGENTKEYS_JOURNAL"].replace(str(postgres.port), str(proxy.port))
         creates = fleet.service.faults.add(AGENTRY & CREATES, Delay(math.inf), times="always")
         cut_off = start("worker", *QUICKLY, AGENTKEYS_JOURNAL=address)
-        await creates.wait(2)  # it is in the middle of two keys
+        await creates.wait(2, timeout=60.0)  # it is in the middle of two keys
         proxy.break_off()
         cut_at = time.monotonic()
         creates.remove()
