@@ -187,7 +187,7 @@ class Worker:
             await self._queue.forget(which)
 
     def _wait(self, error: Exception, tries: int) -> float | None:
-        """Return how many seconds a key that failed so often waits for the next try, if it has one."""
+        """Return how many seconds a key that failed so often waits for its next try, if any."""
         if not isinstance(error, AgentKeysError) or tries >= self._pace.tries:
             return None
         asked = error.retry_after if isinstance(error, RateLimitError) else None
